@@ -1,3 +1,5 @@
 module saltern
 
 go 1.25.0
+
+require github.com/vulkan-go/vulkan v0.0.0-20221209234627-c0a353ae26c8 // indirect
