@@ -3,7 +3,8 @@
 // Matrix product: y[m,n] = sum_k A[m,k] B[k,n] (+ addend[m,n])
 // 0 A [M,K] f32, or [K,M] if TRANS_A   1 B [K,N] f32, or [N,K] if TRANS_B   2 addend [M,N] f32   3 y [M,N] f32, may be addend
 // Sums in f32, k ascending: same bits on the same device. Any M, N, K. Nothing is read or written past an edge.
-// The variant that runs everywhere: an invocation makes 4 results of one column. Dispatch ceil(N / 64), ceil(M / 4).
+// The variant that runs everywhere, a plain register tile: an invocation makes 4 x 4 results, its columns a workgroup apart.
+// Dispatch ceil(N / (4 workgroup)), ceil(M / 4).
 #include "index.glsl"
 #include "matmul.glsl"
 layout(constant_id = 1) const uint TRANS_A = 0;
@@ -14,20 +15,26 @@ layout(binding = 2) readonly buffer C { float addend[]; };
 layout(binding = 3) buffer Y { float y[]; };
 
 void main() {
-	uint n = gl_WorkGroupID.x * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-	uint m0 = gl_WorkGroupID.y * 4;
-	if (n >= N) return;
-	uint rows = min(4u, M - m0);
-	float s[4] = float[](0, 0, 0, 0);
-	for (uint k = 0; k < K; k++) {
-		float v = TRANS_B == 1 ? b[n * ldb + cb + k] : b[k * ldb + cb + n];
-		for (uint r = 0; r < 4; r++) {
-			uint m = m0 + min(r, rows - 1);
-			s[r] += (TRANS_A == 1 ? a[k * lda + ca + m] : a[m * lda + ca + k]) * v;
-		}
+	uint group = gl_WorkGroupSize.x, n0 = gl_WorkGroupID.x * 4 * group + gl_LocalInvocationID.x, m0 = gl_WorkGroupID.y * 4;
+	if (n0 >= N) return;
+	uint m[4], n[4]; // clamped into the matrix; what is beyond is not stored
+	float s[4][4];
+	for (uint i = 0; i < 4; i++) {
+		m[i] = min(m0 + i, M - 1);
+		n[i] = min(n0 + i * group, N - 1);
+		for (uint j = 0; j < 4; j++) s[i][j] = 0;
 	}
-	for (uint r = 0; r < rows; r++) {
-		uint i = (m0 + r) * ldy + cy + n;
-		y[i] = add == 1 ? s[r] + addend[i] : s[r];
+	for (uint k = 0; k < K; k++) {
+		float x[4], w[4];
+		for (uint i = 0; i < 4; i++) {
+			x[i] = TRANS_A == 1 ? a[k * lda + ca + m[i]] : a[m[i] * lda + ca + k];
+			w[i] = TRANS_B == 1 ? b[n[i] * ldb + cb + k] : b[k * ldb + cb + n[i]];
+		}
+		for (uint i = 0; i < 4; i++) for (uint j = 0; j < 4; j++) s[i][j] += x[i] * w[j];
+	}
+	for (uint i = 0; i < 4; i++) for (uint j = 0; j < 4; j++) {
+		if (m0 + i >= M || n0 + j * group >= N) continue;
+		uint o = m[i] * ldy + cy + n[j];
+		y[o] = add == 1 ? s[i][j] + addend[o] : s[i][j];
 	}
 }

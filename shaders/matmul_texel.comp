@@ -7,14 +7,16 @@
 // A's texels are spread over the lanes, one each, and handed round by subgroupBroadcast. ROWS <= lanes.
 // Dispatch ceil(N / (COLS * 4 * lanes)), ceil(M / ROWS). Reads past an edge are clamped into the matrix and their results
 // dropped; in K, where they would count, A is replaced by 0.
-//! variant 4x4: -DROWS=4 -DCOLS=1 -DTRANS_A=0
-//! variant 4x8: -DROWS=4 -DCOLS=2 -DTRANS_A=0
 //! variant 8x4: -DROWS=8 -DCOLS=1 -DTRANS_A=0
 //! variant 8x8: -DROWS=8 -DCOLS=2 -DTRANS_A=0
-//! variant 4x4_ta: -DROWS=4 -DCOLS=1 -DTRANS_A=1
-//! variant 4x8_ta: -DROWS=4 -DCOLS=2 -DTRANS_A=1
+//! variant 8x12: -DROWS=8 -DCOLS=3 -DTRANS_A=0
+//! variant 8x16: -DROWS=8 -DCOLS=4 -DTRANS_A=0
+//! variant 16x8: -DROWS=16 -DCOLS=2 -DTRANS_A=0
 //! variant 8x4_ta: -DROWS=8 -DCOLS=1 -DTRANS_A=1
 //! variant 8x8_ta: -DROWS=8 -DCOLS=2 -DTRANS_A=1
+//! variant 8x12_ta: -DROWS=8 -DCOLS=3 -DTRANS_A=1
+//! variant 8x16_ta: -DROWS=8 -DCOLS=4 -DTRANS_A=1
+//! variant 16x8_ta: -DROWS=16 -DCOLS=2 -DTRANS_A=1
 #include "index.glsl"
 #include "matmul.glsl"
 layout(constant_id = 1) const uint TRANS_B = 0;
@@ -28,15 +30,12 @@ void main() {
 	uint m0 = gl_WorkGroupID.y * ROWS, n0 = gl_WorkGroupID.x * (COLS * 4 * lanes);
 	uint sa = lda / 4, sb = ldb / 4; // texels per row
 
-	// Where this lane's texel of A lies: row m0 + lane, four k; or, transposed, k + lane / (ROWS / 4), four m.
-	uint am, ak;
-	if (TRANS_A == 0) {
-		am = (min(m0 + lane % ROWS, M - 1)) * sa + ca / 4;
-		ak = 0;
-	} else {
-		ak = (lane % ROWS) / (ROWS / 4);
-		am = ca / 4 + min((m0 + 4 * (lane % (ROWS / 4))) / 4, (M - 1) / 4);
-	}
+	// Where this lane's texels of A lie, one for each eight rows: row m0 + 8 i + lane, four k; or, transposed, k + lane / 2,
+	// four m. Lanes beyond the eighth hold the same again.
+	uint am[ROWS / 8], ak = TRANS_A == 0 ? 0 : lane % 8 / 2;
+	for (uint i = 0; i < ROWS / 8; i++)
+		am[i] = TRANS_A == 0 ? min(m0 + 8 * i + lane % 8, M - 1) * sa + ca / 4
+		                     : ca / 4 + min((m0 + 8 * i) / 4 + lane % 2, (M - 1) / 4);
 	// The columns of this lane: n[c] to n[c] + 3.
 	uint n[COLS];
 	for (uint c = 0; c < COLS; c++) n[c] = min(n0 + 4 * (c * lanes + lane), (N - 1) / 4 * 4);
@@ -45,16 +44,18 @@ void main() {
 	for (uint r = 0; r < ROWS; r++) for (uint c = 0; c < COLS; c++) s[r][c] = vec4(0);
 
 	for (uint k = 0; k < K; k += 4) {
-		vec4 va = TRANS_A == 0 ? texelFetch(a, int(am + k / 4))
-		                       : (k + ak < K ? texelFetch(a, int((k + ak) * sa + am)) : vec4(0));
+		vec4 va[ROWS / 8];
+		for (uint i = 0; i < ROWS / 8; i++)
+			va[i] = TRANS_A == 0 ? texelFetch(a, int(am[i] + k / 4))
+			                     : (k + ak < K ? texelFetch(a, int((k + ak) * sa + am[i])) : vec4(0));
 		vec4 vb[4][COLS]; // for each of the four k, or transposed for each of this lane's four columns, four k
 		for (uint c = 0; c < COLS; c++) for (uint j = 0; j < 4; j++)
 			vb[j][c] = TRANS_B == 1 ? texelFetch(b, int((n[c] + j) * sb + (cb + k) / 4))
 			                        : texelFetch(b, int(min(k + j, K - 1) * sb + (cb + n[c]) / 4));
 		for (uint r = 0; r < ROWS; r++) {
 			vec4 x; // A[m0 + r, k .. k + 3]
-			if (TRANS_A == 0) x = subgroupBroadcast(va, r);
-			else for (uint j = 0; j < 4; j++) x[j] = subgroupBroadcast(va[r % 4], j * (ROWS / 4) + r / 4);
+			if (TRANS_A == 0) x = subgroupBroadcast(va[r / 8], r % 8);
+			else for (uint j = 0; j < 4; j++) x[j] = subgroupBroadcast(va[r / 8][r % 4], 2 * j + r % 8 / 4);
 			for (uint c = 0; c < COLS; c++) {
 				if (TRANS_B == 1)
 					s[r][c] += vec4(dot(x, vb[0][c]), dot(x, vb[1][c]), dot(x, vb[2][c]), dot(x, vb[3][c]));
