@@ -12,7 +12,7 @@ type TrainConfig struct {
 	// Steps is the length of the run in optimizer steps. Must be set; at least 1.
 	Steps int64 `toml:"steps"`
 
-	// Batch is B, the number of sequences per step, over all ranks together. Zero means 32. At least 1.
+	// Batch is B, the number of sequences per step, over all ranks together. Zero means 32. 1 to 1048576.
 	Batch int `toml:"batch"`
 
 	// Microbatch is the number of sequences that one device takes at once; gradients accumulate over the rest of its
@@ -142,7 +142,10 @@ func (c TrainConfig) checkCounts(context int, bad func(key, message string)) {
 	if c.Sequence == 0 {
 		bad("sequence", "sequence is not set, and the model has no context to take it from")
 	}
-	if c.Microbatch > 0 && c.Batch > 0 && c.Batch%c.Microbatch != 0 {
+	const maxBatch = 1 << 20
+	if c.Batch > maxBatch {
+		bad("batch", fmt.Sprintf("batch = %d is out of bounds; use 1 to %d", c.Batch, maxBatch))
+	} else if c.Microbatch > 0 && c.Batch > 0 && c.Batch%c.Microbatch != 0 {
 		bad("microbatch", fmt.Sprintf("microbatch = %d does not divide batch = %d; use one of %s, or leave it out",
 			c.Microbatch, c.Batch, join(divisors(c.Batch))))
 	}
