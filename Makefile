@@ -12,7 +12,7 @@ help:
 	@echo 'make test     run every test, with the Vulkan validation layers on'
 	@echo 'make lint     gofmt, go vet, staticcheck'
 	@echo 'make docs     write the generated reference pages in docs/ anew'
-	@echo 'make shaders  compile the shaders anew; needs a GLSL compiler, which nothing else does'
+	@echo 'make shaders  compile the shaders anew; needs glslc and spirv-val, which nothing else does'
 	@echo 'make size     count the code, for a look now and then'
 
 setup:
@@ -37,7 +37,7 @@ docs:
 	go test ./jobs -run '^TestDocsAreFresh$$' -fix
 
 shaders:
-	scripts/shaders
+	go run ./shaders/build
 
 size:
 	@scripts/size

@@ -18,6 +18,9 @@ import (
 // inside a folder share its place unless they have a rule of their own.
 const layers = `
 docs < jobs            # the binary shows its own reference pages; they import nothing
+shaders < compute      # SPIR-V is data: it is embedded and listed, and knows of nothing
+compute/ref, compute/vk < compute # the reference shares nothing with the fast path; Vulkan's own terms stay in vk
+compute < model        # kernels know nothing of networks
 model < distill        # a teacher adds to a model's training; the model knows nothing of teachers
 distill < jobs         # jobs compose; the method knows nothing of files and command lines
 jobs < main            # main hands over the command line, nothing more
@@ -134,10 +137,10 @@ func place(dir string, below map[string]map[string]bool) string {
 	return ""
 }
 
-// TestOnlyMainExits wants the process to end in main.go alone, so that every other path can clean up and be tested.
+// TestOnlyMainExits wants the process to end in a command's main.go alone, so that all else can clean up and be tested.
 func TestOnlyMainExits(t *testing.T) {
 	for file, syntax := range sources(t) {
-		if file == "main.go" || strings.HasSuffix(file, "_test.go") {
+		if syntax.Name.Name == "main" && filepath.Base(file) == "main.go" || strings.HasSuffix(file, "_test.go") {
 			continue
 		}
 		ast.Inspect(syntax, func(n ast.Node) bool {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"saltern/compute/vk"
 )
 
 // Kind is what kind of thing went wrong; its number is the process's exit code.
@@ -80,6 +82,9 @@ func fail(kind Kind, format string, args ...any) error {
 func sentinels() []sentinel {
 	return []sentinel{
 		{context.Canceled, Interrupted},
+		{vk.ErrNoDriver, NoDevice},
+		{vk.ErrLacks, LacksFeature},
+		{vk.ErrMemory, NoMemory},
 		{syscall.ENOSPC, DiskFull},
 		{syscall.EDQUOT, DiskFull},
 	}

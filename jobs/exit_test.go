@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"saltern/compute/vk"
 )
 
 // TestExitCodesStay pins numbers that scripts and Slurm's configuration rely on. Add lines; change none.
@@ -38,6 +40,7 @@ func TestKindOf(t *testing.T) {
 		{"an error of no known kind", errors.New("x"), Failed},
 		{"a kind survives wrapping", fmt.Errorf("step 3: %w", fail(Diverged, "loss is NaN")), Diverged},
 		{"the system's own errors have kinds", fmt.Errorf("saving: %w", full), DiskFull},
+		{"so has a machine without Vulkan", fmt.Errorf("starting: %w", vk.ErrNoDriver), NoDevice},
 		{"so has a cancelled context", fmt.Errorf("training: %w", context.Canceled), Interrupted},
 		{"a kind given on purpose wins over a sentinel inside", &Error{Requeue, context.Canceled}, Requeue},
 	} {

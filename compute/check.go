@@ -1,0 +1,292 @@
+package compute
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+
+	"saltern/compute/ref"
+)
+
+// Check is one kernel variant of one operation on one case: what the tests, the tuner and doctor run.
+type Check struct {
+	Op     *Op
+	Kernel *Kernel
+	Case   Case
+	Seed   uint64 // of the input values
+}
+
+// Name selects the check again: operation/variant/shapes/seed.
+func (c Check) Name() string {
+	shapes := make([]string, len(c.Case.In))
+	for i, s := range c.Case.In {
+		shapes[i] = s.String()
+	}
+	attr := ""
+	if c.Case.Attr != nil {
+		attr = strings.ReplaceAll(fmt.Sprintf("%+v/", c.Case.Attr), " ", ",")
+	}
+	if c.Case.Addend {
+		attr += "addend/"
+	}
+	return fmt.Sprintf("%s/%s/%s%s/seed=%d", c.Op.Name, c.Kernel.Name, attr, strings.Join(shapes, ""), c.Seed)
+}
+
+// Checks lists every case of the operation, the fixed ones and the given number of random ones, with every kernel that
+// fits.
+func (d *Device) Checks(op *Op, random int) []Check {
+	var list []Check
+	add := func(c Case, seed uint64) {
+		probe, err := newTrial(op, c, seed)
+		if err != nil { // shown when it is run
+			list = append(list, Check{op, &op.Kernels[len(op.Kernels)-1], c, seed})
+			return
+		}
+		for _, k := range d.fitting(probe.program.Nodes[0]) {
+			list = append(list, Check{op, k, c, seed})
+		}
+	}
+	for i, c := range op.Cases {
+		add(c, uint64(i))
+	}
+	if op.Random != nil {
+		for i := range random {
+			seed := uint64(1000 + i)
+			add(op.Random(rand.New(rand.NewPCG(seed, 0))), seed)
+		}
+	}
+	return list
+}
+
+// Run compares the kernel with the reference: results within the operation's tolerance, the same bits in three runs, no
+// word written outside the outputs, no input changed. The error names the first element that disagrees.
+func (c Check) Run(d *Device) error {
+	t, err := newTrial(c.Op, c.Case, c.Seed)
+	if err != nil {
+		return err
+	}
+	defer t.free(d)
+	keep := d.Choose
+	defer func() { d.Choose = keep }()
+	d.Choose = func(*Node, []*Kernel) (*Kernel, error) { return c.Kernel, nil }
+	if err := t.upload(d); err != nil {
+		return err
+	}
+	exes, err := d.Load(t.program)
+	if err != nil {
+		return err
+	}
+	defer exes[0].Close()
+	t.reference()
+	var first [][]uint32
+	for run := range 3 {
+		if run > 0 {
+			if err := t.upload(d); err != nil {
+				return err
+			}
+		}
+		if err := exes[0].Run(); err != nil {
+			return err
+		}
+		got, err := t.download(d)
+		if err != nil {
+			return err
+		}
+		if run == 0 {
+			first = got
+			if err := t.compare(got); err != nil {
+				return err
+			}
+			continue
+		}
+		for i := range got {
+			for j := range got[i] {
+				if got[i][j] != first[i][j] {
+					return fmt.Errorf("run %d gives other bits than run 1 at word %d of tensor %d", run+1, j-guard, i)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// trial is a one-node program whose tensors each lie between guard words, with the values that go in and must come out.
+type trial struct {
+	op      *Op
+	c       Case
+	program *Program
+	tensors []*Tensor // inputs, addend, then outputs that are not an input
+	u32     []bool
+	in, out []ref.Tensor
+	outAt   []int // index in tensors of each output
+	before  [][]uint32
+}
+
+const (
+	guard     = alignElements
+	guardWord = 0xdeadbeef
+)
+
+func newTrial(op *Op, c Case, seed uint64) (*trial, error) {
+	t := &trial{op: op, c: c}
+	rng := rand.New(rand.NewPCG(seed, 1))
+	isU32 := map[int]bool{}
+	for _, i := range c.U32 {
+		isU32[i] = true
+	}
+	add := func(s Shape, u bool) *Tensor {
+		st := NewStorage(State, fmt.Sprintf("%s.%d", op.Name, len(t.tensors)), guard+Align(s.Size())+guard)
+		typ := F32
+		if u {
+			typ = U32
+		}
+		x := st.View(typ, guard, s...)
+		t.tensors, t.u32 = append(t.tensors, x), append(t.u32, u)
+		return x
+	}
+	var in []*Tensor
+	for i, s := range c.In {
+		in = append(in, add(s, isU32[i]))
+		v := ref.New(s...)
+		for j := range v.Data {
+			v.Data[j] = rng.NormFloat64()
+		}
+		t.in = append(t.in, v)
+	}
+	if op.Fill != nil {
+		op.Fill(rng, t.in, c.Attr)
+	}
+	shapes, err := op.Shapes(in, c.Attr)
+	if err != nil {
+		return nil, fmt.Errorf("bug: case of %s: %w", op.Name, err)
+	}
+	n := &Node{Op: op, In: in, Attr: c.Attr, at: "check"}
+	if c.Addend {
+		n.HasAddend = true
+		n.In = append(n.In, add(shapes[0], false))
+		v := ref.New(shapes[0]...)
+		for j := range v.Data {
+			v.Data[j] = rng.NormFloat64()
+		}
+		t.in = append(t.in, v)
+	}
+	for _, v := range t.in { // both sides start from the same float32
+		for j, x := range v.Data {
+			v.Data[j] = float64(float32(x))
+		}
+	}
+	for i, s := range shapes {
+		if j, ok := c.InPlace[i]; ok {
+			n.Out, t.outAt = append(n.Out, n.In[j]), append(t.outAt, j)
+			continue
+		}
+		t.outAt = append(t.outAt, len(t.tensors))
+		n.Out = append(n.Out, add(s, false))
+	}
+	t.program = &Program{Nodes: []*Node{n}, Offset: map[*Storage]int{}, Barrier: []bool{false}}
+	return t, nil
+}
+
+func (t *trial) free(d *Device) {
+	for _, x := range t.tensors {
+		d.Free(x.Storage)
+	}
+}
+
+// upload fills every tensor and its guards; outputs start as NaN.
+func (t *trial) upload(d *Device) error {
+	t.before = nil
+	for i, x := range t.tensors {
+		words := make([]uint32, x.Storage.Len)
+		for j := range words {
+			words[j] = guardWord
+		}
+		for j := range x.Len() {
+			switch {
+			case i >= len(t.in):
+				words[guard+j] = math.Float32bits(float32(math.NaN()))
+			case t.u32[i]:
+				words[guard+j] = uint32(t.in[i].Data[j])
+			default:
+				words[guard+j] = math.Float32bits(float32(t.in[i].Data[j]))
+			}
+		}
+		t.before = append(t.before, words)
+		if err := d.WriteU32(x.Storage.View(U32, 0, x.Storage.Len), words); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trial) download(d *Device) ([][]uint32, error) {
+	var list [][]uint32
+	for _, x := range t.tensors {
+		words := make([]uint32, x.Storage.Len)
+		if err := d.transfer(x.Storage.View(U32, 0, x.Storage.Len), bytesOf(words), false); err != nil {
+			return nil, err
+		}
+		list = append(list, words)
+	}
+	return list, nil
+}
+
+// reference computes what must come out, on copies of the inputs.
+func (t *trial) reference() {
+	var in []ref.Tensor
+	for _, v := range t.in {
+		in = append(in, ref.Tensor{Shape: v.Shape, Data: append([]float64(nil), v.Data...)})
+	}
+	t.out = nil
+	for i, x := range t.program.Nodes[0].Out {
+		if j, ok := t.c.InPlace[i]; ok && !(t.c.Addend && i == 0) {
+			t.out = append(t.out, in[j])
+		} else {
+			t.out = append(t.out, ref.New(x.Shape...))
+		}
+	}
+	own := in
+	if t.c.Addend {
+		own = in[:len(in)-1]
+	}
+	t.op.Ref(own, t.out, t.c.Attr)
+	if t.c.Addend {
+		for i, v := range in[len(in)-1].Data {
+			t.out[0].Data[i] += v
+		}
+	}
+}
+
+// compare holds what came out against the reference, the guards and the inputs.
+func (t *trial) compare(got [][]uint32) error {
+	written := map[int]int{}
+	for o, i := range t.outAt {
+		written[i] = o
+	}
+	for i, x := range t.tensors {
+		o, isOut := written[i]
+		var largest float64
+		if isOut {
+			for _, v := range t.out[o].Data {
+				largest = max(largest, math.Abs(v))
+			}
+		}
+		bound := t.op.Tol * max(largest, 1e-3)
+		for j, w := range got[i] {
+			k := j - guard
+			if k >= 0 && k < x.Len() && isOut {
+				want, have := t.out[o].Data[k], float64(math.Float32frombits(w))
+				if diff := math.Abs(have - want); !(diff <= bound) && have != want && !(math.IsNaN(have) && math.IsNaN(want)) {
+					return fmt.Errorf("output %d of shape %v: element %d is %g, the reference says %g (allowed difference %.2g)", o, x.Shape, k, have, want, bound)
+				}
+			} else if w != t.before[i][j] {
+				if k >= 0 && k < x.Len() {
+					return fmt.Errorf("input %d of shape %v was changed at element %d", i, x.Shape, k)
+				}
+				return fmt.Errorf("wrote outside tensor %d of shape %v, at element %d", i, x.Shape, k)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package compute
+
+import (
+	"fmt"
+	"unsafe"
+
+	"saltern/compute/vk"
+	"saltern/shaders"
+)
+
+// Device runs programs on one Vulkan device. It is not safe for concurrent use.
+type Device struct {
+	vk     *vk.Device
+	limits Limits
+	memory map[*Storage]*vk.Buffer
+	// Choose picks the kernel for a node among those that fit; nil takes the first.
+	Choose func(n *Node, fitting []*Kernel) (*Kernel, error)
+}
+
+// NewDevice wraps an open Vulkan device.
+func NewDevice(d *vk.Device) *Device {
+	texels := d.MaxTexels * 4
+	return &Device{vk: d, memory: map[*Storage]*vk.Buffer{}, limits: Limits{
+		Subgroup: d.Subgroup, Shared: d.SharedMemory, MaxGroup: d.MaxWorkgroup, MaxGridX: min(d.MaxGrid[0], 65535),
+		MaxRange: int(d.MaxRange / elementBytes), MaxTexel: int(min(texels, 1<<31)), CPU: d.Type == vk.CPU, Memory: d.Memory,
+	}}
+}
+
+// Info is what the device is.
+func (d *Device) Info() vk.Info { return d.vk.Info }
+
+// Limits is what kernels are told of the device; tests narrow it.
+func (d *Device) Limits() *Limits { return &d.limits }
+
+// Allocated is the device memory held now, in bytes.
+func (d *Device) Allocated() int64 { return d.vk.Allocated() }
+
+// Close frees everything.
+func (d *Device) Close() {
+	for _, b := range d.memory {
+		b.Close()
+	}
+	d.vk.Close()
+}
+
+// Free gives back the memory of State or Host storages; programs that use them must be closed before.
+func (d *Device) Free(list ...*Storage) {
+	for _, s := range list {
+		if b, ok := d.memory[s]; ok {
+			b.Close()
+			delete(d.memory, s)
+		}
+	}
+}
+
+// buffer is the memory of a State or Host storage, made and zeroed at first use.
+func (d *Device) buffer(s *Storage) (*vk.Buffer, error) {
+	if b, ok := d.memory[s]; ok {
+		return b, nil
+	}
+	where := vk.DeviceLocal
+	if s.Kind == Host {
+		where = vk.HostVisible
+	}
+	b, err := d.vk.NewBuffer(int64(Align(s.Len))*elementBytes, where)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	if err := b.Zero(); err != nil {
+		return nil, err
+	}
+	d.memory[s] = b
+	return b, nil
+}
+
+// Write sets a State or Host tensor.
+func (d *Device) Write(t *Tensor, data []float32) error { return d.transfer(t, bytesOf(data), true) }
+
+// WriteU32 sets a tensor of ids.
+func (d *Device) WriteU32(t *Tensor, data []uint32) error { return d.transfer(t, bytesOf(data), true) }
+
+// Read copies a State or Host tensor out.
+func (d *Device) Read(t *Tensor, data []float32) error { return d.transfer(t, bytesOf(data), false) }
+
+func bytesOf[T float32 | uint32](s []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*elementBytes)
+}
+
+func (d *Device) transfer(t *Tensor, data []byte, up bool) error {
+	if len(data) != t.Len()*elementBytes {
+		return fmt.Errorf("bug: %d bytes for %v", len(data), t)
+	}
+	b, err := d.buffer(t.Storage)
+	if err != nil {
+		return err
+	}
+	if up {
+		return b.Upload(int64(t.Off)*elementBytes, data)
+	}
+	return b.Download(int64(t.Off)*elementBytes, data)
+}
+
+// Load chooses kernels, allocates what is missing and records the programs' command buffers.
+func (d *Device) Load(programs ...*Program) ([]Executable, error) {
+	if need, have := PlanMemory(programs...).Total(), d.limits.Memory; have > 0 && need > have {
+		return nil, fmt.Errorf("%w: the plan needs %s, %s has %s", vk.ErrMemory, Bytes(need), d.vk.Name, Bytes(have))
+	}
+	arena := &arena{}
+	size := 0
+	for _, p := range programs {
+		size = max(size, p.Arena)
+	}
+	if size > 0 {
+		b, err := d.vk.NewBuffer(int64(size)*elementBytes, vk.DeviceLocal)
+		if err != nil {
+			return nil, fmt.Errorf("arena: %w", err)
+		}
+		arena.buffer = b
+	}
+	list := make([]Executable, len(programs))
+	for i, p := range programs {
+		x, err := d.record(p, arena.buffer, false)
+		if err != nil {
+			return nil, err
+		}
+		x.arena = arena
+		arena.users++
+		list[i] = x
+	}
+	return list, nil
+}
+
+// Profile loads one program with a timestamp after every node.
+func (d *Device) Profile(p *Program) (*DeviceRun, error) {
+	a := &arena{users: 1}
+	if p.Arena > 0 {
+		b, err := d.vk.NewBuffer(int64(p.Arena)*elementBytes, vk.DeviceLocal)
+		if err != nil {
+			return nil, err
+		}
+		a.buffer = b
+	}
+	x, err := d.record(p, a.buffer, true)
+	if err == nil {
+		x.arena = a
+	}
+	return x, err
+}
+
+// arena is the memory that the temporaries of programs loaded together share.
+type arena struct {
+	buffer *vk.Buffer
+	users  int
+}
+
+// DeviceRun is a program loaded on a device.
+type DeviceRun struct {
+	dev      *Device
+	program  *Program
+	commands *vk.Commands
+	arena    *arena
+	Kernels  []*Kernel // chosen for each node
+}
+
+// Run executes the program once and waits for it: one cgo call.
+func (x *DeviceRun) Run() error { return x.commands.Run() }
+
+// Close frees the recording, and the arena with the last program that uses it.
+func (x *DeviceRun) Close() {
+	x.commands.Close()
+	x.arena.users--
+	if x.arena.users == 0 && x.arena.buffer != nil {
+		x.arena.buffer.Close()
+	}
+}
+
+// Times are the nanoseconds of each node in the last run; only for programs loaded by Profile.
+func (x *DeviceRun) Times() ([]float64, error) {
+	marks, err := x.commands.Times()
+	if err != nil || len(marks) == 0 {
+		return nil, err
+	}
+	times := make([]float64, len(marks)-1)
+	for i := range times {
+		times[i] = marks[i+1] - marks[i]
+	}
+	return times, nil
+}
+
+func (d *Device) record(p *Program, arena *vk.Buffer, profile bool) (*DeviceRun, error) {
+	marks := 0
+	if profile {
+		marks = len(p.Nodes) + 1
+	}
+	x := &DeviceRun{dev: d, program: p, commands: d.vk.NewCommands(marks)}
+	if profile {
+		x.commands.Mark()
+	}
+	for i, n := range p.Nodes {
+		if p.Barrier[i] {
+			x.commands.Barrier()
+		}
+		k, err := d.choose(n)
+		if err != nil {
+			return nil, err
+		}
+		x.Kernels = append(x.Kernels, k)
+		if err := d.dispatch(x.commands, p, n, k, arena); err != nil {
+			return nil, fmt.Errorf("%s/%s %v: %w; run: saltern doctor --op %s", n.Op.Name, k.Name, n.In, err, n.Op.Name)
+		}
+		if profile {
+			x.commands.Mark()
+		}
+	}
+	return x, x.commands.Finish()
+}
+
+// fitting lists the kernels that can run a node here.
+func (d *Device) fitting(n *Node) []*Kernel {
+	var list []*Kernel
+	for i := range n.Op.Kernels {
+		if k := &n.Op.Kernels[i]; k.Fits == nil || k.Fits(n, &d.limits) {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+func (d *Device) choose(n *Node) (*Kernel, error) {
+	list := d.fitting(n)
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s: no kernel for %v fits %s", n.at, n, d.vk.Name)
+	}
+	if d.Choose != nil && len(list) > 1 {
+		return d.Choose(n, list)
+	}
+	return list[0], nil
+}
+
+func (d *Device) dispatch(c *vk.Commands, p *Program, n *Node, k *Kernel, arena *vk.Buffer) error {
+	for _, l := range k.Launch(n, &d.limits) {
+		code, err := shaders.Module(l.Shader)
+		if err != nil {
+			return err
+		}
+		subgroup := 0
+		if l.Subgroup {
+			subgroup = d.limits.Subgroup
+		}
+		pipe, err := d.vk.Pipeline(l.Shader, code, l.Spec, subgroup)
+		if err != nil {
+			return err
+		}
+		bind := make([]vk.Range, len(l.Bind))
+		for i, t := range l.Bind {
+			if bind[i], err = d.bind(p, t, arena); err != nil {
+				return err
+			}
+		}
+		if l.Ordered {
+			c.Barrier()
+		}
+		if err := c.Dispatch(pipe, bind, l.Push, l.Grid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Device) bind(p *Program, t *Tensor, arena *vk.Buffer) (vk.Range, error) {
+	off := t.Off
+	buf := arena
+	if t.Storage.Kind == Temp {
+		off += p.Offset[t.Storage]
+	} else {
+		b, err := d.buffer(t.Storage)
+		if err != nil {
+			return vk.Range{}, err
+		}
+		buf = b
+	}
+	// Texels and vec4 loads take whole groups of four elements; storages are padded, so the last one is there.
+	n := (t.Len() + 3) / 4 * 4
+	return vk.Range{Buffer: buf, Off: int64(off) * elementBytes, N: int64(n) * elementBytes}, nil
+}
+
+// Bytes words a size for people.
+func Bytes(n int64) string {
+	switch f := float64(n); {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.2f GiB", f/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", f/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.1f KiB", f/(1<<10))
+	}
+	return fmt.Sprintf("%d B", n)
+}

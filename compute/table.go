@@ -1,0 +1,18 @@
+package compute
+
+// Table lists every operation, in reading order. The executors, the tests, the benchmarks and doctor walk it; adding an
+// operation is its four files and one line here.
+var Table = []*Op{
+	opMatMul,
+	opAdd,
+}
+
+// Find is the operation of that name, or nil.
+func Find(name string) *Op {
+	for _, op := range Table {
+		if op.Name == name {
+			return op
+		}
+	}
+	return nil
+}

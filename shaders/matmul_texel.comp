@@ -1,0 +1,76 @@
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_ballot : require
+// Matrix product for devices that are a CPU; contract as matmul.comp, with rows of A, B and y a multiple of 4 elements long.
+// 0, 1: A and B as texels of four elements: a fetch is vectorised there, where a storage load is a loop over the lanes.
+// One subgroup makes ROWS x (COLS * 4 * lanes) results, no workgroup memory, no barrier (one costs more than the tile).
+// A's texels are spread over the lanes, one each, and handed round by subgroupBroadcast. ROWS <= lanes.
+// Dispatch ceil(N / (COLS * 4 * lanes)), ceil(M / ROWS). Reads past an edge are clamped into the matrix and their results
+// dropped; in K, where they would count, A is replaced by 0.
+//! variant 4x4: -DROWS=4 -DCOLS=1 -DTRANS_A=0
+//! variant 4x8: -DROWS=4 -DCOLS=2 -DTRANS_A=0
+//! variant 8x4: -DROWS=8 -DCOLS=1 -DTRANS_A=0
+//! variant 8x8: -DROWS=8 -DCOLS=2 -DTRANS_A=0
+//! variant 4x4_ta: -DROWS=4 -DCOLS=1 -DTRANS_A=1
+//! variant 4x8_ta: -DROWS=4 -DCOLS=2 -DTRANS_A=1
+//! variant 8x4_ta: -DROWS=8 -DCOLS=1 -DTRANS_A=1
+//! variant 8x8_ta: -DROWS=8 -DCOLS=2 -DTRANS_A=1
+#include "index.glsl"
+#include "matmul.glsl"
+layout(constant_id = 1) const uint TRANS_B = 0;
+layout(binding = 0) uniform samplerBuffer a;
+layout(binding = 1) uniform samplerBuffer b;
+layout(binding = 2) readonly buffer C { vec4 addend[]; };
+layout(binding = 3) buffer Y { vec4 y[]; };
+
+void main() {
+	uint lane = gl_SubgroupInvocationID, lanes = gl_WorkGroupSize.x;
+	uint m0 = gl_WorkGroupID.y * ROWS, n0 = gl_WorkGroupID.x * (COLS * 4 * lanes);
+	uint sa = lda / 4, sb = ldb / 4; // texels per row
+
+	// Where this lane's texel of A lies: row m0 + lane, four k; or, transposed, k + lane / (ROWS / 4), four m.
+	uint am, ak;
+	if (TRANS_A == 0) {
+		am = (min(m0 + lane % ROWS, M - 1)) * sa + ca / 4;
+		ak = 0;
+	} else {
+		ak = (lane % ROWS) / (ROWS / 4);
+		am = ca / 4 + min((m0 + 4 * (lane % (ROWS / 4))) / 4, (M - 1) / 4);
+	}
+	// The columns of this lane: n[c] to n[c] + 3.
+	uint n[COLS];
+	for (uint c = 0; c < COLS; c++) n[c] = min(n0 + 4 * (c * lanes + lane), (N - 1) / 4 * 4);
+
+	vec4 s[ROWS][COLS];
+	for (uint r = 0; r < ROWS; r++) for (uint c = 0; c < COLS; c++) s[r][c] = vec4(0);
+
+	for (uint k = 0; k < K; k += 4) {
+		vec4 va = TRANS_A == 0 ? texelFetch(a, int(am + k / 4))
+		                       : (k + ak < K ? texelFetch(a, int((k + ak) * sa + am)) : vec4(0));
+		vec4 vb[4][COLS]; // for each of the four k, or transposed for each of this lane's four columns, four k
+		for (uint c = 0; c < COLS; c++) for (uint j = 0; j < 4; j++)
+			vb[j][c] = TRANS_B == 1 ? texelFetch(b, int((n[c] + j) * sb + (cb + k) / 4))
+			                        : texelFetch(b, int(min(k + j, K - 1) * sb + (cb + n[c]) / 4));
+		for (uint r = 0; r < ROWS; r++) {
+			vec4 x; // A[m0 + r, k .. k + 3]
+			if (TRANS_A == 0) x = subgroupBroadcast(va, r);
+			else for (uint j = 0; j < 4; j++) x[j] = subgroupBroadcast(va[r % 4], j * (ROWS / 4) + r / 4);
+			for (uint c = 0; c < COLS; c++) {
+				if (TRANS_B == 1)
+					s[r][c] += vec4(dot(x, vb[0][c]), dot(x, vb[1][c]), dot(x, vb[2][c]), dot(x, vb[3][c]));
+				else
+					s[r][c] += x.x * vb[0][c] + x.y * vb[1][c] + x.z * vb[2][c] + x.w * vb[3][c];
+			}
+		}
+	}
+
+	for (uint c = 0; c < COLS; c++) {
+		uint col = n0 + 4 * (c * lanes + lane);
+		if (col >= N) continue;
+		for (uint r = 0; r < ROWS; r++) {
+			if (m0 + r >= M) break;
+			uint o = ((m0 + r) * ldy + cy + col) / 4;
+			y[o] = add == 1 ? s[r][c] + addend[o] : s[r][c];
+		}
+	}
+}

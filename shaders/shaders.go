@@ -1,0 +1,30 @@
+// Package shaders holds the GLSL compute shaders, the SPIR-V compiled from them, and the file system that embeds it.
+//
+// One kernel has one stem: NAME.comp (and NAME_grad.comp where its gradient is a kernel of its own). A shader opens with its
+// contract: the equation, its buffers, what it needs, who dispatches it. What several shaders share is a .glsl file. A line
+//
+//	//! variant SUFFIX: -DNAME=VALUE ...
+//
+// in a .comp file asks for a second module NAME.SUFFIX with those defines; without such lines there is one, NAME. The
+// SPIR-V in spv/ is derived: `make shaders` makes it with Debian's glslc, spv/MANIFEST lists it with the checksums that
+// TestShadersAreFresh compares, so users need no shader compiler.
+//
+// Which kernel runs when, on which shapes, with which specialization constants, is said in package compute, not here.
+package shaders
+
+import (
+	"embed"
+	"fmt"
+)
+
+//go:embed spv
+var spv embed.FS
+
+// Module is the SPIR-V of the named shader variant.
+func Module(name string) ([]byte, error) {
+	code, err := spv.ReadFile("spv/" + name + ".spv")
+	if err != nil {
+		return nil, fmt.Errorf("bug: there is no shader module %s; run: make shaders", name)
+	}
+	return code, nil
+}
