@@ -51,7 +51,7 @@ type ModelConfig struct {
 	Train model.TrainConfig `toml:"train"`
 }
 
-// defaults returns c resolved; file names the job where it has no name of its own. A job without teacher and without
+// defaults returns c resolved; file, the job file's path, names the job where it has no name of its own. A job without teacher and without
 // [slm] keeps an SLM of zeros.
 func (c Config) defaults(file string) Config {
 	if c.Name == "" {

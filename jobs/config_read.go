@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -264,9 +263,8 @@ func (d *draft) resolve() *Job {
 	}
 	plain := written
 	plain.SLM.Model.Preset, plain.LLM.Model.Preset, plain.Distill.Preset = "", "", ""
-	base := filepath.Base(d.file)
-	job := &Job{Config: d.keepZeros(written.defaults(base)), File: d.file, origins: map[string]string{}}
-	plain = d.keepZeros(plain.defaults(base))
+	job := &Job{Config: d.keepZeros(written.defaults(d.file)), File: d.file, origins: map[string]string{}}
+	plain = d.keepZeros(plain.defaults(d.file))
 	for key, leaf := range d.leaves {
 		switch _, given := d.values[key]; {
 		case given:
