@@ -2,4 +2,13 @@ module saltern
 
 go 1.25.0
 
-require github.com/vulkan-go/vulkan v0.0.0-20221209234627-c0a353ae26c8 // indirect
+require (
+	github.com/pelletier/go-toml/v2 v2.4.3
+	github.com/rogpeppe/go-internal v1.16.0
+	github.com/vulkan-go/vulkan v0.0.0-20221209234627-c0a353ae26c8
+)
+
+require (
+	golang.org/x/sys v0.26.0 // indirect
+	golang.org/x/tools v0.26.0 // indirect
+)

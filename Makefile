@@ -1,0 +1,43 @@
+# What can be done here. "make" alone explains.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+JOB = examples/go-source.toml
+
+.PHONY: help setup build run test lint docs shaders size
+
+help:
+	@echo 'make setup    install what is missing to build and run: a Vulkan loader, a driver, the validation layers'
+	@echo 'make build    build bin/saltern'
+	@echo 'make run      build, then run the job $(JOB); another one: make run JOB=path.toml'
+	@echo 'make test     run every test, with the Vulkan validation layers on'
+	@echo 'make lint     gofmt, go vet, staticcheck'
+	@echo 'make docs     write the generated reference pages in docs/ anew'
+	@echo 'make shaders  compile the shaders anew; needs glslc and spirv-val, which nothing else does'
+	@echo 'make size     count the code, for a look now and then'
+
+setup:
+	scripts/setup
+
+build:
+	go build -o bin/saltern .
+
+run: build
+	bin/saltern run $(JOB)
+
+test:
+	SALTERN_VALIDATION=1 go test ./...
+
+lint:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
+		echo "not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+docs:
+	go test ./jobs -run '^TestDocsAreFresh$$' -fix
+
+shaders:
+	go run ./shaders/build
+
+size:
+	@scripts/size

@@ -1,0 +1,110 @@
+package distill
+
+import (
+	"fmt"
+	"math"
+)
+
+// Config says how the small model (the teacher, SLM) helps the large one (the student, LLM):
+// the loss of step i is (1-w_i) NLL + w_i CE(teacher, student), with w_i = WeightAt(i).
+type Config struct {
+	// Method is "baseline" (no teacher), "rkd" (teacher at every step) or "salt" (teacher in the first KDSteps steps,
+	// then plain training; arXiv 2410.18779). Empty means "salt".
+	Method string `toml:"method"`
+
+	// Preset is "" or "salt-paper", which fills weight = 0.667 and temperature = 0.25 where they are left out. Those
+	// two are a recollection of the paper's values that no source at hand confirms, least of all the convention of
+	// the temperature: a starting point, not a claim.
+	Preset string `toml:"preset"`
+
+	// Weight is w, the part of the loss that is the teacher's. Left out it means 0.5, or the preset's; 0 trains
+	// exactly as "baseline" does, at the teacher's cost. 0 to 1.
+	Weight float64 `toml:"weight" explicit:"keep"`
+
+	// Temperature divides the teacher's logits (never the student's, and no T^2 factor): below 1 sharpens its
+	// distribution, above 1 flattens it. Zero means 1, or the preset's. Above 0, at most 100.
+	Temperature float64 `toml:"temperature"`
+
+	// KDSteps is n_KD, the number of steps in stage 1 of "salt": from then on the loss is plain NLL. Steps, not
+	// tokens. Zero means 17.3% of the LLM's steps, the paper's 36K of 208K. Must be less than those steps. The other
+	// methods do not look at it, so one job file can be run with each.
+	KDSteps int64 `toml:"kd_steps"`
+
+	// Transition is how w ends at n_KD: "step" keeps it and drops it at once, the paper's way; "linear" lets it fall
+	// from Weight at step 0 to 0 at n_KD. Empty means "step". Only "salt" looks at it.
+	Transition string `toml:"transition"`
+}
+
+// PaperKDRatio is the paper's n_KD over its number of steps, 36K of 208K.
+const PaperKDRatio = 36.0 / 208.0
+
+// Defaults returns c with every zero field chosen, for a student trained for that many steps. It is idempotent.
+func (c Config) Defaults(steps int64) Config {
+	weight, temperature := 0.5, 1.0
+	if c.Preset == "salt-paper" {
+		weight, temperature = 0.667, 0.25
+	}
+	if c.Method == "" {
+		c.Method = "salt"
+	}
+	if c.Weight == 0 {
+		c.Weight = weight
+	}
+	if c.Temperature == 0 {
+		c.Temperature = temperature
+	}
+	if c.KDSteps == 0 {
+		c.KDSteps = max(1, int64(math.Round(PaperKDRatio*float64(steps))))
+	}
+	if c.Transition == "" {
+		c.Transition = "step"
+	}
+	return c
+}
+
+// Check calls bad for every problem of c, which has been through Defaults, for a student trained for that many steps:
+// key is the TOML key in this table that is to blame, message says what is wrong and what would be right.
+func (c Config) Check(steps int64, bad func(key, message string)) {
+	switch c.Method {
+	case "baseline", "rkd", "salt":
+	case "salt-ds":
+		bad("method", `method = "salt-ds" needs the selection of sequences, which this version does not have; use "salt"`)
+	default:
+		bad("method", fmt.Sprintf(`method = %q is unknown; use "baseline", "rkd" or "salt"`, c.Method))
+	}
+	if c.Preset != "" && c.Preset != "salt-paper" {
+		bad("preset", fmt.Sprintf(`preset = %q is unknown; use "salt-paper", or leave it out`, c.Preset))
+	}
+	if !(c.Weight >= 0 && c.Weight <= 1) {
+		bad("weight", fmt.Sprintf("weight = %g must lie between 0 (no teacher) and 1 (teacher only)", c.Weight))
+	}
+	if !(c.Temperature > 0 && c.Temperature <= 100) {
+		bad("temperature", fmt.Sprintf("temperature = %g must lie above 0 and be at most 100; 1 leaves the teacher as it is",
+			c.Temperature))
+	}
+	if c.Method == "salt" && (c.KDSteps < 1 || c.KDSteps >= steps) && steps > 0 {
+		bad("kd_steps", fmt.Sprintf(`kd_steps = %d must be at least 1 and less than the LLM's steps = %d; the paper's ratio gives %d, and `+
+			`method = "rkd" distils at every step`, c.KDSteps, steps, Config{}.Defaults(steps).KDSteps))
+	}
+	if c.Transition != "step" && c.Transition != "linear" {
+		bad("transition", fmt.Sprintf(`transition = %q is unknown; use "step" or "linear"`, c.Transition))
+	}
+}
+
+// WeightAt is w at optimizer step number step, counted from 0, of a resolved Config and a run of that many steps. It is
+// a function of its arguments alone, so that every rank switches stage at the same step and a resumed run goes on in
+// the right one. Zero means that the teacher is not asked at all.
+func (c Config) WeightAt(step, steps int64) float64 {
+	end := min(c.KDSteps, steps)
+	switch {
+	case c.Method == "baseline":
+		return 0
+	case c.Method == "rkd":
+		return c.Weight
+	case step >= end:
+		return 0
+	case c.Transition == "linear":
+		return c.Weight * float64(end-step) / float64(end)
+	}
+	return c.Weight
+}

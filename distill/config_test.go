@@ -1,0 +1,80 @@
+package distill
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestWeightAt(t *testing.T) {
+	for _, test := range []struct {
+		why  string
+		c    Config
+		step int64
+		want float64
+	}{
+		{"a baseline has no teacher", Config{Method: "baseline", Weight: 0.5}, 0, 0},
+		{"rkd distils to the end", Config{Method: "rkd", Weight: 0.5, KDSteps: 10}, 99, 0.5},
+		{"salt distils in stage 1", Config{Weight: 0.5, KDSteps: 10}, 9, 0.5},
+		{"n_KD steps, not one more", Config{Weight: 0.5, KDSteps: 10}, 10, 0},
+		{"linear begins at w", Config{Weight: 0.5, KDSteps: 10, Transition: "linear"}, 0, 0.5},
+		{"linear is at half of w half way", Config{Weight: 0.5, KDSteps: 10, Transition: "linear"}, 5, 0.25},
+		{"linear has reached 0 at n_KD", Config{Weight: 0.5, KDSteps: 10, Transition: "linear"}, 10, 0},
+		{"the default is the paper's 17.3%: step 16 of 100 is in", Config{}, 16, 0.5},
+		{"and step 17 is out", Config{}, 17, 0},
+		{"the preset's weight", Config{Preset: "salt-paper"}, 0, 0.667},
+		{"one's own weight beats the preset's", Config{Preset: "salt-paper", Weight: 0.3}, 0, 0.3},
+	} {
+		if got := test.c.Defaults(100).WeightAt(test.step, 100); math.Abs(got-test.want) > 1e-12 {
+			t.Errorf("%s: step %d has w = %g, want %g", test.why, test.step, got, test.want)
+		}
+	}
+	zero := Config{}.Defaults(100)
+	zero.Weight = 0
+	if got := zero.WeightAt(0, 100); got != 0 {
+		t.Errorf("a weight set to 0 after Defaults became %g", got)
+	}
+}
+
+func TestDefaultsAtThePapersScale(t *testing.T) {
+	c := Config{}.Defaults(208_000)
+	if c.KDSteps != 36_000 {
+		t.Errorf("n_KD of 208000 steps is %d, want the paper's 36000", c.KDSteps)
+	}
+	if c != c.Defaults(208_000) {
+		t.Error("Defaults is not idempotent")
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for _, test := range []struct {
+		why  string
+		c    Config
+		want string // the beginnings of the problems, joined by "; "
+	}{
+		{"all defaults are right", Config{}, ""},
+		{"n_KD beyond the end", Config{KDSteps: 200}, "kd_steps: kd_steps = 200 must be at least 1 and less than the LLM's steps = 100"},
+		{"n_KD at the end is rkd under another name", Config{KDSteps: 100}, "kd_steps: "},
+		{"a negative n_KD", Config{KDSteps: -1}, "kd_steps: "},
+		{"the other methods do not look at n_KD", Config{Method: "rkd", KDSteps: 200}, ""},
+		{"not there yet, and said so", Config{Method: "salt-ds"}, `method: method = "salt-ds" needs the selection`},
+		{"a method that never was", Config{Method: "pepper"}, `method: method = "pepper" is unknown`},
+		{"a preset that never was", Config{Preset: "paper"}, "preset: "},
+		{"several at once", Config{Weight: 1.5, Temperature: -1, Transition: "cosine"}, "weight: ; temperature: ; transition: "},
+		{"NaN lies between nothing", Config{Weight: math.NaN()}, "weight: "},
+	} {
+		var got []string
+		test.c.Defaults(100).Check(100, func(key, message string) { got = append(got, key+": "+message) })
+		want := strings.Split(test.want, "; ")
+		if test.want == "" {
+			want = nil
+		}
+		ok := len(got) == len(want)
+		for i := 0; ok && i < len(got); i++ {
+			ok = strings.HasPrefix(got[i], want[i])
+		}
+		if !ok {
+			t.Errorf("%s:\n got %q\nwant %q", test.why, got, want)
+		}
+	}
+}

@@ -1,0 +1,13 @@
+// Package distill is SALT (arXiv 2410.18779): what a small language model adds to the training of a large one.
+//
+// It decides how much of the loss is the teacher's at which step. It does not know devices (compute), layers (model),
+// ranks (cluster) or the order of a job's parts (jobs).
+//
+// Config is read first: Defaults resolves it, Check reports every problem, WeightAt then gives w for each step of
+//
+//	loss = (1-w) NLL(y) + w CE(q_T, p)
+//
+// with student p, teacher q at temperature T, gold token y.
+//
+// Invariant: the weight is a pure function of the step, so all ranks and every resumed run agree on it (TestWeightAt).
+package distill

@@ -1,0 +1,14 @@
+package jobs
+
+// commands returns every command and help topic, in the order in which help lists them.
+func commands() []*Command {
+	return []*Command{
+		configCommand(),
+		versionCommand(),
+		helpCommand(),
+
+		jobFileTopic(),
+		exitCodesTopic(),
+		environmentTopic(),
+	}
+}

@@ -1,0 +1,121 @@
+package jobs
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"saltern/distill"
+	"saltern/model"
+)
+
+// Config is a job: what one TOML file says. Each table's struct lives where its meaning does.
+type Config struct {
+	// Name names the job in reports and in its run folder. Empty means the job file's name without ".toml". No slash.
+	Name string `toml:"name"`
+
+	// Seed starts every random choice: weights, order of the data, held-out documents. The same seed on the same
+	// ranks and device gives the same losses, bit by bit. Zero is a seed like any other.
+	Seed int64 `toml:"seed"`
+
+	// Device chooses the Vulkan device by index, UUID or a part of its name. Empty means the local rank's, else the
+	// most capable; a CPU device only when there is no other.
+	Device string `toml:"device"`
+
+	// RunDir is the folder that receives tokenizer, shards, checkpoints, metrics and the resolved job. Empty means
+	// runs/<name>.
+	RunDir string `toml:"run_dir"`
+
+	// Corpus is the text.
+	Corpus Corpus `toml:"corpus"`
+
+	// Tokenizer makes tokens of it, the same for both models.
+	Tokenizer Tokenizer `toml:"tokenizer"`
+
+	// SLM is the small model, the teacher. It may be left out when the method is "baseline".
+	SLM ModelConfig `toml:"slm"`
+
+	// LLM is the large model, the student: what the job is for.
+	LLM ModelConfig `toml:"llm"`
+
+	// Distill is how the one helps the other.
+	Distill distill.Config `toml:"distill"`
+}
+
+// ModelConfig is one of the two models of a job and how it is trained.
+type ModelConfig struct {
+	// Model is its shape.
+	Model model.Config `toml:"model"`
+
+	// Train is its training.
+	Train model.TrainConfig `toml:"train"`
+}
+
+// defaults returns c resolved; file, the job file's path, names the job where it has no name of its own. A job without teacher and without
+// [slm] keeps an SLM of zeros.
+func (c Config) defaults(file string) Config {
+	if c.Name == "" {
+		c.Name = strings.TrimSuffix(filepath.Base(file), ".toml")
+	}
+	if c.RunDir == "" {
+		c.RunDir = filepath.Join("runs", c.Name)
+	}
+	c.Corpus = c.Corpus.Defaults()
+	c.Tokenizer = c.Tokenizer.Defaults()
+	c.LLM = c.LLM.defaults(c.Tokenizer.VocabSize)
+	if c.Distill.Method != "baseline" || c.SLM != (ModelConfig{}) {
+		c.SLM = c.SLM.defaults(c.Tokenizer.VocabSize)
+	}
+	c.Distill = c.Distill.Defaults(c.LLM.Train.Steps)
+	return c
+}
+
+func (c ModelConfig) defaults(vocab int) ModelConfig {
+	c.Model.Vocab = vocab
+	c.Model = c.Model.Defaults()
+	if c.Train.Sequence == 0 {
+		c.Train.Sequence = c.Model.Context
+	}
+	c.Train = c.Train.Defaults()
+	return c
+}
+
+// check calls bad for every problem of a resolved Config, with the full key.
+func (c Config) check(bad func(key, message string)) {
+	under := func(table string) func(key, message string) {
+		return func(key, message string) { bad(table+"."+key, message) }
+	}
+	if strings.ContainsAny(c.Name, `/\`) || c.Name == "." || c.Name == ".." {
+		bad("name", fmt.Sprintf("name = %q must not be a path, as it names a folder; use run_dir to place it", c.Name))
+	}
+	c.Corpus.Check(under("corpus"))
+	c.Tokenizer.Check(under("tokenizer"))
+	c.LLM.check(under("llm"))
+	c.Distill.Check(c.LLM.Train.Steps, under("distill"))
+	if c.SLM == (ModelConfig{}) {
+		return
+	}
+	if c.SLM.Model.Width == 0 && c.SLM.Model.Preset == "" && c.SLM.Train.Steps == 0 {
+		bad("distill.method", fmt.Sprintf("method = %q needs a small model to teach: add [slm.model] and [slm.train], "+
+			"or use method = \"baseline\"", c.Distill.Method))
+		return
+	}
+	c.SLM.check(under("slm"))
+	if c.Distill.Method != "baseline" && c.SLM.Model.Context < c.LLM.Train.Sequence {
+		bad("slm.model.context", fmt.Sprintf("context = %d is too short for llm.train.sequence = %d: the teacher reads "+
+			"what the student reads; raise the one or lower the other", c.SLM.Model.Context, c.LLM.Train.Sequence))
+	}
+}
+
+func (c ModelConfig) check(bad func(key, message string)) {
+	c.Model.Check(func(key, message string) {
+		if key != "vocab" { // which is the tokenizer's to report
+			bad("model."+key, message)
+		}
+	})
+	context := c.Model.Context
+	if _, ok := model.FindPreset(c.Model.Preset); c.Model.Preset != "" && !ok {
+		context = 0 // the one that the preset would have brought is not known
+	}
+	c.Train.Check(context, func(key, message string) { bad("train."+key, message) })
+}

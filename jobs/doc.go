@@ -1,0 +1,20 @@
+// Package jobs is what a user can ask of saltern: the command line, the job file, the exit codes, one file per command.
+//
+// The work itself is elsewhere: the method in distill, the transformer in model, text in model/token and model/corpus,
+// ranks in cluster, devices in compute. Those packages return plain errors; here they become messages and exit codes.
+//
+// The types to know, in the order in which a command meets them: Main finds the Command, parses its flags, and hands it
+// an IO (the outside world, so that tests need no process) and its arguments. ReadConfig turns the job file into a Job:
+// defaults resolved, every problem reported at once with file:line:column, each value knowing where it came from. Results
+// leave as a Table, aligned text or JSON. What goes wrong leaves as an Error whose Kind is the exit code.
+//
+// A new command is one file, which holds a function returning its Command literal, and one line in commands.go.
+//
+// Invariants a change must keep:
+//
+//  1. Only main.go ends the process (TestOnlyMainExits, in the root).
+//  2. Every key of the job file has a comment that is its reference page, and docs/CLI.md and docs/CONFIG.md are what
+//     the literals and comments say (TestDocsAreFresh).
+//  3. A resolved job, written out and read again, is the same job (TestResolvedJobRoundTrips).
+//  4. Exit codes are an interface: numbers are added, never changed (TestExitCodesStay).
+package jobs

@@ -1,0 +1,51 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the scripts below run this test binary as "saltern".
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"saltern": func() { os.Exit(Main(context.Background(), ProcessIO(), os.Args[1:])) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+		},
+	})
+}
+
+// exits runs a command and wants that exit code: exits 64 saltern config job.toml.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE command [args]")
+	}
+	code := "0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		code = exitCodeOf(err)
+	}
+	if code != args[0] {
+		ts.Fatalf("%v ended with exit code %s, want %s", args[1:], code, args[0])
+	}
+}
+
+func exitCodeOf(err error) string {
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) {
+		return strconv.Itoa(e.ExitCode())
+	}
+	return err.Error()
+}

@@ -1,0 +1,56 @@
+package jobs
+
+import (
+	"fmt"
+	"strings"
+
+	"saltern/docs"
+)
+
+// jobFileTopic explains the job file and holds the reference of its keys.
+func jobFileTopic() *Command {
+	return &Command{
+		Name:    "job-file",
+		Summary: "the TOML file that describes a job, key by key",
+		Help:    docs.Config,
+	}
+}
+
+// exitCodesTopic is the table of exit codes.
+func exitCodesTopic() *Command {
+	var b strings.Builder
+	b.WriteString("The numbers never change; scripts may rely on them. \"saltern help COMMAND\" lists those that a\ncommand can end with.\n\n")
+	for _, e := range exitCodes() {
+		fmt.Fprintf(&b, "%2d  %-26s%s\n", int(e.kind), e.name, e.meaning)
+	}
+	return &Command{
+		Name:    "exit-codes",
+		Summary: "what the exit codes mean",
+		Help:    b.String(),
+	}
+}
+
+// variable is an environment variable that saltern looks at.
+type variable struct{ name, meaning string }
+
+// variables is the one table of environment variables; one that is not here is not looked at.
+func variables() []variable {
+	return []variable{
+		{"SALTERN_VALIDATION", "1 runs the tests under the Vulkan validation layers, which must be installed; make test sets it."},
+		{"TERM", "\"dumb\" draws no progress bars, only plain lines."},
+	}
+}
+
+// environmentTopic is the table of environment variables.
+func environmentTopic() *Command {
+	var b strings.Builder
+	b.WriteString("Everything that belongs to a job is in its job file. The environment says the rest:\n\n")
+	for _, v := range variables() {
+		fmt.Fprintf(&b, "%-20s %s\n", v.name, v.meaning)
+	}
+	return &Command{
+		Name:    "environment",
+		Summary: "the environment variables that saltern looks at",
+		Help:    b.String(),
+	}
+}

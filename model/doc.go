@@ -1,0 +1,16 @@
+// Package model holds the decoder-only transformer: its shape, its training schedule, its layers, its optimizer, its
+// checkpoints.
+//
+// What a teacher adds to the loss is not here but in distill; kernels and devices are in compute; text becomes tokens in
+// model/token and batches in model/corpus; which job runs when is in jobs.
+//
+// Config is the shape of a model and TrainConfig the way it is trained. Both are plain values with three duties: the
+// comment of each field is its reference page, Defaults resolves what was left out, and Check reports every problem at
+// once. Use them in that order; all else takes resolved values.
+//
+// One letter per dimension, here and in every comment of the project: B batch, T sequence, N tokens (B times T), D
+// width, H heads, F hidden size of the feed-forward network, V vocabulary, L layers.
+//
+// Invariants: LearningRate depends on nothing but the step (TestLearningRate); a preset counts what its name says
+// (TestPresetsCountWhatTheirNamesSay).
+package model
