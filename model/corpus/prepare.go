@@ -1,0 +1,339 @@
+package corpus
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"saltern/model/token"
+)
+
+// Progress is told how far a stage of Prepare is: "reading" and "encoding" in bytes of the source files as stored, "tokenizer" in merges.
+type Progress func(stage string, done, total int64)
+
+// Prepare makes the folder dir from the sources: tokenizer.json, the shards train-00000.bin... and heldout-00000.bin..., and
+// manifest.json. When dir was made before from the same configuration and files, going by their paths, sizes and times, it is left as it
+// is. The folder is written as dir.part-<random> and renamed at the end, so dir is complete whenever it is there, also when several
+// processes prepare it at once; it replaces what an earlier Prepare made, and nothing else.
+func Prepare(ctx context.Context, cfg Config, tok token.Config, dir string, progress Progress) (*Manifest, error) {
+	if progress == nil {
+		progress = func(string, int64, int64) {}
+	}
+	p := preparation{cfg: cfg.Defaults(), tok: tok.Defaults(), progress: progress, shardTokens: shardTokens}
+	return p.run(ctx, filepath.Clean(dir))
+}
+
+// preparation is one call of Prepare.
+type preparation struct {
+	cfg         Config
+	tok         token.Config
+	progress    Progress
+	shardTokens int64
+	tokenizer   *token.Tokenizer
+}
+
+func (p *preparation) run(ctx context.Context, dir string) (*Manifest, error) {
+	if err := p.cfg.check(); err != nil {
+		return nil, err
+	}
+	sources, err := p.cfg.files()
+	if err != nil {
+		return nil, err
+	}
+	if p.tok.File != "" {
+		if !filepath.IsAbs(p.tok.File) {
+			p.tok.File = filepath.Join(p.cfg.Base, p.tok.File)
+		}
+		if p.tokenizer, err = token.Load(p.tok.File); err != nil {
+			return nil, err
+		}
+	}
+	key, err := p.key(sources)
+	if err != nil {
+		return nil, err
+	}
+	if m, err := readManifest(dir); err == nil && m.Key == key {
+		return m, nil
+	}
+	if err := replaceable(dir); err != nil {
+		return nil, err
+	}
+	part := dir + ".part-" + rand.Text()[:8]
+	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
+		return nil, fmt.Errorf("the corpus cannot be written: %w", err)
+	}
+	if err := os.Mkdir(part, 0o777); err != nil {
+		return nil, fmt.Errorf("the corpus cannot be written: %w", err)
+	}
+	m, err := p.fill(ctx, part, key, sources)
+	if err == nil {
+		// Another process may have been faster; who reads its folder already must not lose it.
+		if there, err := readManifest(dir); err == nil && there.Key == key {
+			return there, os.RemoveAll(part)
+		}
+		err = install(part, dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(part))
+	}
+	return m, nil
+}
+
+// key sums up all that decides what the folder will hold.
+func (p *preparation) key(sources []source) (string, error) {
+	all := struct {
+		Format    int
+		Config    Config
+		Tokenizer token.Config
+		Hash      string
+		Sources   []source
+	}{format, p.cfg, p.tok, "", sources}
+	if p.tokenizer != nil {
+		all.Tokenizer.File = ""
+		all.Hash = p.tokenizer.Hash()
+	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		return "", fmt.Errorf("bug: the corpus configuration has no JSON: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// replaceable reports why dir may not be replaced, if so.
+func replaceable(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("the corpus cannot be written as %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		if e.Name() == manifestName {
+			return nil
+		}
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("the folder %s holds something else than a prepared corpus; name another folder, or empty this one", dir)
+	}
+	return nil
+}
+
+// install puts part in the place of dir.
+func install(part, dir string) error {
+	if err := syncFolder(part); err != nil {
+		return err
+	}
+	old := part + ".old"
+	err := os.Rename(dir, old)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the old corpus cannot be replaced: %w", err)
+	}
+	if err := os.Rename(part, dir); err != nil {
+		_ = os.Rename(old, dir) // back again, unless another process has put its own there
+		return errors.Join(fmt.Errorf("the corpus cannot be put in its place: %w", err), os.RemoveAll(old))
+	}
+	if err := syncFolder(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(old); err != nil {
+		return fmt.Errorf("the old corpus cannot be removed: %w", err)
+	}
+	return nil
+}
+
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("the corpus cannot be synced: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("the corpus cannot be synced: %w", err)
+	}
+	return nil
+}
+
+// fill writes everything into the folder dir.
+func (p *preparation) fill(ctx context.Context, dir, key string, sources []source) (*Manifest, error) {
+	total := int64(0)
+	for _, s := range sources {
+		total += s.Size
+	}
+	found, err := p.cfg.census(ctx, sources, func(done int64) { p.progress("reading", done, total) })
+	if err != nil {
+		return nil, err
+	}
+	if p.tokenizer == nil {
+		p.tokenizer, err = token.Train(ctx, p.sample(ctx, found), p.tok.VocabSize, func(done, total int) {
+			p.progress("tokenizer", int64(done), int64(total))
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := p.tokenizer.Save(filepath.Join(dir, tokenizerName)); err != nil {
+		return nil, err
+	}
+	m := &Manifest{
+		Format: format, Key: key, Config: p.cfg, Tokenizer: p.tok,
+		VocabSize: p.tokenizer.VocabSize(), EndOfText: p.tokenizer.EndOfText(), TokenizerHash: p.tokenizer.Hash(), TokenBytes: 2,
+		Files: len(found.sources), FileBytes: found.bytes, BinaryFiles: found.binary,
+		Empty: found.empty, Duplicates: found.duplicates, Unused: found.unused,
+	}
+	if m.VocabSize > 1<<16 {
+		m.TokenBytes = 4
+	}
+	if err := p.encode(ctx, dir, found, m); err != nil {
+		return nil, err
+	}
+	return m, m.write(dir)
+}
+
+// sampleBytes is the length of the pieces that the tokenizer's sample is made of.
+const sampleBytes = 64 << 10
+
+// sample yields about SampleBytes of the training documents, in pieces chosen by hash, so that long documents neither fill nor miss it.
+func (p *preparation) sample(ctx context.Context, found *census) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		stop := errors.New("the consumer has enough")
+		share := float64(p.tok.SampleBytes) / float64(found.trainBytes)
+		err := p.cfg.each(ctx, found, func(int64) {}, func(k key, v verdict, doc []byte) error {
+			for n := uint64(0); v == train && len(doc) > 0; n++ {
+				piece := doc[:min(len(doc), sampleBytes)]
+				doc = doc[len(piece):]
+				if share < 1 && float64(mix(k.split^k.pick+n)>>11)/(1<<53) >= share {
+					continue
+				}
+				if !yield(piece, nil) {
+					return stop
+				}
+			}
+			return nil
+		})
+		if err != nil && err != stop {
+			yield(nil, err)
+		}
+	}
+}
+
+// batch is about batchBytes of documents on their way through the encoders.
+type batch struct {
+	text    []byte
+	docs    []document
+	ids     [3][]uint32 // by verdict
+	encoded chan struct{}
+}
+
+type document struct {
+	end int // in text
+	verdict
+}
+
+const batchBytes = 1 << 20
+
+// encode writes the shards. Batches are encoded on all processors and written in the order of the documents.
+func (p *preparation) encode(ctx context.Context, dir string, found *census, m *Manifest) error {
+	parts := [3]*Part{train: &m.Train, heldOut: &m.HeldOut}
+	writers := [3]*shardWriter{
+		train:   {dir: dir, name: "train", width: m.TokenBytes, limit: p.shardTokens},
+		heldOut: {dir: dir, name: "heldout", width: m.TokenBytes, limit: p.shardTokens},
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	queue := make(chan *batch, 2*runtime.GOMAXPROCS(0)) // its length bounds memory
+	written := make(chan error, 1)
+	go func() {
+		err := p.write(queue, parts, writers)
+		if err != nil {
+			cancel(err)
+			for range queue { // so that the reader is not held up before it sees the end of ctx
+			}
+		}
+		written <- err
+	}()
+	err := p.batches(ctx, found, queue)
+	close(queue)
+	if werr := <-written; werr != nil {
+		err = werr
+	}
+	for _, v := range []verdict{train, heldOut} {
+		w := writers[v]
+		if err == nil {
+			err = w.finish()
+		}
+		w.abandon()
+		parts[v].Shards = w.shards
+	}
+	return err
+}
+
+// batches reads the documents again and starts the encoding of each batch.
+func (p *preparation) batches(ctx context.Context, found *census, queue chan<- *batch) error {
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var b *batch
+	send := func() {
+		if b == nil {
+			return
+		}
+		full := b
+		b = nil
+		slots <- struct{}{}
+		go func() {
+			full.encode(p.tokenizer)
+			<-slots
+			close(full.encoded)
+		}()
+		queue <- full
+	}
+	err := p.cfg.each(ctx, found, func(done int64) { p.progress("encoding", done, found.bytes) }, func(_ key, v verdict, doc []byte) error {
+		if b == nil {
+			b = &batch{text: make([]byte, 0, batchBytes+len(doc)), encoded: make(chan struct{})}
+		}
+		b.text = append(b.text, doc...)
+		b.docs = append(b.docs, document{len(b.text), v})
+		if len(b.text) >= batchBytes {
+			send()
+		}
+		return nil
+	})
+	send()
+	return err
+}
+
+func (b *batch) encode(tok *token.Tokenizer) {
+	start := 0
+	for _, d := range b.docs {
+		ids := append(b.ids[d.verdict], tok.EndOfText())
+		b.ids[d.verdict] = tok.Encode(ids, b.text[start:d.end])
+		start = d.end
+	}
+}
+
+// write takes the batches in order and counts what is in them.
+func (p *preparation) write(queue <-chan *batch, parts [3]*Part, writers [3]*shardWriter) error {
+	for b := range queue {
+		<-b.encoded
+		start := 0
+		for _, d := range b.docs {
+			parts[d.verdict].Documents++
+			parts[d.verdict].Bytes += int64(d.end - start)
+			start = d.end
+		}
+		for _, v := range []verdict{train, heldOut} {
+			parts[v].Tokens += int64(len(b.ids[v]))
+			if err := writers[v].write(b.ids[v]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
