@@ -75,15 +75,20 @@ func (p *preparation) run(ctx context.Context, dir string) (*Manifest, error) {
 		return nil, fmt.Errorf("the corpus cannot be written: %w", err)
 	}
 	m, err := p.fill(ctx, part, key, sources)
-	if err == nil {
-		// Another process may have been faster; who reads its folder already must not lose it.
-		if there, err := readManifest(dir); err == nil && there.Key == key {
-			return there, os.RemoveAll(part)
-		}
-		err = install(part, dir)
+	// Another process may have been faster, before or while this one installs: then its folder, which somebody may
+	// be reading, is as good.
+	done := func() bool {
+		there, err := readManifest(dir)
+		return err == nil && there.Key == key
 	}
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(part))
+	if err == nil && !done() {
+		err = install(part, dir)
+		if err != nil && done() {
+			err = nil
+		}
+	}
+	if err := errors.Join(err, os.RemoveAll(part)); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
