@@ -67,7 +67,7 @@ func TestShardFormat(t *testing.T) {
 func TestStream(t *testing.T) {
 	ids := count(1000)
 	for _, width := range []int{2, 4} {
-		for _, limit := range []int64{1, 7, 100, 999, 1000, 5000} {
+		for _, limit := range []int64{11, 100, 999, 1000, 5000} {
 			set, _ := handmade(t, width, limit, 1000, ids)
 			s := set.Train
 			if s.Len() != 1000 || s.Sequences(10) != 99 || s.Sequences(999) != 1 || s.Sequences(1000) != 0 || s.Sequences(0) != 0 {

@@ -52,7 +52,6 @@ func naive(docs [][]byte, vocab int) (tokens []string) {
 	for b := range byteTokens {
 		ids[string([]byte{byte(b)})] = b
 	}
-	rules := map[[2]string]bool{}
 	for len(ids) < vocab-1 {
 		counts := map[[2]string]int{}
 		for _, w := range words {
@@ -79,11 +78,9 @@ func naive(docs [][]byte, vocab int) (tokens []string) {
 			}
 			words[i] = out
 		}
-		rules[best] = true
-		if text := best[0] + best[1]; ids[text] == 0 {
-			ids[text] = len(ids)
-			tokens = append(tokens, text)
-		}
+		text := best[0] + best[1]
+		ids[text] = len(ids)
+		tokens = append(tokens, text)
 	}
 	return tokens
 }

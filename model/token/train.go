@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 )
 
 // byteTokens is the number of tokens that are there before the first merge.
@@ -37,7 +38,7 @@ func Train(ctx context.Context, documents iter.Seq2[[]byte, error], vocabSize in
 		return nil, err
 	}
 	total := vocabSize - MinVocab
-	for done := 0; done < total; done = len(t.tokens) - byteTokens {
+	for done := range total {
 		if done%64 == 0 {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -58,9 +59,7 @@ func Train(ctx context.Context, documents iter.Seq2[[]byte, error], vocabSize in
 type trainer struct {
 	words   []word
 	tokens  [][]byte
-	ids     map[string]uint32 // of tokens; two merges may spell the same token, e.g. ab+c and a+bc, which then share an id
 	merges  []pair
-	merged  map[pair]bool
 	index   map[pair]int32 // into pairs
 	pairs   []pairCount
 	queue   pairQueue
@@ -83,10 +82,9 @@ type pairCount struct {
 
 // count reads the documents into distinct pieces and their pairs.
 func count(ctx context.Context, documents iter.Seq2[[]byte, error], split splitter) (*trainer, error) {
-	t := &trainer{ids: map[string]uint32{}, merged: map[pair]bool{}, index: map[pair]int32{}}
+	t := &trainer{index: map[pair]int32{}}
 	for b := range byteTokens {
 		t.tokens = append(t.tokens, []byte{byte(b)})
-		t.ids[string(t.tokens[b])] = uint32(b)
 	}
 	seen := map[string]int32{}
 	for text, err := range documents {
@@ -164,6 +162,9 @@ func (t *trainer) enqueue() {
 const minCount = 2
 
 // step merges the most frequent pair everywhere. It reports false when no pair is frequent enough.
+//
+// No two merges spell the same token (as ab+c and a+bc would): where either could be merged, no earlier merge has crossed the ends of
+// its text, so that text had been merged inside by the same rules from left to right, hence into the same two halves.
 func (t *trainer) step() bool {
 	var best *pairCount
 	for best == nil {
@@ -185,18 +186,9 @@ func (t *trainer) step() bool {
 	}
 	p, words := best.pair, best.words
 	best.words = nil
-	text := string(t.tokens[p.left]) + string(t.tokens[p.right])
-	id, ok := t.ids[text]
-	if !ok {
-		id = uint32(len(t.tokens))
-		t.ids[text] = id
-		t.tokens = append(t.tokens, []byte(text))
-	}
-	// A pair can come back after its merge, when another merge spells one of its halves again. The rule is there already.
-	if !t.merged[p] {
-		t.merged[p] = true
-		t.merges = append(t.merges, p)
-	}
+	id := uint32(len(t.tokens))
+	t.tokens = append(t.tokens, slices.Concat(t.tokens[p.left], t.tokens[p.right]))
+	t.merges = append(t.merges, p)
 	for _, at := range words {
 		t.apply(p, id, at)
 	}
