@@ -41,7 +41,7 @@ func TestOrder(t *testing.T) {
 	} {
 		var got []int64
 		for i := range int64(8) {
-			got = append(got, Order{Seed: c.seed, Sequences: c.sequences}.At(c.first + i))
+			got = append(got, Order{Seed: c.seed, Sequences: c.sequences}.At(c.first+i))
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("seed %d, %d sequences from %d: %v, want %v; a job that resumes would see other data", c.seed, c.sequences, c.first, got, c.want)
