@@ -3,6 +3,8 @@ module saltern
 go 1.25.0
 
 require (
+	github.com/bmatcuk/doublestar/v4 v4.10.4
+	github.com/klauspost/compress v1.20.3
 	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/vulkan-go/vulkan v0.0.0-20221209234627-c0a353ae26c8

@@ -1,0 +1,121 @@
+package corpus
+
+import (
+	"context"
+	"runtime"
+
+	"saltern/model/token"
+)
+
+// batch is about batchBytes of documents on their way through the encoders.
+type batch struct {
+	text    []byte
+	docs    []document
+	ids     [3][]uint32 // by verdict
+	encoded chan struct{}
+}
+
+type document struct {
+	end int // in text
+	verdict
+}
+
+const batchBytes = 1 << 20
+
+// encode writes the shards. Batches are encoded on all processors and written in the order of the documents.
+func (p *preparation) encode(ctx context.Context, dir string, found *census, m *Manifest) error {
+	parts := [3]*Part{train: &m.Train, heldOut: &m.HeldOut}
+	writers := [3]*shardWriter{
+		train:   {dir: dir, name: "train", width: m.TokenBytes, limit: p.shardTokens},
+		heldOut: {dir: dir, name: "heldout", width: m.TokenBytes, limit: p.shardTokens},
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	queue := make(chan *batch, 2*runtime.GOMAXPROCS(0)) // its length bounds memory
+	written := make(chan error, 1)
+	go func() {
+		err := p.write(queue, parts, writers)
+		if err != nil {
+			cancel(err)
+			for range queue { // so that the reader is not held up before it sees the end of ctx
+			}
+		}
+		written <- err
+	}()
+	err := p.batches(ctx, found, queue)
+	close(queue)
+	if werr := <-written; werr != nil {
+		err = werr
+	}
+	for _, v := range []verdict{train, heldOut} {
+		w := writers[v]
+		if err == nil {
+			err = w.finish()
+		}
+		w.abandon()
+		parts[v].Shards = w.shards
+	}
+	return err
+}
+
+// batches reads the documents again and starts the encoding of each batch.
+func (p *preparation) batches(ctx context.Context, found *census, queue chan<- *batch) error {
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var b *batch
+	send := func() {
+		if b == nil {
+			return
+		}
+		full := b
+		b = nil
+		slots <- struct{}{}
+		go func() {
+			full.encode(p.tokenizer)
+			<-slots
+			close(full.encoded)
+		}()
+		queue <- full
+	}
+	err := p.cfg.each(ctx, found, func(done int64) { p.progress("encoding", done, found.bytes) }, func(_ key, v verdict, doc []byte) error {
+		if b == nil {
+			b = &batch{text: make([]byte, 0, batchBytes+len(doc)), encoded: make(chan struct{})}
+		}
+		b.text = append(b.text, doc...)
+		b.docs = append(b.docs, document{len(b.text), v})
+		if len(b.text) >= batchBytes {
+			send()
+		}
+		return nil
+	})
+	send()
+	return err
+}
+
+func (b *batch) encode(tok *token.Tokenizer) {
+	start := 0
+	for _, d := range b.docs {
+		ids := append(b.ids[d.verdict], tok.EndOfText())
+		b.ids[d.verdict] = tok.Encode(ids, b.text[start:d.end])
+		start = d.end
+	}
+}
+
+// write takes the batches in order and counts what is in them.
+func (p *preparation) write(queue <-chan *batch, parts [3]*Part, writers [3]*shardWriter) error {
+	for b := range queue {
+		<-b.encoded
+		start := 0
+		for _, d := range b.docs {
+			parts[d.verdict].Documents++
+			parts[d.verdict].Bytes += int64(d.end - start)
+			start = d.end
+		}
+		for _, v := range []verdict{train, heldOut} {
+			parts[v].Tokens += int64(len(b.ids[v]))
+			if err := writers[v].write(b.ids[v]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
