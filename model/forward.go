@@ -1,0 +1,66 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+
+	"saltern/compute"
+)
+
+// Tokens is the host memory through which token ids reach programs: one microbatch of B sequences of T tokens.
+type Tokens struct {
+	B, T   int
+	IDs    *compute.Tensor // [N] input tokens
+	Labels *compute.Tensor // [N] the tokens to predict; Ignore where there is none
+	order  *compute.Tensor // [N] positions sorted by token id, for the embedding's gradient
+	sorted []uint32
+}
+
+// Ignore is the label of a position that does not count.
+const Ignore = 0xffffffff
+
+// NewTokens declares the memory for B sequences of T tokens.
+func NewTokens(b, t int) *Tokens {
+	host := func(name string) *compute.Tensor { return compute.NewTensor(compute.Host, name, compute.U32, b*t) }
+	return &Tokens{B: b, T: t, IDs: host("ids"), Labels: host("labels"), order: host("order"), sorted: make([]uint32, b*t)}
+}
+
+// Write hands ids and labels, N each, to the backend.
+func (t *Tokens) Write(b compute.Backend, ids, labels []uint32) error {
+	for i := range t.sorted {
+		t.sorted[i] = uint32(i)
+	}
+	slices.SortFunc(t.sorted, func(i, j uint32) int {
+		if c := cmp.Compare(ids[i], ids[j]); c != 0 {
+			return c
+		}
+		return cmp.Compare(i, j)
+	})
+	if err := b.WriteU32(t.IDs, ids); err != nil {
+		return err
+	}
+	if err := b.WriteU32(t.order, t.sorted); err != nil {
+		return err
+	}
+	return b.WriteU32(t.Labels, labels)
+}
+
+// Hidden records the transformer from token ids to the normed hidden states [N, D] that the output projection reads.
+//
+//	x = embed(ids)
+//	x = x + Wo attention(rope(Wqkv norm(x)))
+//	x = x + Wdown swiglu(Wgate_up norm(x))       for each layer
+//	h = norm(x)
+func (m *Model) Hidden(r *compute.Recorder, t *Tokens) *compute.Tensor {
+	eps := float32(m.NormEps)
+	x := r.Embed(m.embed.Tensor, t.IDs, t.order)
+	for _, l := range m.layers {
+		qkv := r.MatMul(r.RMSNorm(x, l.attnNorm.Tensor, eps), l.qkv.Tensor, compute.NT)
+		qkv = r.Rope(qkv, compute.Rope{Heads: m.Heads + m.KVHeads, HeadSize: m.HeadSize, T: t.T, Theta: float32(m.RopeTheta)})
+		o := r.Attention(qkv, compute.Attention{Heads: m.Heads, KVHeads: m.KVHeads, HeadSize: m.HeadSize, T: t.T})
+		x = r.Add(x, r.MatMul(o, l.out.Tensor, compute.NT))
+		h := r.SwiGLU(r.MatMul(r.RMSNorm(x, l.ffnNorm.Tensor, eps), l.gateUp.Tensor, compute.NT))
+		x = r.Add(x, r.MatMul(h, l.down.Tensor, compute.NT))
+	}
+	return r.RMSNorm(x, m.norm.Tensor, eps)
+}
