@@ -14,14 +14,14 @@ const Masked = 0xffffffff
 // row is all zeros, and so are the columns that need a teacher where there is none. p is the student, q the teacher at
 // its temperature, y the label, S = {v: p(v) > q(v)}.
 const (
-	StatNLL          = iota // -log p(y)
-	StatCE                  // CE(q, p) = -sum q log p
-	StatTeacherNLL          // -log q(y)
-	StatEntropy             // of q, in nats
-	StatCorrect             // 1 if y is the first maximum of p
-	StatDataWitness         // p(S) - 1{y in S}
-	StatTotalVariation      // p(S) - q(S), which is the total variation of p and q
-	StatCount               // 1
+	StatNLL            = iota // -log p(y)
+	StatCE                    // CE(q, p) = -sum q log p
+	StatTeacherNLL            // -log q(y)
+	StatEntropy               // of q, in nats
+	StatCorrect               // 1 if y is the first maximum of p
+	StatDataWitness           // p(S) - 1{y in S}
+	StatTotalVariation        // p(S) - q(S), which is the total variation of p and q
+	StatCount                 // 1
 	StatsColumns
 )
 
