@@ -102,19 +102,20 @@ func (in LossInputs) check() (int, error) {
 	return lossChunk(n, d, v), nil
 }
 
-// Bounds of a chunk. Each one reads and writes the weight's gradient once, which a GPU notices below about 1000 tokens;
-// logits beyond the budget are memory better spent elsewhere.
+// Bounds of a chunk, in tokens and elements. Each chunk reads and writes the weight's gradient once, which GPUs notice
+// below about 1000 tokens; logits beyond the budget are memory better spent elsewhere.
 const (
+	minLossChunk  = 1024
 	maxLossChunk  = 2048
 	maxLossLogits = 64 << 20 / elementBytes
 )
 
-// lossChunk chooses how many tokens have logits at a time: as many as make the logits about as large as the hidden states
-// (C V = N D), since then halving them would not halve the memory of the whole, within the bounds above. It depends on the
-// shapes alone: the chunks are the order in which the weight's gradient is summed, so they are part of the result.
+// lossChunk chooses how many tokens have logits at a time: enough for the traffic of the weight's gradient, more where the
+// logits are no larger than the hidden states even so (C V = N D), fewer where they would be beyond the budget. It depends
+// on the shapes alone: the chunks are the order in which the weight's gradient is summed, so they are part of the result.
 func lossChunk(n, d, v int) int {
 	c := alignElements
-	for c < maxLossChunk && c*v < n*d && 2*c*v <= maxLossLogits {
+	for c < n && c < maxLossChunk && (c < minLossChunk || c*v < n*d) && 2*c*v <= maxLossLogits {
 		c *= 2
 	}
 	return c

@@ -220,7 +220,8 @@ func TestLinearLossMemory(t *testing.T) {
 func TestLossChunk(t *testing.T) {
 	for _, c := range []struct{ n, d, v, want int }{
 		{8, 16, 100, 64},
-		{4096, 256, 4096, 256},
+		{100, 256, 4096, 128},
+		{4096, 256, 4096, 1024},
 		{1 << 16, 4096, 32768, 512},
 		{1 << 16, 4096, 1 << 18, 64},
 		{1 << 20, 1024, 2048, 2048},
