@@ -5,6 +5,7 @@ package compute
 var Table = []*Op{
 	opMatMul,
 	opAdd,
+	opSoftmaxLoss,
 }
 
 // Find is the operation of that name, or nil.

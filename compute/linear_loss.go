@@ -1,0 +1,122 @@
+package compute
+
+import "fmt"
+
+// LossInputs is what the loss of a language model is computed from. N tokens, D width, V vocabulary.
+type LossInputs struct {
+	Hidden *Tensor // [N,D], the last hidden states
+	Weight *Tensor // [V,D], the output projection; it may be the embedding table too
+	Labels *Tensor // [N] uint32; Masked, or any other id of V or more, counts for nothing
+	// Params is [4]: what multiplies the gradient (loss scale / tokens), w, 1/T, 0. The host sets it before a run, so that
+	// the distillation weight changes without a new recording.
+	Params *Tensor
+	// TeacherHidden [N,Dt] and TeacherWeight [V,Dt] give the teacher's logits; both nil without distillation.
+	TeacherHidden, TeacherWeight *Tensor
+	// Gradient asks for the gradient too; without it only the stats are computed, as in an evaluation.
+	Gradient bool
+	// Stats receives the result, [N,StatsColumns]; nil: a temporary does.
+	Stats *Tensor
+	// Chunk is how many tokens have logits at a time, a multiple of 64; 0 chooses.
+	Chunk int
+}
+
+// LinearLoss records output projection, softmax, cross entropy and distillation of all tokens, and gives what is to be
+// known of each token (StatsColumns). The loss of a token is (1-w) StatNLL + w StatCE.
+//
+// With Gradient, Backward starts from here: the gradient at Hidden is seeded and the one of Weight, if it is tracked, is
+// added to its place. Both carry Params[0]; the teacher gets none. The logits, tokens x vocabulary, exist for one chunk
+// of tokens at a time, and their gradient overwrites them (arXiv 2410.10989).
+func (r *Recorder) LinearLoss(in LossInputs) *Tensor {
+	chunk, err := in.check()
+	if err != nil {
+		r.Fail(fmt.Errorf("bug: %s: the loss of %v by %v: %w", caller(), in.Hidden, in.Weight, err))
+		return r.Temp("stats", 0, StatsColumns)
+	}
+	n := in.Hidden.Shape[0]
+	stats, dHidden := in.Stats, (*Tensor)(nil)
+	if stats == nil {
+		stats = r.Temp("stats", n, StatsColumns)
+	}
+	if in.Gradient {
+		dHidden = r.Temp("dhidden", in.Hidden.Shape...)
+	}
+	for i := 0; i < n; i += chunk {
+		r.chunkLoss(in, stats, dHidden, i, min(n, i+chunk))
+	}
+	if in.Gradient {
+		r.Seed(in.Hidden, dHidden)
+	}
+	return stats
+}
+
+// chunkLoss is LinearLoss of tokens i to j.
+func (r *Recorder) chunkLoss(in LossInputs, stats, dHidden *Tensor, i, j int) {
+	hidden := in.Hidden.Rows(i, j)
+	logits := r.MatMul(hidden, in.Weight, NT)
+	args := []*Tensor{logits, in.Labels.Rows(i, j), in.Params}
+	attr := softmaxLoss{Distill: in.TeacherHidden != nil, Gradient: in.Gradient}
+	if attr.Distill {
+		args = append(args, r.MatMul(in.TeacherHidden.Rows(i, j), in.TeacherWeight, NT))
+	}
+	if !in.Gradient {
+		r.Record("softmax_loss", attr, args, stats.Rows(i, j))
+		return
+	}
+	r.Record("softmax_loss", attr, args, stats.Rows(i, j), logits)
+	r.matmulInto(dHidden.Rows(i, j), logits, in.Weight, NN)
+	if grad, ok := r.tracked[in.Weight]; ok {
+		r.Accumulate(grad, r.MatMul(logits, hidden, TN))
+	}
+}
+
+// check holds the inputs against each other, where an operation would not or would say it less clearly, and gives the
+// number of tokens in a chunk.
+func (in LossInputs) check() (int, error) {
+	if in.Hidden == nil || in.Weight == nil || in.Labels == nil || in.Params == nil {
+		return 0, fmt.Errorf("hidden states, weight, labels and parameters are all needed")
+	}
+	if len(in.Hidden.Shape) != 2 || len(in.Weight.Shape) != 2 || in.Hidden.Shape[1] != in.Weight.Shape[1] {
+		return 0, fmt.Errorf("wants [N,D] and [V,D]")
+	}
+	n, d, v := in.Hidden.Shape[0], in.Hidden.Shape[1], in.Weight.Shape[0]
+	if !in.Labels.Shape.Equal(Shape{n}) {
+		return 0, fmt.Errorf("labels are %v, not [%d]", in.Labels, n)
+	}
+	if in.Stats != nil && !in.Stats.Shape.Equal(Shape{n, StatsColumns}) {
+		return 0, fmt.Errorf("stats are %v, not [%d,%d]", in.Stats, n, StatsColumns)
+	}
+	if t, w := in.TeacherHidden, in.TeacherWeight; t != nil || w != nil {
+		switch {
+		case t == nil || w == nil:
+			return 0, fmt.Errorf("a teacher has hidden states and a weight")
+		case len(t.Shape) != 2 || len(w.Shape) != 2 || t.Shape[0] != n || w.Shape[0] != v || t.Shape[1] != w.Shape[1]:
+			return 0, fmt.Errorf("the teacher is %v by %v; wants [%d,Dt] by [%d,Dt]", t, w, n, v)
+		}
+	}
+	if in.Chunk < 0 || in.Chunk%alignElements != 0 {
+		return 0, fmt.Errorf("a chunk of %d tokens; wants a multiple of %d", in.Chunk, alignElements)
+	}
+	if in.Chunk > 0 {
+		return in.Chunk, nil
+	}
+	return lossChunk(n, d, v), nil
+}
+
+// Bounds of a chunk, in tokens and elements. Each chunk reads and writes the weight's gradient once, which GPUs notice
+// below about 1000 tokens; logits beyond the budget are memory better spent elsewhere.
+const (
+	minLossChunk  = 1024
+	maxLossChunk  = 2048
+	maxLossLogits = 64 << 20 / elementBytes
+)
+
+// lossChunk chooses how many tokens have logits at a time: enough for the traffic of the weight's gradient, more where the
+// logits are no larger than the hidden states even so (C V = N D), fewer where they would be beyond the budget. It depends
+// on the shapes alone: the chunks are the order in which the weight's gradient is summed, so they are part of the result.
+func lossChunk(n, d, v int) int {
+	c := alignElements
+	for c < n && c < maxLossChunk && (c < minLossChunk || c*v < n*d) && 2*c*v <= maxLossLogits {
+		c *= 2
+	}
+	return c
+}

@@ -1,0 +1,159 @@
+package compute
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// lossRun runs one kernel of softmax_loss in place and gives the gradient and the stats; zt may be nil.
+func lossRun(t *testing.T, d *Device, k *Kernel, z, zt []float32, labels []uint32, params []float32) (dz, stats []float32) {
+	t.Helper()
+	n := len(labels)
+	v := len(z) / n
+	logits, ids := NewTensor(State, "z", F32, n, v), NewTensor(State, "labels", U32, n)
+	p, s := NewTensor(Host, "params", F32, 4), NewTensor(State, "stats", F32, n, StatsColumns)
+	in := []*Tensor{logits, ids, p}
+	if zt != nil {
+		in = append(in, NewTensor(State, "zt", F32, n, v))
+		must(t, d.Write(in[3], zt))
+	}
+	must(t, d.Write(logits, z))
+	must(t, d.WriteU32(ids, labels))
+	must(t, d.Write(p, params))
+	r := NewRecorder()
+	r.Record("softmax_loss", softmaxLoss{Distill: zt != nil, Gradient: true}, in, s, logits)
+	program, err := r.Finish()
+	must(t, err)
+	d.Choose = func(*Node, []*Kernel) (*Kernel, error) { return k, nil }
+	defer func() { d.Choose = nil }()
+	exes, err := d.Load(program)
+	must(t, err)
+	must(t, exes[0].Run())
+	exes[0].Close()
+	dz, stats = make([]float32, n*v), make([]float32, n*StatsColumns)
+	must(t, d.Read(logits, dz))
+	must(t, d.Read(s, stats))
+	d.Free(program.Storages()...)
+	return dz, stats
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eachLossKernel calls f for every kernel that fits n rows of v, with and without texels.
+func eachLossKernel(t *testing.T, d *Device, n, v int, f func(t *testing.T, k *Kernel)) {
+	in := []*Tensor{NewTensor(State, "z", F32, n, v), nil, nil, nil}
+	for _, k := range d.fitting(&Node{Op: opSoftmaxLoss, In: in, Attr: softmaxLoss{true, true}}) {
+		t.Run(k.Name, func(t *testing.T) { f(t, k) })
+	}
+}
+
+func gaussian(seed uint64, n int, deviation float64) []float32 {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(deviation * rng.NormFloat64())
+	}
+	return x
+}
+
+func someLabels(seed uint64, n, v int) []uint32 {
+	rng := rand.New(rand.NewPCG(seed, 3))
+	ids := make([]uint32, n)
+	for i := range ids {
+		ids[i] = uint32(rng.IntN(v))
+	}
+	ids[n/2] = Masked
+	return ids
+}
+
+func sameBits(a, b []float32) bool {
+	for i := range a {
+		if math.Float32bits(a[i]) != math.Float32bits(b[i]) {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
+
+// TestZeroWeightIsPlainTraining: with w = 0 a teacher, even a broken one, changes no bit of the gradient, nor of what needs
+// no teacher.
+func TestZeroWeightIsPlainTraining(t *testing.T) {
+	d := openTest(t)
+	for _, v := range []int{1000, 333} {
+		const n = 33
+		z, zt, labels := gaussian(1, n*v, 4), gaussian(2, n*v, 4), someLabels(1, n, v)
+		zt[7] = float32(math.NaN())
+		eachLossKernel(t, d, n, v, func(t *testing.T, k *Kernel) {
+			plain, s := lossRun(t, d, k, z, nil, labels, []float32{0.37, 0.5, 1, 0})
+			taught, st := lossRun(t, d, k, z, zt, labels, []float32{0.37, 0, 2, 0})
+			if !sameBits(plain, taught) {
+				t.Error("the gradient with w = 0 is not the one without a teacher, bit for bit")
+			}
+			for i := range s {
+				if c := i % StatsColumns; (c == StatNLL || c == StatCorrect || c == StatCount) && s[i] != st[i] {
+					t.Errorf("token %d, column %d: %v without a teacher, %v with", i/StatsColumns, c, s[i], st[i])
+				}
+			}
+			if other, _ := lossRun(t, d, k, z, zt, labels, []float32{0.37, 0.01, 2, 0}); sameBits(plain, other) {
+				t.Error("w = 0.01 changes nothing: the comparison cannot fail")
+			}
+		})
+	}
+}
+
+// TestTeacherThatAgreesGivesNoGradient: q = p and w = 1 leave exactly nothing to learn.
+func TestTeacherThatAgreesGivesNoGradient(t *testing.T) {
+	d := openTest(t)
+	for _, v := range []int{1000, 333} {
+		const n = 33
+		z, labels := gaussian(3, n*v, 4), someLabels(3, n, v)
+		eachLossKernel(t, d, n, v, func(t *testing.T, k *Kernel) {
+			dz, s := lossRun(t, d, k, z, z, labels, []float32{1, 1, 1, 0})
+			for i, g := range dz {
+				if g != 0 {
+					t.Fatalf("the gradient of token %d at %d is %g", i/v, i%v, g)
+				}
+			}
+			for i := 0; i < len(s); i += StatsColumns {
+				if s[i+StatDataWitness] != 0 || s[i+StatTotalVariation] != 0 {
+					t.Fatalf("token %d: witnesses %v of equal distributions", i/StatsColumns, s[i:i+StatsColumns])
+				}
+			}
+		})
+	}
+}
+
+// TestBadLogitsShow: a logit that is not a number makes its token's loss and gradient NaN, and no other's.
+func TestBadLogitsShow(t *testing.T) {
+	d := openTest(t)
+	const n, v = 5, 96
+	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
+		z, labels := gaussian(4, n*v, 1), []uint32{1, 2, 3, Masked, 5}
+		z[2*v+50], z[3*v] = float32(bad), float32(bad)
+		eachLossKernel(t, d, n, v, func(t *testing.T, k *Kernel) {
+			dz, s := lossRun(t, d, k, z, nil, labels, []float32{1, 0, 1, 0})
+			for i := range n {
+				g, l := float64(dz[i*v+7]), float64(s[i*StatsColumns])
+				if i == 2 != math.IsNaN(g) || i == 2 != math.IsNaN(l) {
+					t.Errorf("a logit of %v in tokens 2 and (masked) 3: token %d has loss %v, gradient %v", bad, i, l, g)
+				}
+			}
+		})
+	}
+}
+
+// TestLargestVocabulary: a row of 262144, where the loops of a CPU device end silently if they are too long.
+func TestLargestVocabulary(t *testing.T) {
+	d := openTest(t)
+	op := *opSoftmaxLoss
+	op.Cases = []Case{lossCase("", 8, 1<<18, softmaxLoss{true, true}, true)}
+	for _, check := range d.Checks(&op, 0) {
+		t.Run(check.Kernel.Name, func(t *testing.T) { must(t, check.Run(d)) })
+	}
+}
