@@ -5,6 +5,16 @@ package compute
 var Table = []*Op{
 	opMatMul,
 	opAdd,
+	opSumRows,
+	opEmbed,
+	opEmbedGrad,
+	opRMSNorm,
+	opRMSNormGrad,
+	opSwiGLU,
+	opSwiGLUGrad,
+	opSumSquares,
+	opClipControl,
+	opAdamW,
 }
 
 // Find is the operation of that name, or nil.
