@@ -59,6 +59,9 @@ func NewRecorder() *Recorder {
 // Track asks Backward to add the gradient of the parameter w to grad.
 func (r *Recorder) Track(w, grad *Tensor) { r.tracked[w] = grad }
 
+// GradientOf is where the gradient of a tracked parameter is added, or nil: for rules that add to it in place.
+func (r *Recorder) GradientOf(w *Tensor) *Tensor { return r.tracked[w] }
+
 // Fail keeps the first error.
 func (r *Recorder) Fail(err error) {
 	if r.err == nil {

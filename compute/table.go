@@ -5,7 +5,17 @@ package compute
 var Table = []*Op{
 	opMatMul,
 	opAdd,
+	opSumRows,
+	opEmbed,
+	opEmbedGrad,
+	opRMSNorm,
+	opRMSNormGrad,
+	opSwiGLU,
+	opSwiGLUGrad,
 	opSoftmaxLoss,
+	opSumSquares,
+	opClipControl,
+	opAdamW,
 }
 
 // Find is the operation of that name, or nil.

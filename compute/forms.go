@@ -1,0 +1,89 @@
+package compute
+
+// form is one way to build and to launch a shader that includes shaders/wide.glsl: which of its three modules, and how wide
+// a workgroup is.
+type form struct {
+	name, module string
+	wide         bool // the module reads four elements at a time
+	subgroup     bool // a workgroup is one subgroup, which needs no barrier; else formGroup invocations
+	cpu          bool // of use only where the device is a CPU
+}
+
+// formGroup is the workgroup of the forms that are not one subgroup.
+const formGroup = 128
+
+// forms lists them, best guess first.
+var forms = []form{
+	{"texel", "texel", true, true, true},
+	{"vec4", "vec4", true, false, false},
+	{"vec4_subgroup", "vec4", true, true, false},
+	{"subgroup", "plain", false, true, true},
+	{"plain", "plain", false, false, false},
+}
+
+// formKernels makes the variants of an operation, one per form. width is the row length that must be a multiple of four
+// for the wide ones.
+func formKernels(width func(n *Node) int, launch func(n *Node, l *Limits, f form) []Launch) []Kernel {
+	list := make([]Kernel, len(forms))
+	for i, f := range forms {
+		list[i] = Kernel{
+			Name: f.name,
+			Fits: func(n *Node, l *Limits) bool {
+				if f.module == "texel" && l.MaxTexel == 0 || f.cpu && !l.CPU {
+					return false
+				}
+				return !f.wide || width(n)%4 == 0
+			},
+			Launch: func(n *Node, l *Limits) []Launch { return launch(n, l, f) },
+		}
+	}
+	list[len(list)-1].Fits = nil
+	return list
+}
+
+// lastDim is the row length of a node's first input.
+func lastDim(n *Node) int { s := n.In[0].Shape; return s[len(s)-1] }
+
+// lanes is the workgroup's size.
+func (f form) lanes(l *Limits) int {
+	if f.subgroup {
+		return l.Subgroup
+	}
+	return formGroup
+}
+
+// elements is how many the module handles at a time: WIDE.
+func (f form) elements() int {
+	if f.wide {
+		return 4
+	}
+	return 1
+}
+
+// maxRange is the most elements of one binding.
+func (f form) maxRange(l *Limits) int {
+	if f.module == "texel" {
+		return min(l.MaxRange, l.MaxTexel)
+	}
+	return l.MaxRange
+}
+
+// launch dispatches a number of workgroups of the shader.
+func (f form) launch(l *Limits, shader string, groups int, push []uint32, bind ...*Tensor) Launch {
+	return Launch{
+		Shader: shader + "." + f.module, Bind: bind, Push: push, Subgroup: f.subgroup,
+		Spec: []uint32{uint32(f.lanes(l)), flagWord(f.subgroup)}, Grid: gridFor(groups, 1, l),
+	}
+}
+
+// words makes push constants of whole numbers.
+func words(v ...int) []uint32 {
+	list := make([]uint32, len(v))
+	for i, x := range v {
+		list[i] = uint32(x)
+	}
+	return list
+}
+
+// ceilDiv is the least number of parts of the given size that hold n.
+func ceilDiv(n, size int) int { return (n + size - 1) / size }

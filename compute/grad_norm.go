@@ -1,0 +1,91 @@
+package compute
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"saltern/compute/ref"
+)
+
+// squaresChunk is how many elements one partial sum of squares takes: a constant, so that the sum's order depends on the
+// length alone.
+const squaresChunk = 16 << 10
+
+// squaresParts is the number of partial sums for n elements, rounded up to where the next tensor may start: the sums of
+// several gradients then fill one tensor without a gap. Those past the end are zero.
+func squaresParts(n int) int { return Align(ceilDiv(n, squaresChunk)) }
+
+var opSumSquares = &Op{
+	Name: "sum_squares", Doc: "part[b] = sum of x[i]^2 over stretch b of 16384 elements, 0 past the end",
+	Shapes: func(in []*Tensor, _ any) ([]Shape, error) {
+		if len(in) != 1 {
+			return nil, fmt.Errorf("wants one tensor")
+		}
+		return []Shape{{squaresParts(in[0].Len())}}, nil
+	},
+	Kernels: formKernels(func(n *Node) int { return n.In[0].Len() }, func(n *Node, l *Limits, f form) (list []Launch) {
+		x, part := n.In[0], n.Out[0]
+		for _, w := range windows(part.Len(), squaresChunk, f.maxRange(l)) {
+			a, b := squaresChunk*w[0], min(x.Len(), squaresChunk*w[1])
+			list = append(list, f.launch(l, "sum_squares", w[1]-w[0], words(b-a, squaresChunk, w[1]-w[0]), x.View(a, b-a), part.Rows(w[0], w[1])))
+		}
+		return list
+	}),
+	Ref:    func(in, out []ref.Tensor, _ any) { ref.SumSquares(in[0].Data, out[0].Data, squaresChunk) },
+	NoGrad: "the norm of the gradients is not trained on",
+	Cost:   func(n *Node) (int64, int64) { return 2 * int64(n.In[0].Len()), elementBytes * int64(n.In[0].Len()) },
+	Tol:    1e-5,
+	Cases: []Case{
+		{Why: "one element", In: []Shape{{1}}},
+		{Why: "more than one stretch, not a multiple of four", In: []Shape{{squaresChunk + 4097}}},
+		{Why: "more stretches than one window of the narrowed device, a matrix", In: []Shape{{65, squaresChunk + 4}}},
+	},
+	Random: func(rng *rand.Rand) Case { return Case{In: []Shape{{randomWidth(rng, 40000)}}} },
+}
+
+var opClipControl = &Op{
+	Name: "clip_control", Doc: "control = {scale min(1, clip/(norm+1e-6)), 1, norm, 0} or {0, 0, norm, 0} if norm is not finite; norm = scale sqrt(sum part)",
+	Shapes: func(in []*Tensor, _ any) ([]Shape, error) {
+		if len(in) != 2 || !in[0].Shape.Equal(Shape{4}) || len(in[1].Shape) != 1 {
+			return nil, fmt.Errorf("wants params [4] and partial sums [P]")
+		}
+		return []Shape{{4}}, nil
+	},
+	Kernels: formKernels(func(n *Node) int { return n.In[1].Len() }, func(n *Node, l *Limits, f form) []Launch {
+		return []Launch{f.launch(l, "clip_control", 1, words(n.In[1].Len()), n.In[0], n.In[1], n.Out[0])}
+	}),
+	Ref:    func(in, out []ref.Tensor, _ any) { ref.ClipControl(in[0].Data, in[1].Data, out[0].Data) },
+	NoGrad: "the optimizer is not trained through",
+	Cost:   func(n *Node) (int64, int64) { return int64(n.In[1].Len()), elementBytes * int64(n.In[1].Len()) },
+	Tol:    1e-6,
+	Cases: []Case{
+		{Why: "a single sum", In: []Shape{{4}, {1}}},
+		{Why: "as many sums as one bucket has", In: []Shape{{4}, {64}}},
+		{Why: "sums of a billion elements", In: []Shape{{4}, {61056}}},
+	},
+	Random: func(rng *rand.Rand) Case { return Case{In: []Shape{{4}, {randomWidth(rng, 500)}}} },
+	Fill: func(rng *rand.Rand, in []ref.Tensor, _ any) {
+		in[0].Data[0], in[0].Data[1] = 0.5, float64(rng.IntN(3)) // clip 0 switches clipping off
+		for i, v := range in[1].Data {
+			in[1].Data[i] = v * v
+		}
+	},
+}
+
+// GradNorm records the norm over all gradients together and what the optimizer is to do with it. params is a Host tensor
+// [4]: {scale by which gradients are multiplied first, clip norm (0: none), 0, 0}. The result, control [4], is
+// {multiplier for the gradients, 1 if the norm is finite else 0, norm, 0}; a norm beyond about 1.8e19 before the scale
+// counts as not finite, since its square is not a float32.
+func (r *Recorder) GradNorm(params *Tensor, grads []*Tensor) (control *Tensor) {
+	total := 0
+	for _, g := range grads {
+		total += squaresParts(g.Len())
+	}
+	parts, at := r.Temp("squares", total), 0
+	for _, g := range grads {
+		n := squaresParts(g.Len())
+		r.Record("sum_squares", nil, []*Tensor{g}, parts.Rows(at, at+n))
+		at += n
+	}
+	return r.Record("clip_control", nil, []*Tensor{params, parts})[0]
+}

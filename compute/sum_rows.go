@@ -1,0 +1,66 @@
+package compute
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"saltern/compute/ref"
+)
+
+// sumBlock is how many rows one sum takes: enough for few levels, few enough to keep a GPU busy. A constant of the program,
+// so that the order of the sum does not depend on the device.
+const sumBlock = 32
+
+var opSumRows = &Op{
+	Name: "sum_rows", Doc: "y[b,d] = sum of x[n,d] over block b of 32 rows; y is [D] when one block holds them all",
+	Shapes: func(in []*Tensor, _ any) ([]Shape, error) {
+		if len(in) != 1 || len(in[0].Shape) != 2 {
+			return nil, fmt.Errorf("wants a matrix")
+		}
+		if n, d := in[0].Shape[0], in[0].Shape[1]; n > sumBlock {
+			return []Shape{{ceilDiv(n, sumBlock), d}}, nil
+		}
+		return []Shape{{in[0].Shape[1]}}, nil
+	},
+	Kernels: formKernels(lastDim, func(n *Node, l *Limits, f form) (list []Launch) {
+		x, y, add := n.In[0], n.Out[0], n.AddendOr(n.Out[0])
+		rows, d := x.Shape[0], x.Shape[1]
+		for _, w := range windows(ceilDiv(rows, sumBlock), sumBlock*d, f.maxRange(l)) {
+			a, b, size := sumBlock*w[0], min(rows, sumBlock*w[1]), (w[1]-w[0])*d
+			list = append(list, f.launch(l, "sum_rows", ceilDiv(size, f.elements()*f.lanes(l)),
+				words(b-a, d, sumBlock, int(flagWord(n.HasAddend))), x.Rows(a, b), add.View(w[0]*d, size), y.View(w[0]*d, size)))
+		}
+		return list
+	}),
+	Ref:    func(in, out []ref.Tensor, _ any) { ref.SumRows(in[0].Data, out[0].Data, in[0].Shape[1], sumBlock) },
+	NoGrad: "only gradients and statistics are summed by it",
+	Addend: true,
+	Cost: func(n *Node) (int64, int64) {
+		bytes := elementBytes * int64(n.In[0].Len()+n.Out[0].Len())
+		if n.HasAddend {
+			bytes += elementBytes * int64(n.Out[0].Len())
+		}
+		return int64(n.In[0].Len()), bytes
+	},
+	Tol: 1e-5,
+	Cases: []Case{
+		{Why: "one element", In: []Shape{{1, 1}}},
+		{Why: "the last block is short and not a multiple of four rows", In: []Shape{{70, 9}}},
+		{Why: "a gain's gradient accumulates in place", In: []Shape{{16, 260}}, Addend: true, InPlace: map[int]int{0: 1}},
+		{Why: "more blocks than the narrowed device binds at once", In: []Shape{{2100, 4}}, Addend: true},
+	},
+	Random: func(rng *rand.Rand) Case {
+		return Case{In: []Shape{{1 + rng.IntN(150), randomWidth(rng, 100)}}, Addend: rng.IntN(2) == 0}
+	},
+}
+
+// SumInto records into[k] += sum_n x[n,k], in place: a fixed tree of blocks of 32 rows, in as many levels as N needs.
+func (r *Recorder) SumInto(into, x *Tensor) { r.Accumulate(into, r.sumRows(x)) }
+
+// sumRows records y[d] = sum_n x[n,d].
+func (r *Recorder) sumRows(x *Tensor) *Tensor {
+	for x != nil && len(x.Shape) == 2 {
+		x = r.Record("sum_rows", nil, []*Tensor{x})[0]
+	}
+	return x
+}

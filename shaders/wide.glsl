@@ -1,0 +1,28 @@
+// Elements one at a time or four at a time, through storage buffers or texels: one source, three modules. Whoever includes
+// this reads inputs with AT and counts in units of WIDE elements.
+//! variant plain:
+//! variant vec4: -DVEC4
+//! variant texel: -DTEXEL
+// plain: any row length. vec4, texel: rows a multiple of 4 elements long. texel: a fetch is vectorised on devices that are a
+// CPU, where a storage load may be a loop over the lanes.
+#if defined(TEXEL) || defined(VEC4)
+#define REAL vec4
+const uint WIDE = 4;
+float total(vec4 v) { return (v.x + v.y) + (v.z + v.w); }
+#else
+#define REAL float
+const uint WIDE = 1;
+float total(float v) { return v; }
+#endif
+
+#define OUTPUT(b, name) layout(binding = b) buffer Out##b { REAL name[]; }
+// QUADS is an input that is read four elements at a time in every variant: short vectors of numbers.
+#ifdef TEXEL
+#define INPUT(b, name) layout(binding = b) uniform samplerBuffer name
+#define QUADS(b, name) layout(binding = b) uniform samplerBuffer name
+#define AT(name, i) texelFetch(name, int(i))
+#else
+#define INPUT(b, name) layout(binding = b) readonly buffer In##b { REAL name[]; }
+#define QUADS(b, name) layout(binding = b) readonly buffer In##b { vec4 name[]; }
+#define AT(name, i) name[i]
+#endif
