@@ -84,7 +84,7 @@ func draw(c Chart, style map[string]string, id string, s size) (p picture, cut, 
 	}
 	x.from, x.to = left, s.w-margin
 	markRows := p.placeMarks(c.Marks, x, s.w)
-	y.to = 30 + 17*float64(markRows)
+	y.to = 32 + 18*float64(markRows)
 	for i := range p.Marks {
 		p.Marks[i].Top = coordinate(y.to)
 	}
@@ -294,7 +294,7 @@ func (p *picture) placeMarks(marks []Mark, x axis, w float64) int {
 	}
 	row, n := rows(spans, 8)
 	for i := range p.Marks {
-		p.Marks[i].LabelY = coordinate(24 + 17*float64(row[i]+1))
+		p.Marks[i].LabelY = coordinate(22 + 18*float64(row[i]+1))
 	}
 	return n
 }
