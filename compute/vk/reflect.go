@@ -56,7 +56,7 @@ func Reflect(code []byte) (Interface, error) {
 		out.Bindings = append(out.Bindings, k)
 	}
 	if len(out.Bindings) != len(m.kinds()) {
-		return Interface{}, fmt.Errorf("binding numbers are not 0, 1, 2, ...")
+		return Interface{}, fmt.Errorf("binding numbers have gaps")
 	}
 	return out, nil
 }
