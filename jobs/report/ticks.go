@@ -45,7 +45,6 @@ type axis struct {
 
 // at maps a finite number. Far outside the picture it stops, at coordinates that renderers can still hold.
 func (a axis) at(v float64) float64 {
-	v = max(-largest, min(largest, v))
 	return max(-1e4, min(1e4, a.from+(v-a.lo)/(a.hi-a.lo)*(a.to-a.from)))
 }
 
