@@ -3,22 +3,27 @@ package compute
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
 // gradientOf records build with its parameters tracked, seeds its result with random numbers, and compares what Backward
-// adds to each parameter's gradient with central finite differences of sum(result * seed), both in float64. The
-// gradients start at one, so that an overwritten sum shows.
+// adds to each parameter's gradient with central finite differences of sum(result * seed), both in float64, and with what
+// the device makes of the same program. The gradients start at one, so that an overwritten sum shows.
 func gradientOf(t *testing.T, params []*Tensor, build func(r *Recorder) *Tensor, fill func(x *Reference)) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(7, 7))
 	x := NewReference()
-	run := func(r *Recorder) {
+	finish := func(r *Recorder) *Program {
 		t.Helper()
 		p, err := r.Finish()
 		if err != nil {
 			t.Fatal(err)
 		}
+		return p
+	}
+	run := func(p *Program) {
+		t.Helper()
 		exes, err := x.Load(p)
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +57,9 @@ func gradientOf(t *testing.T, params []*Tensor, build func(r *Recorder) *Tensor,
 	}
 	r.Seed(y, seed)
 	r.Backward()
-	run(r)
+	p := finish(r)
+	onDevice := gradientsOnDevice(t, p, x, grads)
+	run(p)
 
 	// The forward program again, its result kept.
 	loss := func() (s float64) {
@@ -60,7 +67,7 @@ func gradientOf(t *testing.T, params []*Tensor, build func(r *Recorder) *Tensor,
 		y := build(r)
 		kept := NewTensor(State, "kept", F32, y.Shape...)
 		r.Accumulate(kept, y)
-		run(r)
+		run(finish(r))
 		for i, v := range x.Float64(kept) {
 			s += v * x.Float64(seed)[i]
 		}
@@ -78,8 +85,53 @@ func gradientOf(t *testing.T, params []*Tensor, build func(r *Recorder) *Tensor,
 			if got := x.Float64(grads[i])[j]; !(math.Abs(got-want) <= 1e-6*max(1, math.Abs(want))) {
 				t.Errorf("gradient of %v at %d is %g, finite differences say %g", w, j, got, want)
 			}
+			if got := float64(onDevice[i][j]); !(math.Abs(got-want) <= 1e-4*max(1, math.Abs(want))) {
+				t.Errorf("gradient of %v at %d is %g on the device, finite differences say %g", w, j, got, want)
+			}
 		}
 	}
+}
+
+// gradientsOnDevice runs the program on the device from the values that x holds.
+func gradientsOnDevice(t *testing.T, p *Program, x *Reference, grads []*Tensor) [][]float32 {
+	t.Helper()
+	d := openTest(t)
+	ids := map[*Storage]bool{}
+	for _, n := range p.Nodes {
+		for _, in := range n.In {
+			ids[in.Storage] = in.DType == U32
+		}
+	}
+	for _, s := range p.Storages() {
+		whole := s.View(F32, 0, s.Len)
+		floats, words := make([]float32, s.Len), make([]uint32, s.Len)
+		for i, v := range x.Float64(whole) {
+			floats[i], words[i] = float32(v), uint32(max(v, 0))
+		}
+		err := d.Write(whole, floats)
+		if ids[s] {
+			err = d.WriteU32(whole, words)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	exes, err := d.Load(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exes[0].Close()
+	if err := exes[0].Run(); err != nil {
+		t.Fatal(err)
+	}
+	list := make([][]float32, len(grads))
+	for i, g := range grads {
+		list[i] = make([]float32, g.Len())
+		if err := d.Read(g, list[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return list
 }
 
 func TestRMSNormGradient(t *testing.T) {
@@ -197,4 +249,35 @@ func TestSumIntoInLevels(t *testing.T) {
 			t.Errorf("column %d sums to %g, want %g", i, got[i], want[i])
 		}
 	}
+}
+
+// TestLaunchesWait: a launch that reads what one before it in the same node wrote must wait for it, which devices that run
+// launches one by one do not show.
+func TestLaunchesWait(t *testing.T) {
+	l := &Limits{Subgroup: 8, MaxGroup: 256, MaxGridX: 65535, MaxRange: 64 * 64, MaxTexel: 64 * 64, CPU: true}
+	for i := range opRMSNormGrad.Kernels {
+		launches := opRMSNormGrad.Kernels[i].Launch(trialNode(t, opRMSNormGrad, Case{In: []Shape{{200, 64}, {64}, {200}, {200, 64}}}), l)
+		for k, one := range launches {
+			if afterMeans := k > 0 && strings.HasPrefix(launches[k-1].Shader, "rms_norm_grad_mean.") && strings.HasPrefix(one.Shader, "rms_norm_grad."); one.Ordered != afterMeans {
+				t.Errorf("rms_norm_grad, variant %s: launch %d of %d: Ordered is %v", opRMSNormGrad.Kernels[i].Name, k, len(launches), one.Ordered)
+			}
+		}
+	}
+	for i := range opEmbedGrad.Kernels {
+		launches := opEmbedGrad.Kernels[i].Launch(trialNode(t, opEmbedGrad, embedGradCase("", 200, 64, 300)), l)
+		for k, one := range launches {
+			if again := k > 0 && launches[k-1].Bind[4].overlaps(one.Bind[4]); one.Ordered != again {
+				t.Errorf("embed_grad, variant %s: launch %d of %d: Ordered is %v", opEmbedGrad.Kernels[i].Name, k, len(launches), one.Ordered)
+			}
+		}
+	}
+}
+
+func trialNode(t *testing.T, op *Op, c Case) *Node {
+	t.Helper()
+	trial, err := newTrial(op, c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return trial.program.Nodes[0]
 }
