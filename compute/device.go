@@ -10,9 +10,10 @@ import (
 
 // Device runs programs on one Vulkan device. It is not safe for concurrent use.
 type Device struct {
-	vk     *vk.Device
-	limits Limits
-	memory map[*Storage]*vk.Buffer
+	vk       *vk.Device
+	instance *vk.Instance // nil when whoever opened it closes it
+	limits   Limits
+	memory   map[*Storage]*vk.Buffer
 	// Choose picks the kernel for a node among those that fit; nil takes the first.
 	Choose func(n *Node, fitting []*Kernel) (*Kernel, error)
 }
@@ -35,12 +36,15 @@ func (d *Device) Limits() *Limits { return &d.limits }
 // Allocated is the device memory held now, in bytes.
 func (d *Device) Allocated() int64 { return d.vk.Allocated() }
 
-// Close frees everything.
+// Close frees everything; see CloseChecked for what the validation layer has to say.
 func (d *Device) Close() {
 	for _, b := range d.memory {
 		b.Close()
 	}
 	d.vk.Close()
+	if d.instance != nil {
+		d.instance.Close()
+	}
 }
 
 // Free gives back the memory of State or Host storages; programs that use them must be closed before.

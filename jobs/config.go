@@ -2,11 +2,14 @@ package jobs
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"saltern/distill"
 	"saltern/model"
+	"saltern/model/corpus"
+	"saltern/model/token"
 )
 
 // Config is a job: what one TOML file says. Each table's struct lives where its meaning does.
@@ -27,10 +30,10 @@ type Config struct {
 	RunDir string `toml:"run_dir"`
 
 	// Corpus is the text.
-	Corpus Corpus `toml:"corpus"`
+	Corpus corpus.Config `toml:"corpus"`
 
 	// Tokenizer makes tokens of it, the same for both models.
-	Tokenizer Tokenizer `toml:"tokenizer"`
+	Tokenizer token.Config `toml:"tokenizer"`
 
 	// SLM is the small model, the teacher. It may be left out when the method is "baseline".
 	SLM ModelConfig `toml:"slm"`
@@ -51,14 +54,27 @@ type ModelConfig struct {
 	Train model.TrainConfig `toml:"train"`
 }
 
-// defaults returns c resolved; file, the job file's path, names the job where it has no name of its own. A job without teacher and without
-// [slm] keeps an SLM of zeros.
+// defaults returns c resolved; file, the job file's path, names the job where it has no name of its own, and its folder is
+// where relative sources start: they become absolute, so that the resolved job reads the same text wherever it lies. A job
+// without teacher and without [slm] keeps an SLM of zeros. Where the tokenizer is a file, the vocabulary is 0: see withVocab.
 func (c Config) defaults(file string) Config {
 	if c.Name == "" {
 		c.Name = strings.TrimSuffix(filepath.Base(file), ".toml")
 	}
 	if c.RunDir == "" {
 		c.RunDir = filepath.Join("runs", c.Name)
+	}
+	folder := filepath.Dir(file)
+	if absolute, err := filepath.Abs(folder); err == nil { // else the working folder is gone, which reading will tell
+		folder = absolute
+	}
+	sources := append([]string(nil), c.Corpus.Sources...)
+	for i, s := range sources {
+		sources[i] = absoluteSource(folder, s)
+	}
+	c.Corpus.Sources, c.Corpus.Base = sources, folder
+	if f := c.Tokenizer.File; f != "" && !filepath.IsAbs(f) {
+		c.Tokenizer.File = filepath.Join(folder, f)
 	}
 	c.Corpus = c.Corpus.Defaults()
 	c.Tokenizer = c.Tokenizer.Defaults()
@@ -67,6 +83,30 @@ func (c Config) defaults(file string) Config {
 		c.SLM = c.SLM.defaults(c.Tokenizer.VocabSize)
 	}
 	c.Distill = c.Distill.Defaults(c.LLM.Train.Steps)
+	return c
+}
+
+// absoluteSource is a source of [corpus] as seen from anywhere. One that begins with a variable stays as it is where the variable
+// holds a whole path; the folder's own dollar signs are doubled, as a source's are.
+func absoluteSource(folder, source string) string {
+	start := os.Expand(source, func(name string) string {
+		if name == "GOROOT" { // known to the corpus without being set
+			return "/"
+		}
+		return os.Getenv(name)
+	})
+	if source == "" || filepath.IsAbs(source) || strings.HasPrefix(source, "$") && filepath.IsAbs(start) {
+		return source
+	}
+	return filepath.Join(strings.ReplaceAll(folder, "$", "$$"), source)
+}
+
+// withVocab returns a resolved c whose models have a vocabulary that only the loaded tokenizer could tell.
+func (c Config) withVocab(vocab int) Config {
+	c.LLM.Model.Vocab = vocab
+	if c.SLM != (ModelConfig{}) {
+		c.SLM.Model.Vocab = vocab
+	}
 	return c
 }
 

@@ -52,6 +52,43 @@ llm = { model = { width = 64, layers = 1, heads = 2 }, train = { steps = 3 } }`}
 	}
 }
 
+// TestResolvedJobReadsTheSameText moves a resolved job to another folder.
+func TestResolvedJobReadsTheSameText(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "with $ in it")
+	t.Setenv("SALTERN_TEST_WHOLE", "/data")
+	t.Setenv("SALTERN_TEST_PART", "part")
+	first, err := readJob(filepath.Join(home, "job.toml"), []byte(smallJob+`
+[tokenizer]
+file = "../tok/tokenizer.json"
+`), []string{`corpus.sources=["a/**/*.txt", "/b", "$SALTERN_TEST_WHOLE/c", "$SALTERN_TEST_PART/d", "$$e", "$GOROOT/src"]`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := strings.ReplaceAll(home, "$", "$$")
+	want := []string{folder + "/a/**/*.txt", "/b", "$SALTERN_TEST_WHOLE/c", folder + "/$SALTERN_TEST_PART/d", folder + "/$$e", "$GOROOT/src"}
+	if !reflect.DeepEqual(first.Corpus.Sources, want) {
+		t.Errorf("the sources are %q, want %q", first.Corpus.Sources, want)
+	}
+	if file := filepath.Join(filepath.Dir(home), "tok", "tokenizer.json"); first.Tokenizer.File != file {
+		t.Errorf("the tokenizer is %s, want %s", first.Tokenizer.File, file)
+	}
+	if first.LLM.Model.Vocab != 0 || first.withVocab(300).SLM.Model.Vocab != 300 {
+		t.Error("the vocabulary of a tokenizer that is a file is not left to it")
+	}
+	var written strings.Builder
+	if err := first.WriteTOML(&written); err != nil {
+		t.Fatal(err)
+	}
+	second, err := readJob("/elsewhere/job.toml", []byte(written.String()), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Corpus.Base, second.Corpus.Base = "", ""
+	if !reflect.DeepEqual(first.Config, second.Config) {
+		t.Errorf("the resolved job\n%+v\nread elsewhere is\n%+v", first.Config, second.Config)
+	}
+}
+
 func TestWrittenZerosAndOrigins(t *testing.T) {
 	job, err := readJob("job.toml", []byte(smallJob), []string{"llm.train.lr=1e-2", "device=lavapipe", "slm.train.batch=8"})
 	if err != nil {

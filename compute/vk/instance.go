@@ -21,6 +21,9 @@ import (
 // ErrNoDriver says that this machine offers no Vulkan device at all.
 var ErrNoDriver = errors.New("no Vulkan device found")
 
+// ErrNoLoader is the ErrNoDriver of a machine without the Vulkan loader itself.
+var ErrNoLoader = fmt.Errorf("%w: no Vulkan loader", ErrNoDriver)
+
 // ErrLacks says that a device exists but lacks something Saltern requires; the message names it.
 var ErrLacks = errors.New("the device lacks what Saltern requires")
 
@@ -115,7 +118,7 @@ func openLoader() error {
 	var why [256]C.char
 	proc := C.saltern_open_loader(name, &why[0], C.size_t(len(why)))
 	if proc == nil {
-		return fmt.Errorf("%w: cannot open the Vulkan loader: %s; install it (Debian: apt-get install libvulkan1 mesa-vulkan-drivers)", ErrNoDriver, C.GoString(&why[0]))
+		return fmt.Errorf("%w: %s; install it (Debian: apt-get install libvulkan1 mesa-vulkan-drivers)", ErrNoLoader, C.GoString(&why[0]))
 	}
 	vulkan.SetGetInstanceProcAddr(proc)
 	if err := vulkan.Init(); err != nil {

@@ -12,8 +12,9 @@ import (
 
 // Config says what text a corpus is made of.
 type Config struct {
-	// Sources are files, folders (with all below them) and globs, where ** is any number of folders. $NAME and ${NAME} are
-	// environment variables; $GOROOT is known without being set where there is a go command; $$ is a dollar sign. At least one.
+	// Sources are files, folders (with all below them) and globs, where ** is any number of folders. Relative ones start at the
+	// job file's folder. $NAME and ${NAME} are environment variables; $GOROOT is known without being set where there is a go
+	// command; $$ is a dollar sign. At least one.
 	Sources []string `toml:"sources"`
 	// Extensions are the endings of the files taken from folders, before any .gz or .zst. Zero means .txt, .text, .md and
 	// .jsonl. Files that are named, or matched by a glob, are taken whatever they end in.
