@@ -64,10 +64,10 @@ var opEmbedGrad = &Op{
 		dy, ids, order, acc := n.In[0], n.In[1], n.In[2], n.Out[0]
 		d := dy.Shape[1]
 		tiles := ceilDiv(d, 4*f.elements()*f.lanes(l))
-		for _, v := range windows(acc.Shape[0], d, l.MaxRange) {
+		for _, v := range windows(acc.Shape[0], d, f.maxRange(l)) {
 			for i, w := range windows(dy.Shape[0], d, f.maxRange(l)) {
 				one := f.launch(l, "embed_grad", ids.Len()*tiles, words(ids.Len(), d, v[0], v[1]-v[0], w[0], w[1]-w[0]),
-					dy.Rows(w[0], w[1]), ids, order, acc.Rows(v[0], v[1]))
+					dy.Rows(w[0], w[1]), ids, order, acc.Rows(v[0], v[1]), acc.Rows(v[0], v[1]))
 				one.Ordered = i > 0 // adds to the rows that the launch before it changed
 				list = append(list, one)
 			}

@@ -1,15 +1,13 @@
 package compute
 
-import (
-	"testing"
-)
+import "testing"
 
 // BenchmarkForms times every variant of the operations that only move memory, at about a million elements; MB/s is of the
 // least traffic (Op.Cost).
 func BenchmarkForms(b *testing.B) {
 	const n, d = 1024, 1024
 	matrix, row := Shape{n, d}, Shape{n}
-	d1 := openTest(b)
+	dev := openTest(b)
 	for _, c := range []struct {
 		op string
 		c  Case
@@ -29,12 +27,12 @@ func BenchmarkForms(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := t.upload(d1); err != nil {
+		if err := t.upload(dev); err != nil {
 			b.Fatal(err)
 		}
-		for _, k := range d1.fitting(t.program.Nodes[0]) {
-			d1.Choose = func(*Node, []*Kernel) (*Kernel, error) { return k, nil }
-			exes, err := d1.Load(t.program)
+		for _, k := range dev.fitting(t.program.Nodes[0]) {
+			dev.Choose = func(*Node, []*Kernel) (*Kernel, error) { return k, nil }
+			exes, err := dev.Load(t.program)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -49,6 +47,6 @@ func BenchmarkForms(b *testing.B) {
 			})
 			exes[0].Close()
 		}
-		t.free(d1)
+		t.free(dev)
 	}
 }

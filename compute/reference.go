@@ -15,6 +15,8 @@ type Backend interface {
 	Write(t *Tensor, data []float32) error
 	WriteU32(t *Tensor, data []uint32) error
 	Read(t *Tensor, data []float32) error
+	// Free gives back the memory of State and Host storages; programs that use them must be closed before.
+	Free(list ...*Storage)
 	Close()
 }
 
@@ -37,6 +39,13 @@ func NewReference() *Reference { return &Reference{memory: map[*Storage][]float6
 
 // Close frees nothing that the garbage collector does not.
 func (r *Reference) Close() {}
+
+// Free forgets the storages.
+func (r *Reference) Free(list ...*Storage) {
+	for _, s := range list {
+		delete(r.memory, s)
+	}
+}
 
 // Load keeps the programs as they are.
 func (r *Reference) Load(programs ...*Program) ([]Executable, error) {

@@ -11,18 +11,19 @@ import (
 type Tokens struct {
 	B, T   int
 	IDs    *compute.Tensor // [N] input tokens
-	Labels *compute.Tensor // [N] the tokens to predict; Ignore where there is none
+	Labels *compute.Tensor // [N] the tokens to predict; compute.Masked where there is none
 	order  *compute.Tensor // [N] positions sorted by token id, for the embedding's gradient
 	sorted []uint32
 }
-
-// Ignore is the label of a position that does not count.
-const Ignore = 0xffffffff
 
 // NewTokens declares the memory for B sequences of T tokens.
 func NewTokens(b, t int) *Tokens {
 	host := func(name string) *compute.Tensor { return compute.NewTensor(compute.Host, name, compute.U32, b*t) }
 	return &Tokens{B: b, T: t, IDs: host("ids"), Labels: host("labels"), order: host("order"), sorted: make([]uint32, b*t)}
+}
+
+func (t *Tokens) storages() []*compute.Storage {
+	return []*compute.Storage{t.IDs.Storage, t.Labels.Storage, t.order.Storage}
 }
 
 // Write hands ids and labels, N each, to the backend.

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"math"
 
 	"saltern/compute"
@@ -17,36 +16,18 @@ func Plain(r *compute.Recorder, m *Model, hidden *compute.Tensor, t *Tokens, par
 	return r.LinearLoss(compute.LossInputs{Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, Gradient: gradient})
 }
 
-// Trainer holds the loaded programs that train one model on one backend.
+// Trainer holds the programs that train one model on one backend.
 type Trainer struct {
-	Model  *Model
+	*Evaluator
 	Config TrainConfig
 	Memory compute.Memory
 
-	backend  compute.Backend
-	tokens   *Tokens
-	micro    []compute.Executable // one per objective: forward, backward, gradients accumulated
-	eval     compute.Executable
+	programs []*compute.Program   // one per objective: forward, backward, gradients accumulated; evaluation; update
+	micro    []compute.Executable // of the objectives
 	update   compute.Executable
-	programs []*compute.Program
-	loss     *compute.Tensor // Host [4]: gradient scale, w, 1/T
-	stats    *compute.Tensor // Host [8]: sums over the tokens of a step
 	clip     *compute.Tensor // Host [4]: 1 / tokens, clip norm
 	adam     *compute.Tensor // Host [8]
 	control  *compute.Tensor // Host [4]: multiplier, finite, norm
-	ids      []uint32
-	labels   []uint32
-}
-
-// Stats are the sums of a step's or an evaluation's per-token statistics, divided by the tokens; nats.
-type Stats struct {
-	Tokens   int64      // that counted
-	NLL      float64    // -log p(y)
-	KD       float64    // CE(q, p); zero without a teacher, as are the next two
-	Teacher  float64    // -log q(y)
-	Entropy  float64    // of q
-	Accuracy float64    // share of tokens whose most likely prediction is right
-	Witness  [2]float64 // p(S) - 1{y in S} and p(S) - q(S), S = {v: p(v) > q(v)}
 }
 
 // Step is what one optimizer step did.
@@ -60,11 +41,11 @@ type Step struct {
 // Programs records what training needs without a device: one program per objective, then evaluation, then the update.
 // c.Microbatch must be set.
 func Programs(m *Model, c TrainConfig, objectives ...Objective) (*Trainer, error) {
-	t := &Trainer{
-		Model: m, Config: c, tokens: NewTokens(c.Microbatch, c.Sequence),
-		loss: host("loss_params", 4), stats: host("loss_stats", 8), clip: host("clip_params", 4), adam: host("adam_params", 8), control: host("control", 4),
+	e, err := NewEvaluator(m, c.Microbatch, c.Sequence)
+	if err != nil {
+		return nil, err
 	}
-	t.ids, t.labels = make([]uint32, c.Microbatch*c.Sequence), make([]uint32, c.Microbatch*c.Sequence)
+	t := &Trainer{Evaluator: e, Config: c, clip: host("clip_params", 4), adam: host("adam_params", 8), control: host("control", 4)}
 	record := func(f func(r *compute.Recorder)) error {
 		r := compute.NewRecorder()
 		f(r)
@@ -81,11 +62,7 @@ func Programs(m *Model, c TrainConfig, objectives ...Objective) (*Trainer, error
 			return nil, err
 		}
 	}
-	if err := record(func(r *compute.Recorder) {
-		r.SumInto(t.stats, Plain(r, m, m.Hidden(r, t.tokens), t.tokens, t.loss, false))
-	}); err != nil {
-		return nil, err
-	}
+	t.programs = append(t.programs, e.program)
 	if err := record(t.recordUpdate); err != nil {
 		return nil, err
 	}
@@ -116,17 +93,20 @@ func (t *Trainer) Load(b compute.Backend) error {
 		return err
 	}
 	n := len(exes)
-	t.backend, t.micro, t.eval, t.update = b, exes[:n-2], exes[n-2], exes[n-1]
+	t.backend, t.micro, t.exe, t.update = b, exes[:n-2], exes[n-2], exes[n-1]
 	return nil
 }
 
-// Close frees the programs, not the model.
+// Close frees the programs and what they read and write, not the model.
 func (t *Trainer) Close() {
-	for _, x := range append(t.micro, t.eval, t.update) {
-		if x != nil {
-			x.Close()
-		}
+	if t.backend == nil {
+		return
 	}
+	for _, x := range append(t.micro, t.update) {
+		x.Close()
+	}
+	t.backend.Free(t.clip.Storage, t.adam.Storage, t.control.Storage)
+	t.Evaluator.Close()
 }
 
 // Program is what the objective's microbatch runs, for plans, profiles and tests.
@@ -138,9 +118,6 @@ func (t *Trainer) FLOPs(objective int) int64 {
 	update, _ := t.programs[len(t.programs)-1].Cost()
 	return micro*int64(t.Config.Batch/t.Config.Microbatch) + update
 }
-
-// Fill gives a microbatch its tokens: sequences first to first+B of the step's batch, N ids and N labels.
-type Fill func(first int, ids, labels []uint32) error
 
 // Step runs one optimizer step, counted from 0: gradients of all microbatches, then the update. w and temperature are for
 // objectives with a teacher.
@@ -175,48 +152,4 @@ func (t *Trainer) Step(step int64, objective int, w, temperature float64, fill F
 	s.Norm = float64(control[2])
 	s.Skipped = control[1] != 1
 	return s, nil
-}
-
-// Evaluate gives the model's statistics on the given number of sequences, rounded up to whole microbatches; fill marks
-// what is beyond the text with Ignore.
-func (t *Trainer) Evaluate(sequences int, fill Fill) (Stats, error) {
-	return t.accumulate(t.eval, sequences, 0, 1, fill)
-}
-
-func (t *Trainer) accumulate(x compute.Executable, sequences int, w, temperature float64, fill Fill) (Stats, error) {
-	var sums [8]float64
-	if err := t.backend.Write(t.loss, []float32{1, float32(w), float32(1 / temperature), 0}); err != nil {
-		return Stats{}, err
-	}
-	var got [8]float32
-	for first := 0; first < sequences; first += t.Config.Microbatch {
-		if err := fill(first, t.ids, t.labels); err != nil {
-			return Stats{}, err
-		}
-		if err := t.tokens.Write(t.backend, t.ids, t.labels); err != nil {
-			return Stats{}, err
-		}
-		// Sums start anew for each microbatch: float32 would lose low bits over a long evaluation.
-		clear(got[:])
-		if err := t.backend.Write(t.stats, got[:]); err != nil {
-			return Stats{}, err
-		}
-		if err := x.Run(); err != nil {
-			return Stats{}, err
-		}
-		if err := t.backend.Read(t.stats, got[:]); err != nil {
-			return Stats{}, err
-		}
-		for i, v := range got {
-			sums[i] += float64(v)
-		}
-	}
-	n := sums[7]
-	if n == 0 {
-		return Stats{}, fmt.Errorf("a batch without a single token that counts")
-	}
-	return Stats{
-		Tokens: int64(n), NLL: sums[0] / n, KD: sums[1] / n, Teacher: sums[2] / n, Entropy: sums[3] / n, Accuracy: sums[4] / n,
-		Witness: [2]float64{sums[5] / n, sums[6] / n},
-	}, nil
 }

@@ -6,14 +6,14 @@
 #include "index.glsl"
 #include "wide.glsl"
 INPUT(0, table);
-layout(binding = 1) readonly buffer I { uint ids[]; };
+WORDS(1, ids);
 OUTPUT(2, y);
 layout(push_constant) uniform P { uint N, D, first, V; };
 
 void main() {
 	uint n = group_index(), lanes = gl_WorkGroupSize.x, cols = D / WIDE;
 	if (n >= N) return;
-	uint v = ids[n] - first; // wraps below first, and is then past V too
+	uint v = WORD(ids, n) - first; // wraps below first, and is then past V too
 	if (v >= V) return;
 	for (uint c = gl_LocalInvocationID.x; c < cols; c += lanes) y[n * cols + c] = AT(table, v * cols + c);
 }

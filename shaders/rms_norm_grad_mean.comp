@@ -8,7 +8,7 @@
 #include "wide.glsl"
 INPUT(0, x);
 INPUT(1, g);
-layout(binding = 2) readonly buffer R { float r[]; };
+QUADS(2, r);
 INPUT(3, dy);
 layout(binding = 4) writeonly buffer C { float mean[]; };
 layout(push_constant) uniform P { uint N, D; };
@@ -20,5 +20,5 @@ void main() {
 	REAL s = REAL(0);
 	for (uint c = lane; c < cols; c += lanes) s += AT(g, c) * AT(dy, row + c) * AT(x, row + c);
 	float sum = group_sum(total(s));
-	if (lane == 0) mean[n] = sum * r[n] / float(D);
+	if (lane == 0) mean[n] = sum * AT(r, n / 4)[n % 4] / float(D);
 }

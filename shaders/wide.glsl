@@ -16,13 +16,18 @@ float total(float v) { return v; }
 #endif
 
 #define OUTPUT(b, name) layout(binding = b) buffer Out##b { REAL name[]; }
-// QUADS is an input that is read four elements at a time in every variant: short vectors of numbers.
+// QUADS is an input that is read four elements at a time in every variant: short vectors of numbers. WORDS is one of uint that
+// is read singly; as texels their bits pass through floats untouched, which TestKernels would notice if a CPU did otherwise.
 #ifdef TEXEL
 #define INPUT(b, name) layout(binding = b) uniform samplerBuffer name
 #define QUADS(b, name) layout(binding = b) uniform samplerBuffer name
+#define WORDS(b, name) layout(binding = b) uniform samplerBuffer name
 #define AT(name, i) texelFetch(name, int(i))
+#define WORD(name, i) floatBitsToUint(texelFetch(name, int((i) / 4))[(i) % 4])
 #else
 #define INPUT(b, name) layout(binding = b) readonly buffer In##b { REAL name[]; }
 #define QUADS(b, name) layout(binding = b) readonly buffer In##b { vec4 name[]; }
+#define WORDS(b, name) layout(binding = b) readonly buffer In##b { uint name[]; }
 #define AT(name, i) name[i]
+#define WORD(name, i) name[i]
 #endif

@@ -2,16 +2,6 @@ package ref
 
 import "math"
 
-// SumSquares is part[b] = the sum of x[i]^2 over stretch b of the given length; zero past the end.
-func SumSquares(x, part []float64, chunk int) {
-	for b := range part {
-		part[b] = 0
-	}
-	for i, v := range x {
-		part[i/chunk] += v * v
-	}
-}
-
 // ClipControl, with params {scale, clip, ...} and norm = scale sqrt(sum part), is control = {multiplier, 1, norm, 0}, where
 // the multiplier is scale min(1, clip / (norm + 1e-6)), or scale if clip is 0; or {0, 0, norm, 0} if the norm is not finite.
 // What no float32 can hold is not finite.

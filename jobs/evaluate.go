@@ -1,0 +1,145 @@
+package jobs
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"saltern/model"
+	"saltern/model/checkpoint"
+	"saltern/model/token"
+)
+
+// evaluateCommand measures a checkpoint on any text.
+func evaluateCommand() *Command {
+	var flags struct {
+		text   listFlag
+		device string
+		batch  int
+		json   bool
+	}
+	return &Command{
+		Name:    "evaluate",
+		Usage:   "--text FILE [--text FILE]... [--device D] [--json] checkpoint",
+		Summary: "loss, accuracy and bits per byte of a checkpoint on any text",
+		Help: `Reads the checkpoint (its folder, or the folder that holds a run's checkpoints: then the
+latest), tokenizes each file with the checkpoint's own tokenizer, and measures how well the
+model predicts it, every token but the first once, in windows of the model's context.
+
+Bits per byte and perplexity per byte do not depend on the tokenizer: use them to compare
+models with different vocabularies.`,
+		Example: `saltern evaluate --text notes.txt runs/go-source/llm-salt/checkpoints`,
+		Exits:   []Kind{BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint},
+		Flags: func(fs *flag.FlagSet) {
+			fs.Var(&flags.text, "text", "a text `file` to evaluate on; may be given more than once")
+			deviceFlag(fs, &flags.device)
+			fs.IntVar(&flags.batch, "batch", 8, "sequences at a time")
+			jsonFlag(fs, &flags.json)
+		},
+		Run: func(ctx context.Context, io IO, args []string) error {
+			if len(args) != 1 || len(flags.text) == 0 {
+				return fail(Usage, "evaluate takes one checkpoint and at least one --text FILE; run: saltern help evaluate")
+			}
+			l, err := loadCheckpoint(io, args[0], flags.device)
+			if err != nil {
+				return err
+			}
+			defer l.close()
+			e, err := model.NewEvaluator(l.model, max(1, flags.batch), l.model.Context)
+			if err != nil {
+				return err
+			}
+			if err := e.Load(l.device); err != nil {
+				return err
+			}
+			defer e.Close()
+			t := evaluationTable()
+			for _, path := range flags.text {
+				row, err := evaluateFile(ctx, e, l.tokenizer, path)
+				if err != nil {
+					return err
+				}
+				t.Rows = append(t.Rows, row)
+			}
+			if err := t.Write(io.Out, flags.json); err != nil {
+				return err
+			}
+			return l.device.Messages()
+		},
+	}
+}
+
+func evaluationTable() Table {
+	return Table{Columns: []Column{
+		{Key: "text", Title: "text"}, {Key: "bytes", Title: "bytes"}, {Key: "tokens", Title: "tokens"},
+		{Key: "loss_nats", Title: "loss", Unit: "nats/token", Format: "%.4f"}, {Key: "perplexity", Title: "perplexity", Unit: "per token", Format: "%.2f"},
+		{Key: "accuracy", Title: "accuracy", Unit: "next token", Format: "%.3f"}, {Key: "bits_per_byte", Title: "bits per byte", Format: "%.4f"},
+		{Key: "perplexity_per_byte", Title: "perplexity", Unit: "per byte", Format: "%.4f"},
+	}}
+}
+
+// evaluateFile is the table's row for one file. The text stands behind an end-of-text token, as documents do in training,
+// so that its first token is predicted too.
+func evaluateFile(ctx context.Context, e *model.Evaluator, tok *token.Tokenizer, path string) ([]any, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fail(BadData, "%w", err)
+	}
+	if len(text) == 0 {
+		return nil, fail(BadData, "%s is empty; there is nothing to evaluate", path)
+	}
+	if strings.IndexByte(string(text[:min(len(text), 8192)]), 0) >= 0 {
+		return nil, fail(BadData, "%s is not text: it holds NUL bytes; name a text file", path)
+	}
+	ids := tok.Encode([]uint32{tok.EndOfText()}, text)
+	stats, err := e.EvaluateText(ctx, model.TokenSlice(ids), int64(len(ids)))
+	if err != nil {
+		return nil, err
+	}
+	bits := stats.NLL * float64(stats.Tokens) / float64(len(text)) * log2e
+	return []any{path, len(text), stats.Tokens, stats.NLL, perplexity(stats.NLL), stats.Accuracy, bits, exp2(bits)}, nil
+}
+
+// loaded is a checkpoint's model on a device, with its tokenizer.
+type loaded struct {
+	model     *model.Model
+	tokenizer *token.Tokenizer
+	device    *device
+}
+
+func loadCheckpoint(io IO, path, selector string) (*loaded, error) {
+	d, err := openDevice(io, selector)
+	if err != nil {
+		return nil, err
+	}
+	m, c, err := model.Load(d, path, "model")
+	if err == nil {
+		var tok *token.Tokenizer
+		if tok, err = checkpointTokenizer(c); err == nil {
+			return &loaded{m, tok, d}, nil
+		}
+	}
+	d.Close()
+	return nil, err
+}
+
+func (l *loaded) close() { l.device.Close() }
+
+func checkpointTokenizer(c *checkpoint.Checkpoint) (*token.Tokenizer, error) {
+	text, err := c.Tokenizer()
+	if err != nil {
+		return nil, err
+	}
+	tok, err := token.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: tokenizer.json: %w", c.Dir, err)
+	}
+	return tok, nil
+}
+
+// deviceFlag defines --device, which every command that uses a device has.
+func deviceFlag(fs *flag.FlagSet, device *string) {
+	fs.StringVar(device, "device", "", "the Vulkan `device`: an index, a UUID or a part of its name (see saltern devices)")
+}

@@ -1,0 +1,218 @@
+package jobs
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"saltern/distill"
+)
+
+// runCommand does a whole job: text, SLM, LLM with and without its help, comparison.
+func runCommand() *Command {
+	var flags struct {
+		sets  listFlag
+		fresh bool
+		json  bool
+	}
+	return &Command{
+		Name:    "run",
+		Usage:   "[--set key=value]... [--fresh] [--json] job.toml",
+		Summary: "do a whole job: prepare, train the SLM, train the LLM with and without it, compare",
+		Help: `Prepares the text, trains the small model (SLM), then trains the same large model (LLM) twice
+from the same seed on the same data: BASELINE alone, and by the job's method with the SLM's
+help. Evaluates all on held-out documents, prints one table, and writes report.html.
+
+Everything lies in the run folder (run_dir, usually runs/<name>). Interrupt it at any
+moment: the same command goes on from the last checkpoint, and what is finished is not
+done again. A run folder belongs to its settings; with others, the command refuses and says
+which differ. --fresh removes the run's models and begins them anew (the prepared text is
+kept where it still fits).`,
+		Example: `saltern run examples/go-source.toml
+saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Flags: func(fs *flag.FlagSet) {
+			setFlag(fs, &flags.sets)
+			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the run's models first")
+			jsonFlag(fs, &flags.json)
+		},
+		Run: func(ctx context.Context, io IO, args []string) error {
+			job, err := jobArgument("run", args, flags.sets)
+			if err != nil {
+				return err
+			}
+			done, err := runTrainings(ctx, io, job, flags.fresh, func(*training) bool { return true })
+			if err != nil {
+				return err
+			}
+			if err := resultTable(done).Write(io.Out, flags.json); err != nil {
+				return err
+			}
+			path, err := writeReport(job, done)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(io.Err, "report: %s\n", path)
+			return nil
+		},
+	}
+}
+
+// trainCommand trains one of the job's models.
+func trainCommand() *Command {
+	var flags struct {
+		sets  listFlag
+		only  string
+		fresh bool
+		json  bool
+	}
+	return &Command{
+		Name:    "train",
+		Usage:   "[--only slm|baseline|method] [--set key=value]... [--fresh] [--json] job.toml",
+		Summary: "train a job's LLM by its method, and the SLM before it where there is none yet",
+		Help: `Trains the job's LLM by the job's method; the text is prepared and the SLM trained first where
+that is not done yet. --only slm trains the SLM alone, --only baseline the LLM without help.
+Goes on from the last checkpoint; checkpoints are folders that Hugging Face's Llama loads.`,
+		Example: `saltern train --only slm job.toml
+saltern train job.toml`,
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Flags: func(fs *flag.FlagSet) {
+			setFlag(fs, &flags.sets)
+			fs.StringVar(&flags.only, "only", "", "train only this `model`: slm, baseline, or method (the LLM by the job's method)")
+			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the run's models first")
+			jsonFlag(fs, &flags.json)
+		},
+		Run: func(ctx context.Context, io IO, args []string) error {
+			job, err := jobArgument("train", args, flags.sets)
+			if err != nil {
+				return err
+			}
+			want, err := trainingFilter(job, flags.only)
+			if err != nil {
+				return err
+			}
+			done, err := runTrainings(ctx, io, job, flags.fresh, want)
+			if err != nil {
+				return err
+			}
+			return resultTable(done).Write(io.Out, flags.json)
+		},
+	}
+}
+
+func trainingFilter(job *Job, only string) (func(*training) bool, error) {
+	method := methodName(job.Config.Distill.Method)
+	switch only {
+	case "":
+		return func(t *training) bool { return t.name == "slm" || t.name == method }, nil
+	case "slm":
+		return func(t *training) bool { return t.name == "slm" }, nil
+	case "baseline":
+		return func(t *training) bool { return t.name == methodName("baseline") }, nil
+	case "method":
+		return func(t *training) bool { return t.name == method }, nil
+	}
+	return nil, fail(Usage, "there is no model %q; use --only slm, --only baseline or --only method", only)
+}
+
+func methodName(method string) string { return "llm-" + method }
+
+// trainings lists what a job trains, in order.
+func trainings(job *Job, corpusKey string) []*training {
+	c := job.Config
+	add := func(name, label string, m ModelConfig, d distill.Config) *training {
+		return &training{Model: m.Model, Train: m.Train, Distill: d, Seed: c.Seed, Corpus: corpusKey, name: name, label: label, dir: filepath.Join(c.RunDir, name)}
+	}
+	alone := distill.Config{Method: "baseline"}
+	list := []*training{add(methodName("baseline"), "BASELINE", c.LLM, alone)}
+	if c.Distill.Method == "baseline" {
+		return list
+	}
+	slm := add("slm", "SLM", c.SLM, alone)
+	helped := add(methodName(c.Distill.Method), methodLabel(c.Distill.Method), c.LLM, c.Distill)
+	helped.teacher = slm.checkpoints()
+	return append([]*training{slm}, append(list, helped)...)
+}
+
+func methodLabel(method string) string {
+	return map[string]string{"baseline": "BASELINE", "rkd": "RKD", "salt": "SALT"}[method]
+}
+
+// finishedTraining is a training and what came of it.
+type finishedTraining struct {
+	*training
+	*outcome
+	bitsPerByte float64
+}
+
+// runTrainings prepares the text and runs those of the job's trainings that are wanted.
+func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*training) bool) ([]finishedTraining, error) {
+	if err := writeResolved(job); err != nil {
+		return nil, err
+	}
+	manifest, err := prepareCorpus(ctx, io, job)
+	if err != nil {
+		return nil, err
+	}
+	job.Config.SLM.Model.Vocab, job.Config.LLM.Model.Vocab = manifest.VocabSize, manifest.VocabSize
+	s, err := openSession(io, job)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
+	var done []finishedTraining
+	for _, t := range trainings(job, manifest.Key) {
+		if !want(t) {
+			continue
+		}
+		if fresh {
+			if err := os.RemoveAll(t.dir); err != nil {
+				return nil, err
+			}
+		}
+		if t.teacher != "" {
+			if t.Teacher, err = teacherSum(t.teacher); err != nil {
+				return nil, fmt.Errorf("%w; train the SLM first: saltern train --only slm %s", err, job.File)
+			}
+		}
+		o, err := t.run(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		s.say("%s: done, held-out loss %.4f after %d steps, %.0f s", t.label, o.HeldOut.NLL, o.Steps, o.Seconds)
+		done = append(done, finishedTraining{t, o, manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)})
+	}
+	return done, s.checkMessages()
+}
+
+// writeResolved keeps the job as it was resolved in the run folder.
+func writeResolved(job *Job) error {
+	if err := os.MkdirAll(job.Config.RunDir, 0o777); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(job.Config.RunDir, "job.toml"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return job.WriteTOML(f)
+}
+
+// resultTable is the job's comparison.
+func resultTable(done []finishedTraining) Table {
+	t := Table{Columns: []Column{
+		{Key: "run", Title: "run"}, {Key: "params", Title: "parameters"}, {Key: "steps", Title: "steps"}, {Key: "tokens", Title: "tokens"},
+		{Key: "held_out_loss_nats", Title: "held-out loss", Unit: "nats/token", Format: "%.4f"}, {Key: "perplexity", Title: "perplexity", Unit: "per token", Format: "%.2f"},
+		{Key: "accuracy", Title: "accuracy", Unit: "next token", Format: "%.3f"}, {Key: "bits_per_byte", Title: "bits per byte", Format: "%.4f"},
+		{Key: "perplexity_per_byte", Title: "perplexity", Unit: "per byte", Format: "%.4f"},
+		{Key: "tflops", Title: "compute", Unit: "TFLOP", Format: "%.2f"}, {Key: "seconds", Title: "time", Unit: "s", Format: "%.1f"},
+	}}
+	for _, d := range done {
+		nll := d.HeldOut.NLL
+		t.Rows = append(t.Rows, []any{d.label, d.Params, d.Steps, d.Tokens, nll, perplexity(nll), d.HeldOut.Accuracy, d.bitsPerByte, exp2(d.bitsPerByte), d.FLOPs / 1e12, d.Seconds})
+	}
+	return t
+}

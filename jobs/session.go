@@ -1,0 +1,80 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"saltern/compute"
+	"saltern/jobs/progress"
+	"saltern/model/corpus"
+)
+
+// session is what the parts of one job share: its text, its device and the person who watches.
+type session struct {
+	io        IO
+	job       *Job
+	device    *compute.Device
+	set       *corpus.Set
+	tokenizer []byte // tokenizer.json
+	meter     *progress.Meter
+}
+
+// newMeter shows progress on io.Err: a live line on a terminal, a plain one now and then elsewhere.
+func newMeter(io IO, every time.Duration) *progress.Meter {
+	if f, ok := io.Err.(*os.File); ok {
+		return progress.New(f, every)
+	}
+	return progress.New(os.Stderr, every)
+}
+
+// prepareCorpus makes the job's token shards, or finds them made.
+func prepareCorpus(ctx context.Context, io IO, job *Job) (*corpus.Manifest, error) {
+	meter := newMeter(io, 0)
+	start, stage, shown := time.Now(), "", time.Time{}
+	var last progress.Sample
+	m, err := corpus.Prepare(ctx, job.Config.Corpus, job.Config.Tokenizer, filepath.Join(job.Config.RunDir, "corpus"), func(name string, done, total int64) {
+		now := time.Now()
+		if name != stage {
+			start, stage = now, name
+		} else if now.Sub(shown) < 100*time.Millisecond && done < total {
+			return
+		}
+		shown = now
+		last = progress.Sample{Unit: name, Done: done, Total: total, Left: progress.Left(now.Sub(start), done, total-done)}
+		meter.Update(now, last)
+	})
+	if stage != "" && err == nil {
+		meter.Done(last)
+	}
+	return m, err
+}
+
+// openSession opens the prepared corpus and the device. Close it.
+func openSession(io IO, job *Job) (*session, error) {
+	dir := filepath.Join(job.Config.RunDir, "corpus")
+	set, err := corpus.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	tokenizer, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
+	if err != nil {
+		return nil, err
+	}
+	device, err := openDevice(io, job.Config.Device)
+	if err != nil {
+		set.Close()
+		return nil, err
+	}
+	return &session{io: io, job: job, device: device, set: set, tokenizer: tokenizer, meter: newMeter(io, 0)}, nil
+}
+
+func (s *session) close() error {
+	s.set.Close()
+	return s.device.Close()
+}
+
+// say prints a line without disturbing the progress line.
+func (s *session) say(format string, args ...any) { s.meter.Message(fmt.Sprintf(format, args...)) }

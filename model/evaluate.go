@@ -1,0 +1,158 @@
+package model
+
+import (
+	"context"
+	"fmt"
+
+	"saltern/compute"
+)
+
+// Stats are the sums of a step's or an evaluation's per-token statistics, divided by the tokens; nats.
+type Stats struct {
+	Tokens   int64      // that counted
+	NLL      float64    // -log p(y)
+	KD       float64    // CE(q, p); zero without a teacher, as are the next two
+	Teacher  float64    // -log q(y)
+	Entropy  float64    // of q
+	Accuracy float64    // share of tokens whose most likely prediction is right
+	Witness  [2]float64 // p(S) - 1{y in S} and p(S) - q(S), S = {v: p(v) > q(v)}
+}
+
+// Evaluator measures a model's loss on one backend, B sequences of T tokens at a time.
+type Evaluator struct {
+	Model *Model
+	B, T  int
+
+	program *compute.Program
+	exe     compute.Executable
+	backend compute.Backend
+	tokens  *Tokens
+	loss    *compute.Tensor // Host [4]: gradient scale, w, 1/T
+	stats   *compute.Tensor // Host [8]: sums over the tokens of a microbatch
+	ids     []uint32
+	labels  []uint32
+}
+
+// NewEvaluator records the forward pass and its loss.
+func NewEvaluator(m *Model, b, t int) (*Evaluator, error) {
+	e := &Evaluator{
+		Model: m, B: b, T: t, tokens: NewTokens(b, t), loss: host("loss_params", 4), stats: host("loss_stats", compute.StatsColumns),
+		ids: make([]uint32, b*t), labels: make([]uint32, b*t),
+	}
+	r := compute.NewRecorder()
+	r.SumInto(e.stats, Plain(r, m, m.Hidden(r, e.tokens), e.tokens, e.loss, false))
+	p, err := r.Finish()
+	e.program = p
+	return e, err
+}
+
+// Load puts the program on a backend.
+func (e *Evaluator) Load(b compute.Backend) error {
+	exes, err := b.Load(e.program)
+	if err != nil {
+		return err
+	}
+	e.backend, e.exe = b, exes[0]
+	return nil
+}
+
+// Close frees the program and what it reads and writes, not the model.
+func (e *Evaluator) Close() {
+	if e.backend == nil {
+		return
+	}
+	e.exe.Close()
+	e.backend.Free(append(e.tokens.storages(), e.loss.Storage, e.stats.Storage)...)
+	e.backend = nil
+}
+
+// Fill gives a microbatch its tokens: sequences first to first+B of the step's batch, N ids and N labels.
+type Fill func(first int, ids, labels []uint32) error
+
+// Text is a run of token ids to evaluate on.
+type Text interface {
+	Len() int64
+	Tokens(at int64, dst []uint32) error
+}
+
+// TokenSlice is a Text in memory.
+type TokenSlice []uint32
+
+// Len is the number of tokens.
+func (s TokenSlice) Len() int64 { return int64(len(s)) }
+
+// Tokens copies the ids from position at on.
+func (s TokenSlice) Tokens(at int64, dst []uint32) error {
+	copy(dst, s[at:])
+	return nil
+}
+
+// EvaluateText gives the model's statistics on the first tokens of a text, cut into sequences; what is left over after
+// whole sequences is evaluated too, in a sequence that is not full. Every token but the first is predicted once, from
+// those before it in its sequence.
+func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (Stats, error) {
+	T := int64(e.T)
+	tokens = min(tokens, text.Len()-1)
+	buf := make([]uint32, T+1)
+	return e.accumulate(e.exe, int((tokens+T-1)/T), 0, 1, func(first int, ids, labels []uint32) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for i := range e.B {
+			at := int64(first+i) * T
+			n := max(0, min(T, tokens-at)) // labels of this sequence that count
+			row, want := ids[int64(i)*T:int64(i+1)*T], labels[int64(i)*T:int64(i+1)*T]
+			if n > 0 {
+				if err := text.Tokens(at, buf[:n+1]); err != nil {
+					return err
+				}
+			}
+			for j := range row {
+				row[j], want[j] = 0, compute.Masked
+				if int64(j) < n {
+					row[j], want[j] = buf[j], buf[j+1]
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (e *Evaluator) accumulate(x compute.Executable, sequences int, w, temperature float64, fill Fill) (Stats, error) {
+	var sums [compute.StatsColumns]float64
+	if err := e.backend.Write(e.loss, []float32{1, float32(w), float32(1 / temperature), 0}); err != nil {
+		return Stats{}, err
+	}
+	var got [compute.StatsColumns]float32
+	for first := 0; first < sequences; first += e.B {
+		if err := fill(first, e.ids, e.labels); err != nil {
+			return Stats{}, err
+		}
+		if err := e.tokens.Write(e.backend, e.ids, e.labels); err != nil {
+			return Stats{}, err
+		}
+		// Sums start anew for each microbatch: float32 would lose low bits over a long evaluation.
+		clear(got[:])
+		if err := e.backend.Write(e.stats, got[:]); err != nil {
+			return Stats{}, err
+		}
+		if err := x.Run(); err != nil {
+			return Stats{}, err
+		}
+		if err := e.backend.Read(e.stats, got[:]); err != nil {
+			return Stats{}, err
+		}
+		for i, v := range got {
+			sums[i] += float64(v)
+		}
+	}
+	n := sums[compute.StatCount]
+	if n == 0 {
+		return Stats{}, fmt.Errorf("a batch without a single token that counts")
+	}
+	return Stats{
+		Tokens: int64(n), NLL: sums[compute.StatNLL] / n, KD: sums[compute.StatCE] / n, Teacher: sums[compute.StatTeacherNLL] / n,
+		Entropy: sums[compute.StatEntropy] / n, Accuracy: sums[compute.StatCorrect] / n,
+		Witness: [2]float64{sums[compute.StatDataWitness] / n, sums[compute.StatTotalVariation] / n},
+	}, nil
+}
