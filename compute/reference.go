@@ -17,7 +17,8 @@ type Backend interface {
 	Read(t *Tensor, data []float32) error
 	// Free gives back the memory of State and Host storages; programs that use them must be closed before.
 	Free(list ...*Storage)
-	Close()
+	// Close frees everything; the error is what was found wrong on the way.
+	Close() error
 }
 
 // Executable is a loaded program.
@@ -38,7 +39,7 @@ type Reference struct {
 func NewReference() *Reference { return &Reference{memory: map[*Storage][]float64{}} }
 
 // Close frees nothing that the garbage collector does not.
-func (r *Reference) Close() {}
+func (r *Reference) Close() error { return nil }
 
 // Free forgets the storages.
 func (r *Reference) Free(list ...*Storage) {

@@ -104,7 +104,7 @@ func (o IO) validation() bool {
 }
 
 // openDevice opens the device that selector names, under the validation layers where the environment asks for them. The
-// caller ends with CloseChecked.
+// error of its Close is what they found.
 func openDevice(io IO, selector string) (*compute.Device, error) {
 	d, err := compute.Open(selector, io.validation())
 	if err != nil {
