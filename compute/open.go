@@ -22,7 +22,7 @@ func Devices(validate bool) ([]vk.Info, error) {
 }
 
 // Open opens the device that selector names: see PickDevice. With validate, the Khronos validation layer checks every call until
-// Close. Errors are vk.ErrNoDriver where nothing is there or nothing has that name, vk.ErrLacks where what is there
+// CloseChecked. Errors are vk.ErrNoDriver where nothing is there or nothing has that name, vk.ErrLacks where what is there
 // cannot be used.
 func Open(selector string, validate bool) (*Device, error) {
 	in, err := vk.Open(validate)
@@ -44,13 +44,14 @@ func Open(selector string, validate bool) (*Device, error) {
 	return d, nil
 }
 
-// Messages returns what the validation layer has said since the last call as an error, nil where it said nothing or was not
-// asked for.
-func (d *Device) Messages() error {
-	if d.instance == nil {
+// CloseChecked closes the device and returns what the validation layer said of it, if that was asked for.
+func (d *Device) CloseChecked() error {
+	in := d.instance
+	d.Close()
+	if in == nil {
 		return nil
 	}
-	if m := strings.TrimSpace(d.instance.Messages()); m != "" {
+	if m := strings.TrimSpace(in.Messages()); m != "" {
 		return fmt.Errorf("bug: the Vulkan validation layer says:\n%s", m)
 	}
 	return nil

@@ -65,7 +65,7 @@ func TestOpen(t *testing.T) {
 		if d.Info().UUID != list[best].UUID {
 			t.Errorf("%q opened %s, want %s", selector, d.Info().Name, list[best].Name)
 		}
-		if err := d.Close(); err != nil {
+		if err := d.CloseChecked(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -86,7 +86,7 @@ func TestValidationIsHeard(t *testing.T) {
 	if _, err := d.vk.NewBuffer(1024, vk.DeviceLocal); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Close(); err == nil || !strings.HasPrefix(err.Error(), "bug: the Vulkan validation layer says:") {
+	if err := d.CloseChecked(); err == nil || !strings.HasPrefix(err.Error(), "bug: the Vulkan validation layer says:") {
 		t.Errorf("a leaked buffer gave the error %v", err)
 	}
 }

@@ -17,8 +17,7 @@ type Backend interface {
 	Read(t *Tensor, data []float32) error
 	// Free gives back the memory of State and Host storages; programs that use them must be closed before.
 	Free(list ...*Storage)
-	// Close frees everything; the error is what was found wrong on the way.
-	Close() error
+	Close()
 }
 
 // Executable is a loaded program.
@@ -39,7 +38,7 @@ type Reference struct {
 func NewReference() *Reference { return &Reference{memory: map[*Storage][]float64{}} }
 
 // Close frees nothing that the garbage collector does not.
-func (r *Reference) Close() error { return nil }
+func (r *Reference) Close() {}
 
 // Free forgets the storages.
 func (r *Reference) Free(list ...*Storage) {

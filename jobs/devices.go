@@ -104,7 +104,7 @@ func (o IO) validation() bool {
 }
 
 // openDevice opens the device that selector names, under the validation layers where the environment asks for them. The
-// error of its Close is what they found.
+// caller ends with CloseChecked.
 func openDevice(io IO, selector string) (*compute.Device, error) {
 	d, err := compute.Open(selector, io.validation())
 	if err != nil {
