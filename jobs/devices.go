@@ -53,11 +53,6 @@ saltern devices --device radeon --json`,
 	}
 }
 
-// deviceFlag defines --device, which every command that uses a device without a job has.
-func deviceFlag(fs *flag.FlagSet, device *string) {
-	fs.StringVar(device, "device", "", "use the device of that `index`, UUID or part of its name")
-}
-
 // deviceTable has a row for each device. In text the chosen one is starred, small things share a column.
 func deviceTable(list []vk.Info, chosen int, asJSON bool) Table {
 	t := Table{Columns: []Column{
