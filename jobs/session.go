@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,10 +72,8 @@ func openSession(io IO, job *Job) (*session, error) {
 	return &session{io: io, job: job, device: device, set: set, tokenizer: tokenizer, meter: newMeter(io, 0)}, nil
 }
 
-func (s *session) close() error {
-	s.set.Close()
-	return s.device.Close()
-}
+// close frees the device; what the validation layer said, where it was asked, is the error.
+func (s *session) close() error { return errors.Join(s.set.Close(), s.device.CloseChecked()) }
 
 // say prints a line without disturbing the progress line.
 func (s *session) say(format string, args ...any) { s.meter.Message(fmt.Sprintf(format, args...)) }
