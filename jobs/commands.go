@@ -3,6 +3,7 @@ package jobs
 // commands returns every command and help topic, in the order in which help lists them.
 func commands() []*Command {
 	return []*Command{
+		prepareCommand(),
 		runCommand(),
 		trainCommand(),
 		evaluateCommand(),

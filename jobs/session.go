@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -29,28 +28,6 @@ func newMeter(io IO, every time.Duration) *progress.Meter {
 		return progress.New(f, every)
 	}
 	return progress.New(os.Stderr, every)
-}
-
-// prepareCorpus makes the job's token shards, or finds them made.
-func prepareCorpus(ctx context.Context, io IO, job *Job) (*corpus.Manifest, error) {
-	meter := newMeter(io, 0)
-	start, stage, shown := time.Now(), "", time.Time{}
-	var last progress.Sample
-	m, err := corpus.Prepare(ctx, job.Config.Corpus, job.Config.Tokenizer, filepath.Join(job.Config.RunDir, "corpus"), func(name string, done, total int64) {
-		now := time.Now()
-		if name != stage {
-			start, stage = now, name
-		} else if now.Sub(shown) < 100*time.Millisecond && done < total {
-			return
-		}
-		shown = now
-		last = progress.Sample{Unit: name, Done: done, Total: total, Left: progress.Left(now.Sub(start), done, total-done)}
-		meter.Update(now, last)
-	})
-	if stage != "" && err == nil {
-		meter.Done(last)
-	}
-	return m, err
 }
 
 // openSession opens the prepared corpus and the device. Close it.
