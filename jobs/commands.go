@@ -4,6 +4,7 @@ package jobs
 func commands() []*Command {
 	return []*Command{
 		prepareCommand(),
+		planCommand(),
 		runCommand(),
 		trainCommand(),
 		evaluateCommand(),
