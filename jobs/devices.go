@@ -48,7 +48,11 @@ saltern devices --device radeon --json`,
 			if err != nil {
 				chosen = -1 // the table may show why; then the error says it
 			}
-			return errors.Join(deviceTable(list, chosen, flags.json).Write(io.Out, flags.json), err)
+			err = errors.Join(deviceTable(list, chosen, flags.json).Write(io.Out, flags.json), err)
+			for _, h := range hints(os.DirFS("/")) { // a GPU may be missing from the list
+				fmt.Fprintln(io.Err, "note: "+h)
+			}
+			return err
 		},
 	}
 }

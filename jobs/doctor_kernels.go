@@ -13,6 +13,7 @@ import (
 type opResult struct {
 	op              string
 	variants, cases int
+	leftOut         int // variants that fit neither device nor shapes
 	checks          int
 	failures        []checkFailure
 }
@@ -30,9 +31,9 @@ func checkOp(ctx context.Context, d *compute.Device, checks []compute.Check, aft
 	variants, cases := map[string]bool{}, map[uint64]bool{}
 	for _, c := range checks {
 		if err := ctx.Err(); err != nil {
-			return r, err
+			return r, fmt.Errorf("doctor stopped before %s: %w", c.Name(), err)
 		}
-		r.op, r.checks = c.Op.Name, r.checks+1
+		r.op, r.checks, r.leftOut = c.Op.Name, r.checks+1, len(c.Op.Kernels)
 		variants[c.Kernel.Name], cases[c.Seed] = true, true
 		if err := c.Run(d); err != nil {
 			r.failures = append(r.failures, checkFailure{c.Name(), c.Case.Why, err})
@@ -40,6 +41,7 @@ func checkOp(ctx context.Context, d *compute.Device, checks []compute.Check, aft
 		after(c.Op.Name)
 	}
 	r.variants, r.cases = len(variants), len(cases)
+	r.leftOut -= r.variants
 	return r, nil
 }
 
@@ -53,11 +55,11 @@ func (r opResult) verdict() string {
 // opTable has a row for each operation.
 func opTable(results []opResult) Table {
 	t := Table{Columns: []Column{
-		{Key: "operation", Title: "operation"}, {Key: "variants", Title: "variants"}, {Key: "cases", Title: "cases"},
+		{Key: "operation", Title: "operation"}, {Key: "variants", Title: "variants"}, {Key: "left_out", Title: "left out"}, {Key: "cases", Title: "cases"},
 		{Key: "checks", Title: "checks"}, {Key: "failed", Title: "failed"}, {Key: "result", Title: "result"},
 	}}
 	for _, r := range results {
-		t.Rows = append(t.Rows, []any{r.op, r.variants, r.cases, r.checks, len(r.failures), r.verdict()})
+		t.Rows = append(t.Rows, []any{r.op, r.variants, r.leftOut, r.cases, r.checks, len(r.failures), r.verdict()})
 	}
 	return t
 }

@@ -176,19 +176,19 @@ func (f finding) says() string {
 // doctorTable is everything for programs: findings, operations, and the checks that failed.
 func doctorTable(found []finding, results []opResult) Table {
 	t := Table{Columns: []Column{
-		{Key: "kind"}, {Key: "name"}, {Key: "result"}, {Key: "detail"}, {Key: "remedy"}, {Key: "variants"}, {Key: "cases"}, {Key: "checks"}, {Key: "failed"},
+		{Key: "kind"}, {Key: "name"}, {Key: "result"}, {Key: "detail"}, {Key: "remedy"}, {Key: "variants"}, {Key: "left_out"}, {Key: "cases"}, {Key: "checks"}, {Key: "failed"},
 	}}
 	for _, f := range found {
 		var remedy any
 		if f.result == "failed" || f.result == "warning" {
 			remedy = f.remedy
 		}
-		t.Rows = append(t.Rows, []any{"machine", f.code, f.result, orNil(f.detail), remedy, nil, nil, nil, nil})
+		t.Rows = append(t.Rows, []any{"machine", f.code, f.result, orNil(f.detail), remedy, nil, nil, nil, nil, nil})
 	}
 	for _, r := range results {
-		t.Rows = append(t.Rows, []any{"operation", r.op, r.verdict(), nil, nil, r.variants, r.cases, r.checks, len(r.failures)})
+		t.Rows = append(t.Rows, []any{"operation", r.op, r.verdict(), nil, nil, r.variants, r.leftOut, r.cases, r.checks, len(r.failures)})
 		for _, f := range r.failures {
-			t.Rows = append(t.Rows, []any{"check", f.check, "failed", f.err.Error(), nil, nil, nil, nil, nil})
+			t.Rows = append(t.Rows, []any{"check", f.check, "failed", f.err.Error(), nil, nil, nil, nil, nil, nil})
 		}
 	}
 	return t

@@ -67,8 +67,11 @@ func prepareCorpus(ctx context.Context, io IO, job *Job) (*corpus.Manifest, erro
 	})
 	p.done()
 	if err != nil {
-		if KindOf(err) == Failed { // full disks and interruptions have kinds of their own
+		switch KindOf(err) { // a full disk has a kind of its own
+		case Failed:
 			err = &Error{BadData, err}
+		case Interrupted:
+			err = fmt.Errorf("preparing the text stopped, nothing of it is kept; the same command begins it anew: %w", err)
 		}
 		return nil, err
 	}
