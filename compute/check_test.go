@@ -9,7 +9,7 @@ import (
 
 // openTest opens the first usable device, with the validation layer when SALTERN_VALIDATION is set; a message from it
 // fails the test.
-func openTest(t *testing.T) *Device {
+func openTest(t testing.TB) *Device {
 	t.Helper()
 	in, err := vk.Open(os.Getenv("SALTERN_VALIDATION") != "")
 	if err != nil {

@@ -5,6 +5,11 @@ package compute
 var Table = []*Op{
 	opMatMul,
 	opAdd,
+	opRope,
+	opAttention,
+	opAttentionDot,
+	opAttentionGradQ,
+	opAttentionGradKV,
 }
 
 // Find is the operation of that name, or nil.
