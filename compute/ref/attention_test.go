@@ -5,13 +5,6 @@ import (
 	"testing"
 )
 
-func near(t *testing.T, what string, got, want float64) {
-	t.Helper()
-	if math.Abs(got-want) > 1e-12 {
-		t.Errorf("%s is %v, by hand %v", what, got, want)
-	}
-}
-
 // Two rows, one head of size 1: q = 1, 2; k = 0, ln 3 / 2; v = 5, 9. Row 1 scores 0 and ln 3, so p = 1/4, 3/4.
 func TestAttentionByHand(t *testing.T) {
 	qkv := []float64{1, 0, 5, 2, math.Log(3) / 2, 9}
