@@ -22,7 +22,7 @@ func doctorCommand() *Command {
 Then runs every variant of every kernel that the device can run, on shapes that once broke
 something and on random ones, and compares each with the same operation in float64 in plain
 Go. Results must agree, have the same bits in three runs, and nothing else may be written.
-"Left out" are the variants that this device, or none of the shapes, can use.
+"Left out" are the variants that cannot run on this device, or on any of the shapes.
 
 Use it on a new machine, after a driver's update, and when an error names it. A variant
 that disagrees is a fault of the driver, or of Saltern: please report it with the name of

@@ -2,7 +2,11 @@ package jobs
 
 import (
 	"math"
+	"os"
 	"testing"
+
+	"saltern/distill"
+	"saltern/model"
 )
 
 // TestPlanAddsUp holds the parts of the memory against the whole, and the arithmetic against the rule of the method's cost.
@@ -74,5 +78,38 @@ func TestParseBytes(t *testing.T) {
 		if (err != nil) != (want < 0) || err == nil && got != want {
 			t.Errorf("%q is %d (%v), want %d", text, got, err, want)
 		}
+	}
+}
+
+// TestPlanIsWhatIsAllocated loads a planned training, teacher and all, and asks the device what it gave.
+func TestPlanIsWhatIsAllocated(t *testing.T) {
+	job, err := readJob("job.toml", []byte(smallJob), []string{"distill.weight=0.5", "llm.train.microbatch=4", "llm.train.sequence=128"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plans, err := planJob(job, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := openDevice(IO{Env: os.LookupEnv}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	student, teacher := model.New(job.LLM.Model, "llm", true), model.New(job.SLM.Model, "teacher", false)
+	trainer, err := model.Programs(student, plans[2].train, model.Plain, distill.Objective(teacher))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := trainer.Load(device); err != nil {
+		t.Fatal(err)
+	}
+	planned, given := plans[2].memory.Total(), device.Allocated()
+	if math.Abs(float64(given-planned)) > 0.02*float64(planned) {
+		t.Errorf("planned %d bytes, the device gave %d", planned, given)
+	}
+	t.Logf("planned %d bytes, the device gave %d", planned, given)
+	trainer.Close()
+	if err := device.CloseChecked(); err != nil {
+		t.Error(err)
 	}
 }
