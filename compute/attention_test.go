@@ -140,3 +140,28 @@ func BenchmarkAttention(b *testing.B) {
 		}
 	}
 }
+
+// TestAttentionLongSequence meets more rows than one launch does on a CPU, where a longer loop would end early.
+func TestAttentionLongSequence(t *testing.T) {
+	d := openTest(t)
+	long, grouped := Attention{1, 1, 4, 8300}, Attention{16, 1, 4, 600}
+	for _, c := range []struct {
+		op *Op
+		c  Case
+	}{
+		{opAttention, Case{In: []Shape{{long.T, long.width()}}, Attr: long}},
+		{opAttentionGradKV, Case{In: append(attentionGradIn(grouped, 600), Shape{600, grouped.width()}), Attr: grouped, InPlace: map[int]int{0: 4}}},
+	} {
+		probe, err := newTrial(c.op, c.c, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := d.fitting(probe.program.Nodes[0])[0]
+		if n := len(k.Launch(probe.program.Nodes[0], d.Limits())); n < 2 && d.limits.CPU {
+			t.Errorf("%s has %d launches; the case is too short to show anything", c.op.Name, n)
+		}
+		if err := (Check{Op: c.op, Kernel: k, Case: c.c}).Run(d); err != nil {
+			t.Errorf("%s: %s", c.op.Name, err)
+		}
+	}
+}

@@ -16,16 +16,17 @@ func Attention(qkv, o, lse []float64, heads, kv, dh, t int) {
 				top = max(top, v)
 			}
 			var sum float64
-			for _, v := range s {
-				sum += math.Exp(v - top)
+			for i, v := range s {
+				s[i] = math.Exp(v - top)
+				sum += s[i]
 			}
 			lse[n*heads+h] = top + math.Log(sum)
 			for d := range dh {
 				var y float64
-				for i, v := range s {
-					y += math.Exp(v-lse[n*heads+h]) * qkv[(n/t*t+i)*width+keys+kv*dh+d]
+				for i, p := range s {
+					y += p * qkv[(n/t*t+i)*width+keys+kv*dh+d]
 				}
-				o[(n*heads+h)*dh+d] = y
+				o[(n*heads+h)*dh+d] = y / sum
 			}
 		}
 	}
