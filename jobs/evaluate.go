@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -85,7 +84,7 @@ func evaluationTable() Table {
 func evaluateFile(ctx context.Context, e *model.Evaluator, tok *token.Tokenizer, path string) ([]any, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fail(BadData, "%w", err)
+		return nil, fail(BadData, "the text cannot be read: %w; name a text file", err)
 	}
 	if len(text) == 0 {
 		return nil, fail(BadData, "%s is empty; there is nothing to evaluate", path)
@@ -121,8 +120,7 @@ func loadCheckpoint(io IO, path, selector string) (*loaded, error) {
 			return &loaded{m, tok, d}, nil
 		}
 	}
-	d.Close()
-	return nil, err
+	return nil, errors.Join(badCheckpoint(err, ""), d.CloseChecked())
 }
 
 func checkpointTokenizer(c *checkpoint.Checkpoint) (*token.Tokenizer, error) {
@@ -132,7 +130,7 @@ func checkpointTokenizer(c *checkpoint.Checkpoint) (*token.Tokenizer, error) {
 	}
 	tok, err := token.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: tokenizer.json: %w", c.Dir, err)
+		return nil, fail(BadCheckpoint, "%s: tokenizer.json: %w", c.Dir, err)
 	}
 	return tok, nil
 }

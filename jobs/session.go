@@ -9,6 +9,7 @@ import (
 
 	"saltern/compute"
 	"saltern/jobs/progress"
+	"saltern/model/checkpoint"
 	"saltern/model/corpus"
 )
 
@@ -51,6 +52,17 @@ func openSession(io IO, job *Job) (*session, error) {
 
 // close frees the device; what the validation layer said, where it was asked, is the error.
 func (s *session) close() error { return errors.Join(s.set.Close(), s.device.CloseChecked()) }
+
+// badCheckpoint gives an error from opening a checkpoint its kind, where the checkpoint is to blame, and adds what to do.
+func badCheckpoint(err error, remedy string) error {
+	switch {
+	case !errors.Is(err, checkpoint.ErrCorrupt) && !errors.Is(err, checkpoint.ErrNone):
+		return err
+	case remedy == "":
+		return &Error{BadCheckpoint, err}
+	}
+	return fail(BadCheckpoint, "%w; %s", err, remedy)
+}
 
 // say prints a line without disturbing the progress line.
 func (s *session) say(format string, args ...any) { s.meter.Message(fmt.Sprintf(format, args...)) }

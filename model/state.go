@@ -144,7 +144,7 @@ func (m *Model) LoadWeights(b compute.Backend, c *checkpoint.Checkpoint) error {
 		return err
 	}
 	defer f.Close()
-	return load(b, f, m.parts)
+	return inFolder(c, load(b, f, m.parts))
 }
 
 // LoadOptimizer fills the optimizer's state and gives what was saved beside it.
@@ -158,7 +158,15 @@ func (m *Model) LoadOptimizer(b compute.Backend, c *checkpoint.Checkpoint) (Resu
 		return state, err
 	}
 	defer f.Close()
-	return state, load(b, f, m.moments)
+	return state, inFolder(c, load(b, f, m.moments))
+}
+
+// inFolder adds to an error where the checkpoint lies.
+func inFolder(c *checkpoint.Checkpoint, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", c.Dir, err)
 }
 
 func load(b compute.Backend, f *safetensors.File, each func(func(name string, t *compute.Tensor))) error {
@@ -173,7 +181,7 @@ func load(b compute.Backend, f *safetensors.File, each func(func(name string, t 
 		case !ok:
 			err = fmt.Errorf("%w: there is no tensor %s", checkpoint.ErrCorrupt, name)
 		case !compute.Shape(info.Shape).Equal(t.Shape):
-			err = fmt.Errorf("%w: tensor %s has shape %v, the model's is %v", checkpoint.ErrCorrupt, name, info.Shape, t.Shape)
+			err = fmt.Errorf("%w: tensor %s has shape %v, the model's is %v: it belongs to a model of another shape", checkpoint.ErrCorrupt, name, compute.Shape(info.Shape), t.Shape)
 		default:
 			if data, err = f.Float32(name, data); err == nil {
 				err = b.Write(t, data)
