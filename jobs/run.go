@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"saltern/distill"
+	"saltern/model/checkpoint"
 )
 
 // runCommand does a whole job: text, SLM, LLM with and without its help, comparison.
@@ -167,18 +169,22 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*t
 	if err := chooseMicrobatches(job, s.device.Limits().Memory); err != nil {
 		return nil, err
 	}
-	for _, t := range trainings(job, manifest.Key) {
-		if !want(t) {
-			continue
-		}
+	list := slices.DeleteFunc(trainings(job, manifest.Key), func(t *training) bool { return !want(t) })
+	if err := sameSettings(list, fresh); err != nil {
+		return nil, err
+	}
+	for _, t := range list {
 		if fresh {
 			if err := os.RemoveAll(t.dir); err != nil {
 				return nil, err
 			}
 		}
 		if t.teacher != "" {
-			if t.Teacher, err = teacherSum(t.teacher); err != nil {
-				return nil, fmt.Errorf("%w; train the SLM first: saltern train --only slm %s", err, job.File)
+			if t.Teacher, err = teacherSum(t.teacher); errors.Is(err, checkpoint.ErrNone) {
+				return nil, badCheckpoint(err, "train the SLM first: saltern train --only slm "+job.File)
+			} else if err != nil {
+				result := filepath.Join(filepath.Dir(t.teacher), "result.json")
+				return nil, badCheckpoint(err, "or move the damaged folder, the file `latest` beside it and "+result+" away, and the same command trains the SLM on from what is left")
 			}
 		}
 		o, err := t.run(ctx, s)
@@ -189,6 +195,20 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*t
 		done = append(done, finishedTraining{t, o, manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)})
 	}
 	return done, nil
+}
+
+// sameSettings refuses a run folder that was begun with other settings before anything is trained. What the teacher is, only
+// its training can tell: claim compares that.
+func sameSettings(list []*training, fresh bool) error {
+	if fresh {
+		return nil
+	}
+	for _, t := range list {
+		if err := t.compare(true); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // chooseMicrobatches settles what the job leaves open, once for all trainings of a model: the microbatch is an order of

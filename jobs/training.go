@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -84,24 +85,40 @@ func (t *training) settings() ([]byte, error) {
 	return toml.Marshal(c)
 }
 
+// settingsFile is where a training's settings stand.
+func (t *training) settingsFile() string { return filepath.Join(t.dir, "training.toml") }
+
 // claim writes the training's settings into its folder, or compares them with those that are there.
 func (t *training) claim() error {
+	if err := t.compare(false); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	now, err := t.settings()
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(t.dir, "training.toml")
-	was, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(t.dir, 0o777); err != nil {
-			return err
-		}
-		return writeWhole(path, now)
+	if err := os.MkdirAll(t.dir, 0o777); err != nil {
+		return err
 	}
+	return writeWhole(t.settingsFile(), now)
+}
+
+// compare is an error where the folder was begun with other settings, or is os.ErrNotExist where it was not begun. Early, the
+// teacher is not known yet.
+func (t *training) compare(early bool) error {
+	now, err := t.settings()
 	if err != nil {
 		return err
 	}
-	if diff := differences(was, now); len(diff) > 0 {
+	was, err := os.ReadFile(t.settingsFile())
+	if err != nil {
+		return err
+	}
+	diff := differences(was, now)
+	if early {
+		diff = slices.DeleteFunc(diff, func(d string) bool { return strings.HasPrefix(d, "teacher ") })
+	}
+	if len(diff) > 0 {
 		return fail(BadConfig, "%s was begun with other settings: %s; set them back, give the job another name, or start anew with --fresh", t.dir, join(diff))
 	}
 	return nil
@@ -128,7 +145,7 @@ func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
 	if t.teacher != "" {
 		m, _, err := model.Load(s.device, t.teacher, t.name+".teacher")
 		if err != nil {
-			return nil, err
+			return nil, badCheckpoint(err, "")
 		}
 		defer s.device.Free(m.Storages()...)
 		teacher = m
@@ -149,7 +166,7 @@ func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
 	}()
 	l := &loop{training: t, s: s, model: m, trainer: trainer, withTeacher: teacher}
 	if err := l.restore(); err != nil {
-		return nil, err
+		return nil, badCheckpoint(err, "or move the damaged folder and the file `latest` beside it away, and the same command goes on from what is left")
 	}
 	return l.run(ctx)
 }
@@ -167,7 +184,13 @@ type loop struct {
 	state       progressState
 	inARow      int   // steps skipped, up to now
 	saved       int64 // step of the last checkpoint
+	due         bool  // a checkpoint, once a step was not skipped
 	last        model.Stats
+	shown       *progress.Sample // the last one; nil: none yet
+	began       time.Time        // of this run, which goes on from
+	before      float64          // seconds of earlier runs
+	from        int64            // step that this run began at, and when: what is left is judged by that
+	steady      time.Time
 }
 
 func (l *loop) restore() error {
@@ -203,18 +226,24 @@ func (l *loop) restore() error {
 }
 
 func (l *loop) run(ctx context.Context) (o *outcome, err error) {
-	defer func() { err = errors.Join(err, l.log.Close()) }()
+	l.began, l.before = time.Now(), l.state.Seconds
+	defer func() {
+		if l.shown != nil {
+			l.s.meter.Done(*l.shown) // else the live line would stand in what follows
+		}
+		err = errors.Join(err, l.log.Close())
+	}()
 	if l.step == 0 {
 		if err := l.evaluate(ctx, metrics.Record{Values: map[string]float64{}}); err != nil {
 			return nil, err
 		}
 	}
-	began, from := time.Now(), l.step
+	l.from, l.steady = l.step, time.Now()
 	for l.step < l.Train.Steps {
 		if ctx.Err() != nil {
 			return nil, l.interrupted(ctx)
 		}
-		if err := l.oneStep(ctx, began, from); err != nil {
+		if err := l.oneStep(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -222,7 +251,7 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 }
 
 // oneStep trains one step and does what is due after it: a line of metrics, an evaluation, a checkpoint.
-func (l *loop) oneStep(ctx context.Context, began time.Time, from int64) error {
+func (l *loop) oneStep(ctx context.Context) error {
 	c := l.Train
 	w := l.Distill.WeightAt(l.step, c.Steps)
 	objective := 0
@@ -239,7 +268,6 @@ func (l *loop) oneStep(ctx context.Context, began time.Time, from int64) error {
 	took := time.Since(start)
 	l.step++
 	flops := l.stepFLOPs(objective == 1)
-	l.state.Seconds += took.Seconds()
 	l.state.FLOPs += flops
 	l.inARow++
 	if !step.Skipped {
@@ -248,16 +276,16 @@ func (l *loop) oneStep(ctx context.Context, began time.Time, from int64) error {
 		l.state.Skipped++
 		l.s.say("%s: step %d skipped: loss %g, gradient norm %g", l.label, l.step, step.NLL, step.Norm)
 		if l.inARow > c.MaxSkippedSteps {
-			return fail(Diverged, "%s: %d steps in a row had no finite loss or gradient, up to step %d; lower lr (%g) or raise warmup (%d); the last good checkpoint is intact in %s",
-				l.label, l.inARow, l.step, c.LR, c.Warmup, l.checkpoints())
+			return fail(Diverged, "%s: %d steps in a row had no finite loss or gradient, up to step %d; lower lr (%g) or raise warmup (%d); %s",
+				l.label, l.inARow, l.step, c.LR, c.Warmup, l.lastGood())
 		}
 	}
-	l.show(step, w, took, flops, began, from)
+	l.show(step, w, took, flops)
 
 	done := l.step == c.Steps
 	r := metrics.Record{Step: int(l.step), Tokens: l.step * int64(c.Batch*c.Sequence), Values: map[string]float64{
 		metrics.TrainLoss: step.NLL, metrics.LR: step.LR, metrics.GradNorm: step.Norm, metrics.TokensPerSec: float64(step.Tokens) / took.Seconds(),
-		metrics.FLOPs: l.state.FLOPs, metrics.Seconds: l.state.Seconds, metrics.Skipped: float64(l.state.Skipped),
+		metrics.FLOPs: l.state.FLOPs, metrics.Seconds: l.seconds(), metrics.Skipped: float64(l.state.Skipped),
 	}}
 	if l.withTeacher != nil {
 		r.Values[metrics.KDWeight] = w
@@ -271,10 +299,24 @@ func (l *loop) oneStep(ctx context.Context, began time.Time, from int64) error {
 	case l.step%c.LogEvery == 0:
 		err = l.log.Write(r)
 	}
-	if err == nil && (l.step%c.CheckpointEvery == 0 || done) {
+	// A step that was skipped is not what anybody wants to go on from: good checkpoints would be pruned for its like.
+	l.due = l.due || l.step%c.CheckpointEvery == 0
+	if err == nil && (done || l.due && l.inARow == 0) {
+		l.due = false
 		err = l.save(ctx)
 	}
 	return err
+}
+
+// seconds is the wall clock that the training took, evaluations and checkpoints included, over all its restarts.
+func (l *loop) seconds() float64 { return l.before + time.Since(l.began).Seconds() }
+
+// lastGood says where to go on from after a failure.
+func (l *loop) lastGood() string {
+	if list, err := checkpoint.List(l.checkpoints()); err == nil && len(list) > 0 {
+		return "the last good checkpoint is intact in " + list[0].Dir
+	}
+	return "there was no checkpoint yet"
 }
 
 // stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, and with a teacher its forward pass, a
@@ -288,16 +330,17 @@ func (l *loop) stepFLOPs(teacher bool) float64 {
 	return f
 }
 
-func (l *loop) show(step model.Step, w float64, took time.Duration, flops float64, began time.Time, from int64) {
+func (l *loop) show(step model.Step, w float64, took time.Duration, flops float64) {
 	note := ""
 	if w > 0 {
 		note = fmt.Sprintf("teacher w %.2f", w)
 	}
-	l.s.meter.Update(time.Now(), progress.Sample{
+	l.shown = &progress.Sample{
 		Unit: l.label + " step", Done: l.step, Total: l.Train.Steps, Loss: step.NLL, Norm: step.Norm, LR: step.LR, Each: took,
 		TokensPerSec: float64(step.Tokens) / took.Seconds(), FLOPS: flops / took.Seconds(),
-		Left: progress.Left(time.Since(began), l.step-from, l.Train.Steps-l.step), Note: note,
-	})
+		Left: progress.Left(time.Since(l.steady), l.step-l.from, l.Train.Steps-l.step), Note: note,
+	}
+	l.s.meter.Update(time.Now(), *l.shown)
 }
 
 // evaluate measures the held-out loss and writes it with the step's record.
@@ -321,6 +364,7 @@ func (l *loop) save(ctx context.Context) error {
 	if err := l.log.Sync(); err != nil {
 		return err
 	}
+	l.state.Seconds = l.seconds()
 	state, err := json.Marshal(l.state)
 	if err != nil {
 		return err
@@ -342,7 +386,7 @@ func (l *loop) finish() (*outcome, error) {
 	info := l.s.device.Info()
 	o := &outcome{
 		Label: l.label, Steps: l.Train.Steps, Tokens: l.Train.Steps * int64(l.Train.Batch*l.Train.Sequence), Skipped: l.state.Skipped,
-		FLOPs: l.state.FLOPs, Seconds: l.state.Seconds, HeldOut: l.last, Params: l.Model.Params(), Device: info.Name, Driver: info.Driver, Finished: time.Now().UTC().Truncate(time.Second),
+		FLOPs: l.state.FLOPs, Seconds: l.seconds(), HeldOut: l.last, Params: l.Model.Params(), Device: info.Name, Driver: info.Driver, Finished: time.Now().UTC().Truncate(time.Second),
 	}
 	if o.HeldOut.Tokens == 0 { // resumed after its last step: measured again
 		stats, err := l.trainer.EvaluateText(context.Background(), l.s.set.HeldOut, l.Train.EvalTokens)
@@ -350,6 +394,9 @@ func (l *loop) finish() (*outcome, error) {
 			return nil, err
 		}
 		o.HeldOut = stats
+	}
+	if loss := o.HeldOut.NLL; math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return nil, fail(Diverged, "%s: the held-out loss is %g after the last step; lower lr (%g) or raise warmup (%d)", l.label, loss, l.Train.LR, l.Train.Warmup)
 	}
 	return o, writeJSON(filepath.Join(l.dir, "result.json"), o)
 }
