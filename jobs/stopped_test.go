@@ -1,0 +1,287 @@
+package jobs
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"saltern/jobs/metrics"
+)
+
+// stoppedJob saves often, so that many moments are close to a checkpoint.
+const stoppedJob = `
+[corpus]
+sources = ["$GOROOT/src/sort/*.go", "$GOROOT/src/strings/*.go"]
+max_bytes = 200000
+document_bytes = 2000
+[tokenizer]
+vocab_size = 300
+[slm]
+model = { width = 16, layers = 1, heads = 2, context = 32 }
+train = { steps = 30, batch = 4, microbatch = 2, lr = 0.01, checkpoint_every = 3, eval_every = 10, eval_tokens = 256, log_every = 1 }
+[llm]
+model = { width = 32, layers = 2, heads = 4, kv_heads = 2, context = 32 }
+train = { steps = 30, batch = 4, microbatch = 2, lr = 0.01, checkpoint_every = 3, eval_every = 10, eval_tokens = 256, log_every = 1 }
+[distill]
+kd_steps = 14
+`
+
+// moment is a state of the run folder in which a process is to be stopped.
+type moment struct {
+	name string
+	here func(run string) bool
+}
+
+// after waits for a training's metrics to have that many lines.
+func after(training string, lines int) moment {
+	return moment{fmt.Sprintf("%s, step %d", training, lines-1), func(run string) bool {
+		text, _ := os.ReadFile(filepath.Join(run, training, metrics.Name))
+		return bytes.Count(text, []byte("\n")) >= lines
+	}}
+}
+
+// there waits for a path that matches the pattern.
+func there(name, pattern string) moment {
+	return moment{name, func(run string) bool {
+		found, _ := filepath.Glob(filepath.Join(run, pattern))
+		return len(found) > 0
+	}}
+}
+
+// saving waits for a checkpoint under way once there is one before it.
+func saving(training string) moment {
+	root := filepath.Join(training, "checkpoints")
+	before := there("", filepath.Join(root, "step_*"))
+	now := there("saving a checkpoint of "+training, filepath.Join(root, ".tmp-step_*"))
+	return moment{now.name, func(run string) bool { return before.here(run) && now.here(run) }}
+}
+
+// process is a saltern under way.
+type process struct {
+	*exec.Cmd
+	stdout, stderr bytes.Buffer
+	ended          chan struct{}
+}
+
+func start(t *testing.T, saltern, dir string, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(saltern, args...), ended: make(chan struct{})}
+	p.Dir, p.Stdout, p.Stderr = dir, &p.stdout, &p.stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.Wait() // ProcessState tells
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		_ = p.Process.Kill() // an error says that it has ended
+		<-p.ended
+	})
+	return p
+}
+
+// at waits for the moment and a little longer; false when the process ended before.
+func (p *process) at(t *testing.T, m moment, later time.Duration) bool {
+	t.Helper()
+	limit := time.After(2 * time.Minute)
+	for !m.here(filepath.Join(p.Dir, "runs", "job")) {
+		select {
+		case <-p.ended:
+			return false
+		case <-limit:
+			t.Fatalf("%s never came", m.name)
+		case <-time.After(100 * time.Microsecond):
+		}
+	}
+	time.Sleep(later)
+	return true
+}
+
+// finish lets it run to its end, which must be a good one.
+func (p *process) finish(t *testing.T) {
+	t.Helper()
+	<-p.ended
+	if code := p.ProcessState.ExitCode(); code != 0 {
+		t.Fatalf("saltern %v ended with %v\n%s", p.Args[1:], p.ProcessState, p.stderr.String())
+	}
+}
+
+func newJob(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "job.toml"), []byte(stoppedJob), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// testStopped holds runs that were stopped, gently or not, against one that never was.
+func testStopped(t *testing.T, saltern string) {
+	undisturbed := newJob(t)
+	start(t, saltern, undisturbed, "run", "job.toml").finish(t)
+	t.Run("killed", func(t *testing.T) { testKilled(t, saltern, undisturbed) })
+	t.Run("interrupted", func(t *testing.T) { testInterrupted(t, saltern, undisturbed) })
+}
+
+// testKilled kills runs at moments spread over all that a job does, as a power cut or Slurm would: nothing but what lies on the
+// disk helps the next.
+func testKilled(t *testing.T, saltern, undisturbed string) {
+	const seed = 7
+	rng := rand.New(rand.NewPCG(seed, 0))
+	at := func(training string, from, to int) moment { return after(training, from+rng.IntN(to-from)) }
+	dir := newJob(t)
+	killed := 0
+	for _, m := range []moment{
+		there("preparing", "corpus.part-*"),
+		there("the end of preparing", "corpus/manifest.json"),
+		at("slm", 2, 12), saving("slm"), at("slm", 16, 28),
+		there("between SLM and baseline", "slm/result.json"),
+		saving("llm-baseline"), at("llm-baseline", 10, 28),
+		at("llm-salt", 2, 14), saving("llm-salt"), at("llm-salt", 17, 28),
+	} {
+		p := start(t, saltern, dir, "run", "job.toml")
+		later := time.Duration(rng.IntN(3000)) * time.Microsecond
+		reached := p.at(t, m, later)
+		_ = p.Process.Kill()
+		<-p.ended
+		status, ok := p.ProcessState.Sys().(syscall.WaitStatus)
+		hit := reached && ok && status.Signaled()
+		if hit {
+			killed++
+		} else if p.ProcessState.ExitCode() != 0 {
+			t.Fatalf("%s: the run ended by itself: %v\n%s", m.name, p.ProcessState, p.stderr.String())
+		}
+		t.Logf("%s and %v: killed %v; on disk %s", m.name, later, hit, state(filepath.Join(dir, "runs", "job")))
+	}
+	if killed < 8 {
+		t.Errorf("only %d of the moments were hit", killed)
+	}
+	start(t, saltern, dir, "run", "job.toml").finish(t)
+	sameRuns(t, undisturbed, dir)
+	left, err := filepath.Glob(filepath.Join(dir, "runs", "job", "*", "checkpoints", ".tmp-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+}
+
+// state words what the trainings have on disk.
+func state(run string) string {
+	var words []string
+	for _, training := range []string{"slm", "llm-baseline", "llm-salt"} {
+		records, err := metrics.Read(filepath.Join(run, training))
+		if err == nil && len(records) > 0 {
+			latest, _ := os.ReadFile(filepath.Join(run, training, "checkpoints", "latest"))
+			words = append(words, fmt.Sprintf("%s at %d, saved %s", training, records[len(records)-1].Step, strings.TrimSpace(string(latest))))
+		}
+	}
+	return strings.Join(words, "; ")
+}
+
+// testInterrupted asks runs to stop by signal: the step under way is finished and saved, one sentence says so, and the exit code
+// is that of an interruption.
+func testInterrupted(t *testing.T, saltern, undisturbed string) {
+	dir := newJob(t)
+	stopped := regexp.MustCompile(`(?m)^saltern: (SLM|BASELINE|SALT) stopped at step (\d+) of 30, saved in (\S+); the same command goes on from there: (interrupt|terminated) signal received$`)
+	for _, test := range []struct {
+		m        moment
+		signal   os.Signal
+		label    string
+		training string
+	}{
+		{after("slm", 8), os.Interrupt, "SLM", "slm"},
+		{after("llm-baseline", 1), syscall.SIGTERM, "BASELINE", "llm-baseline"},
+		{after("llm-salt", 12), syscall.SIGTERM, "SALT", "llm-salt"},
+	} {
+		p := start(t, saltern, dir, "run", "job.toml")
+		if !p.at(t, test.m, 0) {
+			t.Fatalf("%s: the run ended by itself: %v\n%s", test.m.name, p.ProcessState, p.stderr.String())
+		}
+		if err := p.Process.Signal(test.signal); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		if code := p.ProcessState.ExitCode(); code != int(Interrupted) {
+			t.Fatalf("%s: %v, want exit code %d\n%s", test.m.name, p.ProcessState, Interrupted, p.stderr.String())
+		}
+		said := stopped.FindStringSubmatch(p.stderr.String())
+		if said == nil || said[1] != test.label || !strings.HasSuffix(p.stderr.String(), said[0]+"\n") {
+			t.Fatalf("%s: not told by a last sentence where it stopped:\n%s", test.m.name, p.stderr.String())
+		}
+		latest, err := os.ReadFile(filepath.Join(dir, "runs", "job", test.training, "checkpoints", "latest"))
+		if want := fmt.Sprintf("step_%08s\n", said[2]); err != nil || string(latest) != want {
+			t.Errorf("%s: latest is %q (%v), want %q", test.m.name, latest, err, want)
+		}
+		if p.stdout.Len() > 0 {
+			t.Errorf("%s: a table of a job that is not done:\n%s", test.m.name, p.stdout.String())
+		}
+	}
+	start(t, saltern, dir, "run", "job.toml").finish(t)
+	sameRuns(t, undisturbed, dir)
+}
+
+// sameRuns wants both folders' trainings to have ended in the same bits, and to have measured the same on the way, but for time.
+func sameRuns(t *testing.T, wantDir, gotDir string) {
+	t.Helper()
+	for _, training := range []string{"slm", "llm-baseline", "llm-salt"} {
+		want, got := filepath.Join(wantDir, "runs", "job", training), filepath.Join(gotDir, "runs", "job", training)
+		if a, b := measured(t, want), measured(t, got); !reflect.DeepEqual(a, b) {
+			t.Errorf("%s: the metrics differ:\n%v\n%v", training, a, b)
+		} else if len(a) != 31 {
+			t.Errorf("%s has %d lines of metrics, want 31", training, len(a))
+		}
+		for _, file := range []string{"model.safetensors", "optimizer.safetensors", "tokenizer.json", "config.json"} {
+			if a, b := lastFile(t, want, file), lastFile(t, got, file); !bytes.Equal(a, b) {
+				t.Errorf("%s: %s of the last checkpoint differs", training, file)
+			}
+		}
+	}
+}
+
+// measured is a training's metrics without those that a clock made.
+func measured(t *testing.T, training string) []metrics.Record {
+	t.Helper()
+	records, err := metrics.Read(training)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range records {
+		delete(r.Values, metrics.Seconds)
+		delete(r.Values, metrics.TokensPerSec)
+		for _, key := range []string{metrics.TrainLoss, metrics.GradNorm, metrics.LR} {
+			if _, ok := r.Values[key]; !ok && i > 0 {
+				t.Fatalf("%s: step %d has no %s", training, r.Step, key)
+			}
+		}
+	}
+	return records
+}
+
+// lastFile reads a file of the checkpoint after the last step; of its revisions the last.
+func lastFile(t *testing.T, training, name string) []byte {
+	t.Helper()
+	files := os.DirFS(filepath.Join(training, "checkpoints"))
+	latest, err := fs.ReadFile(files, "latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := strings.TrimSpace(string(latest))
+	if !strings.HasPrefix(folder, "step_00000030") {
+		t.Fatalf("%s: the last checkpoint is %s", training, folder)
+	}
+	text, err := fs.ReadFile(files, folder+"/"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
