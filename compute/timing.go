@@ -42,7 +42,7 @@ func (t Timing) Median() time.Duration { return t.Runs[len(t.Runs)/2] }
 // Time runs each kernel on the case, alone, runs times after one warm-up, the candidates taking turns so that a change of
 // the machine's speed meets them all.
 func (d *Device) Time(op *Op, c Case, kernels []*Kernel, runs int) ([]Timing, error) {
-	return d.race(op, c, kernels, runs, func(Timing, Timing) bool { return false })
+	return d.race(op, c, kernels, runs, func(int, float64) bool { return false })
 }
 
 // A run shorter than shortRun is repeated within one submission, up to maxRepeat times, since handing work to the device
@@ -52,9 +52,13 @@ const (
 	maxRepeat = 64
 )
 
-// race is Time with a judge: after each round, a candidate that is hopeless beside the fastest one so far is not run again
-// and keeps the runs that it has.
-func (d *Device) race(op *Op, c Case, kernels []*Kernel, runs int, hopeless func(t, best Timing) bool) ([]Timing, error) {
+// judge says after a lap, 0 being the warm-up, whether a candidate is hopeless whose fastest run so far took behind times
+// as long as the best one's: what disturbs a run can only make it slower.
+type judge func(lap int, behind float64) bool
+
+// race is Time with a judge: a hopeless candidate is not run again and keeps the runs that it has, be it
+// the warm-up.
+func (d *Device) race(op *Op, c Case, kernels []*Kernel, runs int, hopeless judge) ([]Timing, error) {
 	s, err := newScratch(op, c)
 	if err != nil {
 		return nil, err
@@ -70,34 +74,35 @@ func (d *Device) race(op *Op, c Case, kernels []*Kernel, runs int, hopeless func
 		if err := racers[i].load(d, s.node, 1); err != nil {
 			return nil, err
 		}
-		// The driver may compile only now, so the first run says nothing.
-		if err := racers[i].exe.Run(); err != nil {
-			return nil, err
-		}
 	}
-	if err := lap(racers, hopeless); err != nil {
+	// The driver may compile in the first run, so it is not kept.
+	if err := lap(0, racers, hopeless); err != nil {
 		return nil, err
 	}
-	if repeat := repeats(racers); repeat > 1 {
+	for i := 1; i <= runs; i++ {
+		if err := lap(i, racers, hopeless); err != nil {
+			return nil, err
+		}
+		if i > 1 {
+			continue
+		}
+		// Now that they are compiled, it shows whether one run is too short to time.
+		repeat := repeats(racers)
+		if repeat == 1 {
+			continue
+		}
 		for _, r := range racers {
 			if r.out {
 				continue
 			}
-			r.Runs = nil
 			if err := r.load(d, s.node, repeat); err != nil {
 				return nil, err
 			}
-			if err := r.exe.Run(); err != nil {
+		}
+		for again := range 2 {
+			if err := lap(again, racers, hopeless); err != nil {
 				return nil, err
 			}
-		}
-		if err := lap(racers, hopeless); err != nil {
-			return nil, err
-		}
-	}
-	for range runs - 1 {
-		if err := lap(racers, hopeless); err != nil {
-			return nil, err
 		}
 	}
 	list := make([]Timing, len(racers))
@@ -112,6 +117,7 @@ type racer struct {
 	Timing
 	exe    *DeviceRun
 	repeat int
+	low    time.Duration // the fastest run, the warm-up included
 	out    bool
 }
 
@@ -128,7 +134,7 @@ func (r *racer) load(d *Device, n *Node, repeat int) error {
 	if err != nil {
 		return err
 	}
-	r.exe, r.repeat = list[0].(*DeviceRun), repeat
+	r.exe, r.repeat, r.Runs, r.low = list[0].(*DeviceRun), repeat, nil, math.MaxInt64
 	return nil
 }
 
@@ -139,25 +145,29 @@ func (r *racer) close() {
 	}
 }
 
-// lap times one run of each candidate that is still in.
-func lap(racers []*racer, hopeless func(t, best Timing) bool) error {
+// lap times one run of each candidate that is still in. The first lap after the warm-up, 1, forgets that.
+func lap(number int, racers []*racer, hopeless judge) error {
 	var best *racer
 	for _, r := range racers {
 		if r.out {
 			continue
 		}
+		if number == 1 {
+			r.Runs = nil
+		}
 		start := time.Now()
 		if err := r.exe.Run(); err != nil {
 			return err
 		}
-		r.Runs = append(r.Runs, time.Since(start)/time.Duration(r.repeat))
+		took := time.Since(start) / time.Duration(r.repeat)
+		r.Runs, r.low = append(r.Runs, took), min(r.low, took)
 		slices.Sort(r.Runs)
-		if best == nil || r.Runs[0] < best.Runs[0] {
+		if best == nil || r.low < best.low {
 			best = r
 		}
 	}
 	for _, r := range racers {
-		if !r.out && r != best && hopeless(r.Timing, best.Timing) {
+		if !r.out && r != best && hopeless(number, float64(r.low)/float64(max(best.low, 1))) {
 			r.out = true
 			r.close()
 		}
@@ -226,23 +236,46 @@ func (s *scratch) free(d *Device) {
 // the timing. It is a prime, so that the rows of a matrix differ.
 const scratchBlock = 16411
 
-// fill writes the inputs. Of a large float32 tensor, Op.Fill sees the block alone, with the tensor's whole shape.
-func (s *scratch) fill(d *Device) error {
+// values are the inputs' elements, or the first of them, which fill repeats.
+func (s *scratch) values() []ref.Tensor {
 	rng := rand.New(rand.NewPCG(1, 1))
-	in := make([]ref.Tensor, len(s.node.In))
-	for i, t := range s.node.In {
-		n := t.Len()
-		if t.DType == F32 {
-			n = min(n, scratchBlock)
+	draw := func(n *Node, most int) []ref.Tensor {
+		in := make([]ref.Tensor, len(n.In))
+		for i, t := range n.In {
+			size := t.Len()
+			if t.DType == F32 {
+				size = min(size, most)
+			}
+			in[i] = ref.Tensor{Shape: t.Shape, Data: make([]float64, size)}
+			for j := range in[i].Data {
+				in[i].Data[j] = rng.NormFloat64()
+			}
 		}
-		in[i] = ref.Tensor{Shape: t.Shape, Data: make([]float64, n)}
-		for j := range in[i].Data {
-			in[i].Data[j] = rng.NormFloat64()
-		}
+		return in
 	}
-	if s.op.Fill != nil {
+	if s.op.Fill == nil {
+		return draw(s.node, scratchBlock)
+	}
+	if len(s.c.U32) > 0 { // ids must be as many as there are; their Fill looks at them, not at the large tensors
+		in := draw(s.node, scratchBlock)
 		s.op.Fill(rng, in[:len(s.c.In)], s.c.Attr)
+		return in
 	}
+	small, err := newScratch(s.op, shrink(s.op, s.c, checkElements))
+	if err != nil {
+		return draw(s.node, scratchBlock)
+	}
+	if flops, _ := s.op.Cost(small.node); flops > checkFLOPs { // a Fill may be as dear as the reference
+		return draw(s.node, scratchBlock)
+	}
+	in := draw(small.node, math.MaxInt)
+	s.op.Fill(rng, in[:len(s.c.In)], small.c.Attr)
+	return in
+}
+
+// fill writes the inputs.
+func (s *scratch) fill(d *Device) error {
+	in := s.values()
 	for i, t := range s.node.In {
 		words := make([]uint32, t.Len())
 		for j := range min(len(words), len(in[i].Data)) {

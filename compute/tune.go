@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -139,21 +138,14 @@ func (t *Tuner) Choose(n *Node, fitting []*Kernel) (*Kernel, error) {
 	return k, err
 }
 
-// Measure tunes the class of one case of an operation, for benchmarks.
-func (t *Tuner) Measure(op *Op, c Case) (*Tuned, error) {
-	s, err := newScratch(op, c)
+// TimeNode runs a node's chosen kernel, and others beside it in turns, each runs times on scratch memory of the node's
+// whole size.
+func (t *Tuner) TimeNode(n *Node, runs int, beside ...*Kernel) ([]Timing, error) {
+	k, err := t.Choose(n, t.dev.fitting(n))
 	if err != nil {
 		return nil, err
 	}
-	return t.MeasureNode(s.node)
-}
-
-// MeasureNode tunes the node's class, even if it has a choice already.
-func (t *Tuner) MeasureNode(n *Node) (*Tuned, error) {
-	if m, ok := t.tuned[class(n)]; ok {
-		return m, nil
-	}
-	return t.measure(n, t.dev.fitting(n))
+	return t.dev.Time(n.Op, caseOf(n), append([]*Kernel{k}, beside...), runs)
 }
 
 // class names what a choice is made for.
@@ -218,12 +210,14 @@ const tie = 1.03
 // tuneRuns is how many timed runs a candidate has, unless it is hopeless.
 const tuneRuns = 5
 
-// hopeless ends a candidate's runs early, by fastest runs, which other work on the machine disturbs least: at first only
-// if it is far behind, later if it is behind by more than noise explains.
-func hopeless(t, best Timing) bool {
-	far := []float64{3, 1.6, 1.3}
-	return float64(t.Runs[0]) > far[min(len(t.Runs), len(far))-1]*float64(best.Runs[0])
+// hopeless ends a candidate's runs early: at first only if it is far behind, later if it is behind by more than noise
+// explains.
+func hopeless(lap int, behind float64) bool {
+	return lap > 0 && behind > []float64{3, 1.6, 1.3}[min(lap, 3)-1]
 }
+
+// hopelessInHeat is the judge of the heat, on few rows, where a kernel made for many may be at a disadvantage.
+func hopelessInHeat(lap int, behind float64) bool { return lap > 1 && behind > 10 }
 
 // scratchLimit bounds the memory, in elements, on which a node is timed: 256 MiB.
 const scratchLimit = 256 << 20 / elementBytes
@@ -268,47 +262,72 @@ func (t *Tuner) measure(n *Node, fitting []*Kernel) (*Tuned, error) {
 	return m, nil
 }
 
-// time fills in the times of the kernels, and puts the one to choose first and the others after it by time.
+// time fills in the times of the kernels, and puts the one to choose first and the others after it by time. Those that
+// are far behind on few rows already, in the heat, are timed on these alone: variants made for other devices can be a
+// hundred times slower, and would take nearly all the time.
 func (t *Tuner) time(m *Tuned, right []*Variant) error {
 	op, c := m.Node.Op, caseOf(m.Node)
-	small := shrink(op, c, scratchLimit)
-	m.Cut = !slices.EqualFunc(c.In, small.In, Shape.Equal)
-	kernels := make([]*Kernel, len(right))
-	for i, v := range right {
-		kernels[i] = v.Kernel
-	}
-	list, err := t.dev.race(op, small, kernels, tuneRuns, hopeless)
-	if errors.Is(err, vk.ErrMemory) {
-		t.warn("%s: too little memory is left to time the kernels; %s is taken unmeasured", m.Class, kernels[0].Name)
-		return nil
-	}
+	heat, full := shrink(op, c, checkElements), shrink(op, c, scratchLimit)
+	lost, err := t.race(m, right, heat, 3, hopelessInHeat)
 	if err != nil {
 		return err
 	}
-	scale := m.scale(op, small)
-	fastest := time.Duration(math.MaxInt64)
-	for i, l := range list {
-		right[i].Time = time.Duration(float64(l.Median()) * scale)
-		fastest = min(fastest, right[i].Time)
+	in := slices.DeleteFunc(slices.Clone(right), func(v *Variant) bool { return slices.Contains(lost, v) })
+	m.Cut = !sameShapes(c, full)
+	if _, err := t.race(m, in, full, tuneRuns, hopeless); err != nil {
+		return err
 	}
-	first := slices.IndexFunc(right, func(v *Variant) bool { return float64(v.Time) <= tie*float64(fastest) })
-	chosen := right[first]
-	slices.SortStableFunc(right, func(a, b *Variant) int {
-		if a == chosen || b == chosen {
-			return cmp.Compare(flagWord(a != chosen), flagWord(b != chosen))
+	best := fastest(in)
+	chosen := in[slices.IndexFunc(in, func(v *Variant) bool { return float64(v.Time) <= tie*float64(best) })]
+	rank := func(v *Variant) int {
+		switch {
+		case v == chosen:
+			return 0
+		case slices.Contains(lost, v):
+			return 2
 		}
-		return cmp.Compare(a.Time, b.Time)
-	})
+		return 1
+	}
+	slices.SortStableFunc(right, func(a, b *Variant) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Time, b.Time)) })
 	return nil
 }
 
+func fastest(list []*Variant) time.Duration {
+	return slices.MinFunc(list, func(a, b *Variant) int { return cmp.Compare(a.Time, b.Time) }).Time
+}
+
+func sameShapes(a, b Case) bool { return slices.EqualFunc(a.In, b.In, Shape.Equal) }
+
+// race times the variants on a case, scaled to the node, and lists the hopeless ones.
+func (t *Tuner) race(m *Tuned, list []*Variant, c Case, runs int, hopeless judge) (lost []*Variant, err error) {
+	kernels := make([]*Kernel, len(list))
+	for i, v := range list {
+		kernels[i] = v.Kernel
+	}
+	times, err := t.dev.race(m.Node.Op, c, kernels, runs, hopeless)
+	if errors.Is(err, vk.ErrMemory) {
+		t.warn("%s: too little memory is left to time the kernels on; they are taken in their usual order", m.Class)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, l := range times {
+		list[i].Time = time.Duration(float64(l.Median()) * m.scale(c))
+		if len(l.Runs) < runs {
+			lost = append(lost, list[i])
+		}
+	}
+	return lost, nil
+}
+
 // scale is how much more the node costs than the case that was timed in its place.
-func (m *Tuned) scale(op *Op, timed Case) float64 {
-	s, err := newScratch(op, timed)
-	if !m.Cut || err != nil {
+func (m *Tuned) scale(timed Case) float64 {
+	s, err := newScratch(m.Node.Op, timed)
+	if err != nil || sameShapes(timed, caseOf(m.Node)) {
 		return 1
 	}
-	flops, bytes := op.Cost(s.node)
+	flops, bytes := m.Node.Op.Cost(s.node)
 	if m.FLOPs > 8*m.Bytes {
 		return float64(m.FLOPs) / float64(max(flops, 1))
 	}

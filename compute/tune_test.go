@@ -103,7 +103,8 @@ func TestTunerChecksTheNodesOwnShapes(t *testing.T) {
 		}
 	})
 	tuner, warnings := newTestTuner(t, d, "")
-	m, err := tuner.Measure(with(opMatMul, wrong), c)
+	n := nodeOf(t, with(opMatMul, wrong), c)
+	m, err := tuner.measure(n, d.fitting(n))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,8 @@ func TestTunerTakesTheFast(t *testing.T) {
 	op := *opMatMul
 	op.Kernels = []Kernel{slow, opMatMul.Kernels[len(opMatMul.Kernels)-1]}
 	tuner, _ := newTestTuner(t, d, "")
-	m, err := tuner.Measure(&op, Case{In: []Shape{{128, 128}, {128, 128}}, Attr: NN})
+	n := nodeOf(t, &op, Case{In: []Shape{{128, 128}, {128, 128}}, Attr: NN})
+	m, err := tuner.measure(n, d.fitting(n))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,6 +390,22 @@ func TestTunerChoosesOnce(t *testing.T) {
 	}
 	if n := len(tuner.Measured()); n != 1 {
 		t.Errorf("measured %d times", n)
+	}
+}
+
+func TestTimeNode(t *testing.T) {
+	d := openTest(t)
+	tuner, _ := newTestTuner(t, d, "")
+	n := nodeOf(t, opMatMul, smallProduct)
+	plain := &opMatMul.Kernels[len(opMatMul.Kernels)-1]
+	list, err := tuner.TimeNode(n, 7, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, k := range []string{tuner.Choices().Kernels[class(n)], plain.Name} {
+		if l := list[i]; l.Kernel.Name != k || len(l.Runs) != 7 || !slices.IsSorted(l.Runs) {
+			t.Errorf("%s has runs %v, want 7 of %s", l.Kernel.Name, l.Runs, k)
+		}
 	}
 }
 
