@@ -2,11 +2,14 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 
+	"saltern/compute"
 	"saltern/model"
 	"saltern/model/checkpoint"
 	"saltern/model/token"
@@ -38,7 +41,7 @@ models with different vocabularies.`,
 			fs.IntVar(&flags.batch, "batch", 8, "sequences at a time")
 			jsonFlag(fs, &flags.json)
 		},
-		Run: func(ctx context.Context, io IO, args []string) error {
+		Run: func(ctx context.Context, io IO, args []string) (err error) {
 			if len(args) != 1 || len(flags.text) == 0 {
 				return fail(Usage, "evaluate takes one checkpoint and at least one --text FILE; run: saltern help evaluate")
 			}
@@ -46,7 +49,7 @@ models with different vocabularies.`,
 			if err != nil {
 				return err
 			}
-			defer l.close()
+			defer func() { err = errors.Join(err, l.device.CloseChecked()) }()
 			e, err := model.NewEvaluator(l.model, max(1, flags.batch), l.model.Context)
 			if err != nil {
 				return err
@@ -63,10 +66,7 @@ models with different vocabularies.`,
 				}
 				t.Rows = append(t.Rows, row)
 			}
-			if err := t.Write(io.Out, flags.json); err != nil {
-				return err
-			}
-			return l.device.Messages()
+			return t.Write(io.Out, flags.json)
 		},
 	}
 }
@@ -98,7 +98,7 @@ func evaluateFile(ctx context.Context, e *model.Evaluator, tok *token.Tokenizer,
 	if err != nil {
 		return nil, err
 	}
-	bits := stats.NLL * float64(stats.Tokens) / float64(len(text)) * log2e
+	bits := stats.NLL * float64(stats.Tokens) / float64(len(text)) / math.Ln2
 	return []any{path, len(text), stats.Tokens, stats.NLL, perplexity(stats.NLL), stats.Accuracy, bits, exp2(bits)}, nil
 }
 
@@ -106,7 +106,7 @@ func evaluateFile(ctx context.Context, e *model.Evaluator, tok *token.Tokenizer,
 type loaded struct {
 	model     *model.Model
 	tokenizer *token.Tokenizer
-	device    *device
+	device    *compute.Device
 }
 
 func loadCheckpoint(io IO, path, selector string) (*loaded, error) {
@@ -124,8 +124,6 @@ func loadCheckpoint(io IO, path, selector string) (*loaded, error) {
 	d.Close()
 	return nil, err
 }
-
-func (l *loaded) close() { l.device.Close() }
 
 func checkpointTokenizer(c *checkpoint.Checkpoint) (*token.Tokenizer, error) {
 	text, err := c.Tokenizer()

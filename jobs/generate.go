@@ -2,8 +2,9 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"flag"
-	"io"
+	stdio "io"
 
 	"saltern/model"
 )
@@ -36,7 +37,7 @@ seed on the same device gives the same text. Ends at the token that ends a docum
 			fs.Int64Var(&flags.sampling.Seed, "seed", 0, "of the draws")
 			deviceFlag(fs, &flags.device)
 		},
-		Run: func(ctx context.Context, io IO, args []string) error {
+		Run: func(ctx context.Context, io IO, args []string) (err error) {
 			s := flags.sampling
 			switch {
 			case len(args) != 1:
@@ -52,30 +53,27 @@ seed on the same device gives the same text. Ends at the token that ends a docum
 			if err != nil {
 				return err
 			}
-			defer l.close()
-			if err := generate(ctx, io.Out, l, prompt, flags.tokens, s); err != nil {
-				return err
-			}
-			return l.device.Messages()
+			defer func() { err = errors.Join(err, l.device.CloseChecked()) }()
+			return generate(ctx, io.Out, l, prompt, flags.tokens, s)
 		},
 	}
 }
 
-func promptText(in io.Reader, prompt string) (string, error) {
+func promptText(in stdio.Reader, prompt string) (string, error) {
 	if prompt != "-" {
 		return prompt, nil
 	}
-	text, err := io.ReadAll(in)
+	text, err := stdio.ReadAll(in)
 	return string(text), err
 }
 
-func generate(ctx context.Context, out io.Writer, l *loaded, prompt string, tokens int, s model.Sampling) error {
+func generate(ctx context.Context, out stdio.Writer, l *loaded, prompt string, tokens int, s model.Sampling) error {
 	g, err := model.NewGenerator(l.device, l.model, l.model.Context)
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	if _, err := io.WriteString(out, prompt); err != nil {
+	if _, err := stdio.WriteString(out, prompt); err != nil {
 		return err
 	}
 	ids := l.tokenizer.Encode([]uint32{l.tokenizer.EndOfText()}, []byte(prompt))
@@ -91,7 +89,7 @@ func generate(ctx context.Context, out io.Writer, l *loaded, prompt string, toke
 		err = failed
 	}
 	if err == nil {
-		_, err = io.WriteString(out, "\n")
+		_, err = stdio.WriteString(out, "\n")
 	}
 	return err
 }

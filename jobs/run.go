@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -148,7 +149,7 @@ type finishedTraining struct {
 }
 
 // runTrainings prepares the text and runs those of the job's trainings that are wanted.
-func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*training) bool) ([]finishedTraining, error) {
+func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*training) bool) (done []finishedTraining, err error) {
 	if err := writeResolved(job); err != nil {
 		return nil, err
 	}
@@ -161,9 +162,8 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*t
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
+	defer func() { err = errors.Join(err, s.close()) }()
 	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
-	var done []finishedTraining
 	for _, t := range trainings(job, manifest.Key) {
 		if !want(t) {
 			continue
@@ -185,7 +185,7 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*t
 		s.say("%s: done, held-out loss %.4f after %d steps, %.0f s", t.label, o.HeldOut.NLL, o.Steps, o.Seconds)
 		done = append(done, finishedTraining{t, o, manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)})
 	}
-	return done, s.checkMessages()
+	return done, nil
 }
 
 // writeResolved keeps the job as it was resolved in the run folder.

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,9 +72,13 @@ func openSession(io IO, job *Job) (*session, error) {
 	return &session{io: io, job: job, device: device, set: set, tokenizer: tokenizer, meter: newMeter(io, 0)}, nil
 }
 
-func (s *session) close() error {
-	s.set.Close()
-	return s.device.Close()
+// close frees the device; what the validation layer said, where it was asked, is the error.
+func (s *session) close() error { return errors.Join(s.set.Close(), s.device.CloseChecked()) }
+
+// openDevice opens the device that the selector names, watched by the validation layer if SALTERN_VALIDATION is set.
+func openDevice(io IO, selector string) (*compute.Device, error) {
+	validate, _ := io.Env("SALTERN_VALIDATION")
+	return compute.Open(selector, validate != "")
 }
 
 // say prints a line without disturbing the progress line.

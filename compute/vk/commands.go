@@ -83,6 +83,7 @@ func (c *Commands) Zero(b *Buffer) { c.list = append(c.list, command{zero: b}) }
 
 // Finish writes the descriptors and the command buffer. Nothing may be recorded afterwards.
 func (c *Commands) Finish() error {
+	defer holdGC()()
 	d := c.dev
 	if err := c.descriptors(); err != nil {
 		return err

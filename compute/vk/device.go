@@ -35,6 +35,7 @@ type Device struct {
 
 // OpenDevice opens the device with that index of Devices.
 func (in *Instance) OpenDevice(index int) (*Device, error) {
+	defer holdGC()()
 	if index < 0 || index >= len(in.infos) {
 		return nil, fmt.Errorf("%w: there is no device %d, only 0 to %d", ErrNoDriver, index, len(in.infos)-1)
 	}

@@ -131,6 +131,7 @@ func openLoader() error {
 // Open opens the Vulkan loader and lists the devices. With validate the Khronos validation layer checks every call; its
 // absence is then an error, since a test that asked for it must not pass without.
 func Open(validate bool) (*Instance, error) {
+	defer holdGC()()
 	if err := openLoader(); err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ type Buffer struct {
 
 // NewBuffer allocates size bytes, zeroed on first use only by whoever writes them.
 func (d *Device) NewBuffer(size int64, where Residence) (*Buffer, error) {
+	defer holdGC()()
 	b := &Buffer{Size: size, dev: d, views: map[[2]int64]vulkan.BufferView{}}
 	usage := vulkan.BufferUsageStorageBufferBit | vulkan.BufferUsageUniformTexelBufferBit | vulkan.BufferUsageTransferSrcBit | vulkan.BufferUsageTransferDstBit
 	info := vulkan.BufferCreateInfo{SType: vulkan.StructureTypeBufferCreateInfo, Size: vulkan.DeviceSize(size), Usage: vulkan.BufferUsageFlags(usage), SharingMode: vulkan.SharingModeExclusive}

@@ -45,6 +45,7 @@ type pipelineKey struct {
 // Pipeline makes, or finds again, the pipeline of the named SPIR-V module with specialization constants 0, 1, 2, ...
 // A subgroup size other than zero is pinned where the device can pin one.
 func (d *Device) Pipeline(name string, code []byte, spec []uint32, subgroup int) (*Pipeline, error) {
+	defer holdGC()()
 	if !d.SizeControl {
 		subgroup = 0
 	}

@@ -143,14 +143,15 @@ func Load(path string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the tokenizer: %w", err)
 	}
-	t, err := parse(data)
+	t, err := Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return t, nil
 }
 
-func parse(data []byte) (*Tokenizer, error) {
+// Parse reads the text of a tokenizer.json; what it cannot honour it names.
+func Parse(data []byte) (*Tokenizer, error) {
 	var f file
 	if err := strict(data, &f); err != nil {
 		return nil, fmt.Errorf("not a tokenizer.json that can be read here: %w", err)

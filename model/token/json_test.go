@@ -40,7 +40,7 @@ func TestLoadOther(t *testing.T) {
 		{"end of text only in added_tokens", `,"<|endoftext|>":639`, ``},
 		{"empty affixes", `"end_of_word_suffix":null`, `"end_of_word_suffix":""`},
 	} {
-		tok, err := parse([]byte(replace(t, c.why, data, c.old, c.new)))
+		tok, err := Parse([]byte(replace(t, c.why, data, c.old, c.new)))
 		if err != nil {
 			t.Errorf("%s: %v", c.why, err)
 		} else if tok.Hash() != want.Hash() {
@@ -64,7 +64,7 @@ func TestLoadOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tok, err := parse([]byte(replace(t, "merges as pairs", data, string(f.Model.Merges), string(pairs))))
+	tok, err := Parse([]byte(replace(t, "merges as pairs", data, string(f.Model.Merges), string(pairs))))
 	if err != nil || tok.Hash() != want.Hash() {
 		t.Errorf("merges as pairs: another tokenizer, or error %v", err)
 	}
@@ -102,7 +102,7 @@ func TestLoadUnsupported(t *testing.T) {
 		{"truncated", `}}`, `}`, "unexpected EOF"},
 		{"trailing", `}}`, `}}{}`, "more after the end"},
 	} {
-		_, err := parse([]byte(replace(t, c.why, data, c.old, c.new)))
+		_, err := Parse([]byte(replace(t, c.why, data, c.old, c.new)))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.why, err, c.want)
 		}
