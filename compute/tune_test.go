@@ -469,6 +469,19 @@ func TestScratchValues(t *testing.T) {
 	}
 }
 
+// TestScratchIsTheUsualCase: adamw's Fill makes a step to be skipped of one case in four, which is quicker.
+func TestScratchIsTheUsualCase(t *testing.T) {
+	for n := 1000; n < 1020; n++ {
+		s, err := newScratch(opAdamW, adamCase("", n, n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if control := s.values()[5].Data; control[1] != 1 {
+			t.Errorf("%d elements: control is %v", n, control)
+		}
+	}
+}
+
 func TestCacheFile(t *testing.T) {
 	for _, test := range []struct {
 		env  map[string]string
