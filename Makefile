@@ -3,13 +3,14 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 JOB = examples/go-source.toml
 
-.PHONY: help setup build run test lint docs shaders size
+.NOTPARALLEL: # setup comes before what needs it
+.PHONY: help setup ready build run test lint docs shaders size
 
 help:
 	@echo 'make setup    install what is missing to build and run: a Vulkan loader, a driver, the validation layers'
 	@echo 'make build    build bin/saltern'
 	@echo 'make run      build, then run the job $(JOB); another one: make run JOB=path.toml'
-	@echo 'make test     run every test, with the Vulkan validation layers on'
+	@echo 'make test     run every test, with the Vulkan validation layers on, after saying on which device'
 	@echo 'make lint     gofmt, go vet, staticcheck'
 	@echo 'make docs     write the generated reference pages in docs/ anew'
 	@echo 'make shaders  compile the shaders anew; needs glslc and spirv-val, which nothing else does'
@@ -18,13 +19,18 @@ help:
 setup:
 	scripts/setup
 
+# What run and test need. Where it cannot be installed they go on: whoever misses something says what.
+ready:
+	@scripts/setup || echo 'setup failed; going on without' >&2
+
 build:
 	go build -o bin/saltern .
 
-run: build
+run: ready build
 	bin/saltern run $(JOB)
 
-test:
+test: ready build
+	-bin/saltern devices
 	SALTERN_VALIDATION=1 go test ./...
 
 lint:

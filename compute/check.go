@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 
 	"saltern/compute/ref"
@@ -37,26 +38,61 @@ func (c Check) Name() string {
 // fits.
 func (d *Device) Checks(op *Op, random int) []Check {
 	var list []Check
-	add := func(c Case, seed uint64) {
-		probe, err := newTrial(op, c, seed)
-		if err != nil { // shown when it is run
-			list = append(list, Check{op, &op.Kernels[len(op.Kernels)-1], c, seed})
-			return
-		}
-		for _, k := range d.fitting(probe.program.Nodes[0]) {
-			list = append(list, Check{op, k, c, seed})
-		}
-	}
 	for i, c := range op.Cases {
-		add(c, uint64(i))
+		list = append(list, d.variants(op, c, uint64(i))...)
 	}
 	if op.Random != nil {
 		for i := range random {
-			seed := uint64(1000 + i)
-			add(op.Random(rand.New(rand.NewPCG(seed, 0))), seed)
+			list = append(list, d.random(op, firstRandom+uint64(i))...)
 		}
 	}
 	return list
+}
+
+// firstRandom is the seed of the first random case; smaller ones number the fixed cases.
+const firstRandom = 1000
+
+// random makes the case of a seed, with every kernel that fits.
+func (d *Device) random(op *Op, seed uint64) []Check {
+	return d.variants(op, op.Random(rand.New(rand.NewPCG(seed, 0))), seed)
+}
+
+// variants is the case with every kernel that fits.
+func (d *Device) variants(op *Op, c Case, seed uint64) []Check {
+	probe, err := newTrial(op, c, seed)
+	if err != nil { // shown when it is run
+		return []Check{{op, &op.Kernels[len(op.Kernels)-1], c, seed}}
+	}
+	var list []Check
+	for _, k := range d.fitting(probe.program.Nodes[0]) {
+		list = append(list, Check{op, k, c, seed})
+	}
+	return list
+}
+
+// CheckNamed is the check of one of the operations that has that Name on this device.
+func (d *Device) CheckNamed(ops []*Op, name string) (Check, error) {
+	_, number, _ := strings.Cut(name, "/seed=")
+	seed, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return Check{}, fmt.Errorf("%q is no name of a check; those end in /seed= and a number, as doctor prints them", name)
+	}
+	for _, op := range ops {
+		var list []Check
+		switch {
+		case !strings.HasPrefix(name, op.Name+"/"):
+		case seed < uint64(len(op.Cases)):
+			list = d.variants(op, op.Cases[seed], seed)
+		case seed >= firstRandom && op.Random != nil:
+			list = d.random(op, seed)
+		}
+		for _, c := range list {
+			if c.Name() == name {
+				return c, nil
+			}
+		}
+	}
+	return Check{}, fmt.Errorf("%s has no check %q; the name may come from another device or another version", d.vk.Name, name)
 }
 
 // Run compares the kernel with the reference: results within the operation's tolerance, the same bits in three runs, no

@@ -86,7 +86,13 @@ func capability(a, b vk.Info) int {
 		if i.Lacks != "" {
 			return 5
 		}
-		return slices.Index([]vk.Type{vk.Discrete, vk.Integrated, vk.Virtual, vk.Other, vk.CPU}, i.Type)
+		if at := slices.Index([]vk.Type{vk.Discrete, vk.Integrated, vk.Virtual}, i.Type); at >= 0 {
+			return at
+		}
+		if i.Type == vk.CPU {
+			return 4
+		}
+		return 3 // other kinds, also those that Vulkan may yet name
 	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.Memory, a.Memory), cmp.Compare(a.Index, b.Index))
 }

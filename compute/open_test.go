@@ -27,6 +27,8 @@ func TestPickDevice(t *testing.T) {
 		{why: "of two discrete ones the one with more memory", list: all, want: 4},
 		{why: "integrated before CPU, whatever the memory", list: all[:3], want: 2},
 		{why: "a CPU when nothing else can be used", list: all[:2], want: 0},
+		{why: "a kind that is not known yet comes before a CPU", list: []vk.Info{cpu, {Index: 1, Type: 9}}, want: 1},
+		{why: "but not before a GPU", list: []vk.Info{{Index: 0, Type: 9, Memory: 1 << 40}, igpu}, want: 2},
 		{why: "nothing can be used", list: all[1:2], kind: vk.ErrLacks, says: "GeForce GTX 280 (discrete GPU, , UUID 00000000000000000000000000000002): lacks Vulkan 1.2"},
 		{why: "an index", list: all, selector: "0", want: 0},
 		{why: "an index that cannot be used", list: all, selector: "1", kind: vk.ErrLacks, says: "lacks Vulkan 1.2"},

@@ -3,10 +3,14 @@ package jobs
 // commands returns every command and help topic, in the order in which help lists them.
 func commands() []*Command {
 	return []*Command{
+		prepareCommand(),
+		planCommand(),
 		runCommand(),
 		trainCommand(),
 		evaluateCommand(),
 		generateCommand(),
+		devicesCommand(),
+		doctorCommand(),
 		configCommand(),
 		versionCommand(),
 		helpCommand(),

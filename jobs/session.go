@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -31,28 +30,6 @@ func newMeter(io IO, every time.Duration) *progress.Meter {
 	return progress.New(os.Stderr, every)
 }
 
-// prepareCorpus makes the job's token shards, or finds them made.
-func prepareCorpus(ctx context.Context, io IO, job *Job) (*corpus.Manifest, error) {
-	meter := newMeter(io, 0)
-	start, stage, shown := time.Now(), "", time.Time{}
-	var last progress.Sample
-	m, err := corpus.Prepare(ctx, job.Config.Corpus, job.Config.Tokenizer, filepath.Join(job.Config.RunDir, "corpus"), func(name string, done, total int64) {
-		now := time.Now()
-		if name != stage {
-			start, stage = now, name
-		} else if now.Sub(shown) < 100*time.Millisecond && done < total {
-			return
-		}
-		shown = now
-		last = progress.Sample{Unit: name, Done: done, Total: total, Left: progress.Left(now.Sub(start), done, total-done)}
-		meter.Update(now, last)
-	})
-	if stage != "" && err == nil {
-		meter.Done(last)
-	}
-	return m, err
-}
-
 // openSession opens the prepared corpus and the device. Close it.
 func openSession(io IO, job *Job) (*session, error) {
 	dir := filepath.Join(job.Config.RunDir, "corpus")
@@ -74,12 +51,6 @@ func openSession(io IO, job *Job) (*session, error) {
 
 // close frees the device; what the validation layer said, where it was asked, is the error.
 func (s *session) close() error { return errors.Join(s.set.Close(), s.device.CloseChecked()) }
-
-// openDevice opens the device that the selector names, watched by the validation layer if SALTERN_VALIDATION is set.
-func openDevice(io IO, selector string) (*compute.Device, error) {
-	validate, _ := io.Env("SALTERN_VALIDATION")
-	return compute.Open(selector, validate != "")
-}
 
 // say prints a line without disturbing the progress line.
 func (s *session) say(format string, args ...any) { s.meter.Message(fmt.Sprintf(format, args...)) }

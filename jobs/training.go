@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"saltern/distill"
 	"saltern/jobs/metrics"
 	"saltern/jobs/progress"
@@ -22,12 +24,12 @@ import (
 // training is one model's training within a job. Its exported fields are all that decides the result, bit by bit on one
 // device; they are kept beside the checkpoints so that no run goes on with other settings than it began with.
 type training struct {
-	Model   model.Config
-	Train   model.TrainConfig
-	Distill distill.Config // Method "baseline" where there is no teacher
-	Seed    int64
-	Corpus  string // key of the prepared corpus
-	Teacher string // weights' checksum of the teacher's last checkpoint; empty without
+	Model   model.Config      `toml:"model"`
+	Train   model.TrainConfig `toml:"train"`
+	Distill distill.Config    `toml:"distill"` // method "baseline" where there is no teacher
+	Seed    int64             `toml:"seed"`
+	Corpus  string            `toml:"corpus"`  // key of the prepared corpus
+	Teacher string            `toml:"teacher"` // weights' checksum of the teacher's last checkpoint; empty without
 
 	name    string // the folder within the run's
 	label   string // for people
@@ -75,24 +77,31 @@ func (t *training) finished() (*outcome, error) {
 	return &o, nil
 }
 
+// settings is the training as TOML, without what may change between two runs of it: how often something is written.
+func (t *training) settings() ([]byte, error) {
+	c := *t
+	c.Train.CheckpointEvery, c.Train.KeepCheckpoints, c.Train.LogEvery, c.Train.MaxSkippedSteps = 0, 0, 0, 0
+	return toml.Marshal(c)
+}
+
 // claim writes the training's settings into its folder, or compares them with those that are there.
 func (t *training) claim() error {
-	path := filepath.Join(t.dir, "training.json")
-	text, err := os.ReadFile(path)
+	now, err := t.settings()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(t.dir, "training.toml")
+	was, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(t.dir, 0o777); err != nil {
 			return err
 		}
-		return writeJSON(path, t)
+		return writeWhole(path, now)
 	}
 	if err != nil {
 		return err
 	}
-	now, err := json.Marshal(t)
-	if err != nil {
-		return err
-	}
-	if diff := differences(text, now); len(diff) > 0 {
+	if diff := differences(was, now); len(diff) > 0 {
 		return fail(BadConfig, "%s was begun with other settings: %s; set them back, give the job another name, or start anew with --fresh", t.dir, join(diff))
 	}
 	return nil
@@ -376,10 +385,10 @@ func writeWhole(path string, data []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-// differences names the keys, dotted, in which two JSON objects differ, with both values.
+// differences names the keys, dotted, in which two TOML documents differ, with both values.
 func differences(was, now []byte) []string {
 	var a, b map[string]any
-	if json.Unmarshal(was, &a) != nil || json.Unmarshal(now, &b) != nil {
+	if toml.Unmarshal(was, &a) != nil || toml.Unmarshal(now, &b) != nil {
 		return []string{"its settings cannot be read"}
 	}
 	var list []string

@@ -1,0 +1,165 @@
+package jobs
+
+import (
+	"context"
+	"flag"
+	"fmt"
+
+	"saltern/compute"
+	"saltern/distill"
+	"saltern/model"
+	"saltern/model/token"
+)
+
+// planCommand says what a job will take.
+func planCommand() *Command {
+	var flags struct {
+		sets   listFlag
+		memory string
+		json   bool
+	}
+	return &Command{
+		Name:    "plan",
+		Usage:   "[--memory 24GiB] [--set key=value]... [--json] job.toml",
+		Summary: "show what a job will take: memory, arithmetic, checkpoints, without touching a device",
+		Help: `Records the programs of every training of the job, as "saltern run" would, and adds up what they
+need of one device: the memory is exactly what will be allocated. --memory says how much the
+device has (see "saltern devices"): then the microbatch is chosen to fit, where the job leaves
+it open, and the command fails when nothing does. Without, memory is taken to be no concern.
+
+Arithmetic is the model's, as papers count it: 6 FLOPs for each weight and token,
+attention, and a third of that for a teacher's forward pass. "As executed" is that of the
+recorded programs, with what is computed twice and the optimizer.`,
+		Example: `saltern plan examples/go-source.toml
+saltern plan --memory 80GiB --set llm.model.preset=2.8B-like --set slm.model.preset=1.5B-like job.toml`,
+		Exits: []Kind{BadConfig, BadData, NoMemory},
+		Flags: func(fs *flag.FlagSet) {
+			setFlag(fs, &flags.sets)
+			fs.StringVar(&flags.memory, "memory", "", "the device's memory, as a `size` such as 24GiB")
+			jsonFlag(fs, &flags.json)
+		},
+		Run: func(_ context.Context, io IO, args []string) error {
+			memory, err := parseBytes(flags.memory)
+			if err != nil {
+				return fail(Usage, "--memory: %w", err)
+			}
+			job, err := jobArgument("plan", args, flags.sets)
+			if err != nil {
+				return err
+			}
+			plans, err := planJob(job, memory)
+			if err != nil {
+				return err
+			}
+			if err := planTable(plans, flags.json).Write(io.Out, flags.json); err != nil {
+				return err
+			}
+			return tooLarge(plans)
+		},
+	}
+}
+
+// plan is what one training of a job takes.
+type plan struct {
+	label     string
+	params    int64
+	train     model.TrainConfig // with the microbatch
+	withKD    int64             // steps that ask the teacher
+	weights   int64             // bytes, as are the others
+	gradients int64
+	optimizer int64
+	teacher   int64 // weights
+	memory    compute.Memory
+	limit     int64   // of the device; 0: unknown
+	perToken  float64 // FLOPs without and with teacher
+	kdToken   float64
+	executed  float64 // FLOPs of all steps as recorded
+}
+
+// planJob plans every training of the job on a device of that memory, 0 for any.
+func planJob(job *Job, memory int64) ([]plan, error) {
+	if job.Tokenizer.File != "" {
+		tok, err := token.Load(job.Tokenizer.File)
+		if err != nil {
+			return nil, &Error{BadData, err}
+		}
+		job.Config = job.withVocab(tok.VocabSize())
+	}
+	var plans []plan
+	for _, t := range trainings(job, "") {
+		p, err := t.plan(job, memory)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", t.label, err)
+		}
+		plans = append(plans, p)
+	}
+	return plans, nil
+}
+
+// plan records the training's programs and adds up.
+func (t *training) plan(job *Job, memory int64) (plan, error) {
+	m := model.New(t.Model, t.name, true)
+	objectives := []model.Objective{model.Plain}
+	p := plan{label: t.label, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}
+	p.kdToken = p.perToken
+	if t.teacher != "" {
+		teacher := model.New(job.SLM.Model, t.name+".teacher", false)
+		objectives = append(objectives, distill.Objective(teacher))
+		p.kdToken += teacher.FLOPsPerToken(t.Train.Sequence) / 3
+		for _, b := range teacher.Buckets {
+			p.teacher += storageBytes(b.P)
+		}
+		for step := range t.Train.Steps {
+			if t.Distill.WeightAt(step, t.Train.Steps) > 0 {
+				p.withKD++
+			}
+		}
+	}
+	c, _ := model.ChooseMicrobatch(m, t.Train, memory, objectives...) // where nothing fits it is the smallest: tooLarge tells
+	trainer, err := model.Programs(m, c, objectives...)
+	if err != nil {
+		return p, err
+	}
+	p.train, p.memory = c, trainer.Memory
+	for _, b := range m.Buckets {
+		p.weights += storageBytes(b.P)
+		p.gradients += storageBytes(b.Grad)
+		p.optimizer += storageBytes(b.Mean) + storageBytes(b.MeanSq)
+	}
+	p.executed = float64(trainer.FLOPs(0)) * float64(c.Steps-p.withKD)
+	if p.withKD > 0 {
+		p.executed += float64(trainer.FLOPs(1)) * float64(p.withKD)
+	}
+	return p, nil
+}
+
+func storageBytes(s *compute.Storage) int64 { return 4 * int64(compute.Align(s.Len)) }
+
+func (p plan) tokensPerStep() int64 { return int64(p.train.Batch) * int64(p.train.Sequence) }
+
+func (p plan) tokens() int64 { return p.train.Steps * p.tokensPerStep() }
+
+// flops is the model's arithmetic of all steps.
+func (p plan) flops() float64 {
+	return float64(p.tokensPerStep()) * (float64(p.withKD)*p.kdToken + float64(p.train.Steps-p.withKD)*p.perToken)
+}
+
+// checkpoint is the size of the weights and of the optimizer's two moments, each in float32.
+func (p plan) checkpoint() int64 { return 3 * 4 * p.params }
+
+func (p plan) fits() bool { return p.limit == 0 || p.memory.Total() <= p.limit }
+
+// tooLarge is an error when a training does not fit.
+func tooLarge(plans []plan) error {
+	for _, p := range plans {
+		if !p.fits() {
+			remedy := "shorten the sequence or take a smaller model"
+			if p.train.Microbatch > 1 {
+				remedy = "lower the microbatch, or leave it out"
+			}
+			return fail(NoMemory, "%s needs %s at a microbatch of %d, and there are %s; %s",
+				p.label, compute.Bytes(p.memory.Total()), p.train.Microbatch, compute.Bytes(p.limit), remedy)
+		}
+	}
+	return nil
+}
