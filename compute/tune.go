@@ -217,7 +217,9 @@ func hopeless(lap int, behind float64) bool {
 }
 
 // hopelessInHeat is the judge of the heat, on few rows, where a kernel made for many may be at a disadvantage.
-func hopelessInHeat(lap int, behind float64) bool { return lap > 1 && behind > 10 }
+func hopelessInHeat(lap int, behind float64) bool {
+	return lap == 1 && behind > 30 || lap > 1 && behind > 10
+}
 
 // scratchLimit bounds the memory, in elements, on which a node is timed: 256 MiB.
 const scratchLimit = 256 << 20 / elementBytes

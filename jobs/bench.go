@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,9 +40,11 @@ func benchCommand() *Command {
   all          all of these
 
 Each figure is the median of --runs runs after a warm-up, with the fastest and the slowest.
-Rates beside which a share stands are measured in the same process. GFLOP/s count the
-arithmetic of the definition, so recomputation earns nothing; "planned" counts what is
-really done. An idle machine gives steady figures: look at min and max.`,
+What a share is of is measured in the same process: a copy, or the best matrix product of
+512 square on a CPU, 4096 on a GPU. "model" GFLOP/s count the arithmetic that a step is
+defined by (6 per weight and token, and attention), "planned" that of the recorded programs,
+with what is computed twice and the optimizer. Only an idle machine gives steady figures:
+look at min and max.`,
 		Example: `saltern bench matmul
 saltern bench train --runs 10 job.toml
 saltern bench all --json > bench.json`,
@@ -51,7 +52,7 @@ saltern bench all --json > bench.json`,
 		Flags: func(fs *flag.FlagSet) {
 			setFlag(fs, &flags.sets)
 			fs.IntVar(&flags.runs, "runs", 5, "take the median of `N` runs, at least 5")
-			fs.BoolVar(&flags.large, "large", false, "matmul: 2048 square too")
+			fs.BoolVar(&flags.large, "large", false, "matmul: 2048 square too, and 4096 on a GPU")
 			deviceFlag(fs, &flags.device)
 			jsonFlag(fs, &flags.json)
 		},
@@ -269,6 +270,3 @@ func shapesOf(n *compute.Node) string {
 	}
 	return text
 }
-
-// byMedian orders rows of an operation breakdown, the dearest first.
-func byMedian(a, b opTime) int { return cmp.Compare(b.ns, a.ns) }

@@ -13,6 +13,9 @@ func (b *bench) matmul(ctx context.Context) error {
 	sizes := []int{512, 1024}
 	if b.large {
 		sizes = append(sizes, 2048)
+		if !b.device.Limits().CPU {
+			sizes = append(sizes, 4096)
+		}
 	}
 	t := Table{Columns: append([]Column{{Key: "size", Title: "size"}, {Key: "form", Title: "form"}, {Key: "kernel", Title: "kernel"}}, timeColumns()...)}
 	t.Columns = append(t.Columns, Column{Key: "gflops", Title: "rate", Unit: "GFLOP/s", Format: "%.1f"},
@@ -50,11 +53,15 @@ func squareProduct(size int, f compute.Form) (*compute.Node, error) {
 	return p.Nodes[0], nil
 }
 
-// matmulRate measures the three forms at 1024 square and gives the best rate of this process so far, in GFLOP/s: what
-// other arithmetic is held against.
+// matmulRate measures the three forms on a square that fills the device and gives the best rate of this process so far, in
+// GFLOP/s: what other arithmetic is held against.
 func (b *bench) matmulRate() (float64, error) {
+	size := 4096
+	if b.device.Limits().CPU {
+		size = 512
+	}
 	for _, f := range []compute.Form{compute.NN, compute.NT, compute.TN} {
-		n, err := squareProduct(1024, f)
+		n, err := squareProduct(size, f)
 		if err != nil {
 			return 0, err
 		}

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func (b *bench) train(ctx context.Context) error {
 	if err := b.showSteps(c, trainer, steps, peak); err != nil {
 		return err
 	}
-	parts, err := b.breakdown(part{micro, c.Train.Batch / c.Train.Microbatch}, part{update, 1})
+	parts, wall, err := b.breakdown(part{micro, c.Train.Batch / c.Train.Microbatch}, part{update, 1})
 	if errors.Is(err, vk.ErrMemory) {
 		fmt.Fprintln(b.io.Err, "no breakdown of the step: there is no memory for a second arena; lower llm.train.microbatch")
 		return nil
@@ -68,7 +69,7 @@ func (b *bench) train(ctx context.Context) error {
 		fmt.Fprintln(b.io.Err, "no breakdown of the step: the device has no timestamps")
 		return nil
 	}
-	return b.showBreakdown(parts, steps, peak)
+	return b.showBreakdown(parts, wall, steps, peak)
 }
 
 // steps times optimizer steps on random tokens.
@@ -125,15 +126,16 @@ type opTime struct {
 }
 
 // breakdown runs each program b.runs times with a timestamp after every node and sums, by operation, the medians of the
-// nodes' times. It is nil where the device has no timestamps.
-func (b *bench) breakdown(parts ...part) ([]opTime, error) {
-	var list []opTime
+// nodes' times; wall is the median time of the same runs by the clock, in nanoseconds. It is nil where the device has no
+// timestamps.
+func (b *bench) breakdown(parts ...part) (list []opTime, wall float64, err error) {
 	at := map[string]int{}
 	for _, p := range parts {
-		times, err := b.profile(p.program)
+		times, took, err := b.profile(p.program)
 		if err != nil || times == nil {
-			return nil, err
+			return nil, 0, err
 		}
+		wall += float64(p.times) * took
 		for i, n := range p.program.Nodes {
 			name := label(n)
 			if _, ok := at[name]; !ok {
@@ -147,57 +149,66 @@ func (b *bench) breakdown(parts ...part) ([]opTime, error) {
 			o.flops, o.bytes = o.flops+int64(p.times)*flops, o.bytes+int64(p.times)*bytes
 		}
 	}
-	slices.SortFunc(list, byMedian)
-	return list, nil
+	slices.SortFunc(list, func(a, b opTime) int { return cmp.Compare(b.ns, a.ns) })
+	return list, wall, nil
 }
 
-// profile gives the median nanoseconds of each of a program's nodes.
-func (b *bench) profile(p *compute.Program) ([]float64, error) {
+// profile gives the median nanoseconds of each of a program's nodes, and of the whole by the clock.
+func (b *bench) profile(p *compute.Program) (medians []float64, wall float64, err error) {
 	run, err := b.device.Profile(p)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer run.Close()
 	nodes := make([][]float64, len(p.Nodes))
+	var walls []float64
 	for i := range b.runs + 1 {
+		start := time.Now()
 		if err := run.Run(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
+		took := time.Since(start)
 		times, err := run.Times()
 		if err != nil || times == nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if i == 0 {
 			continue
 		}
+		walls = append(walls, float64(took))
 		for j, ns := range times {
 			nodes[j] = append(nodes[j], ns)
 		}
 	}
-	medians := make([]float64, len(nodes))
-	for i, runs := range nodes {
-		slices.Sort(runs)
-		medians[i] = runs[len(runs)/2]
+	for _, runs := range nodes {
+		medians = append(medians, middle(runs))
 	}
-	return medians, nil
+	return medians, middle(walls), nil
 }
 
-func (b *bench) showBreakdown(list []opTime, step spread, peak float64) error {
+func middle(runs []float64) float64 {
+	slices.Sort(runs)
+	return runs[len(runs)/2]
+}
+
+func (b *bench) showBreakdown(list []opTime, wall float64, step spread, peak float64) error {
 	t := Table{Columns: []Column{
 		{Key: "op", Title: "operation"}, {Key: "count", Title: "launches"}, {Key: "ms", Title: "time", Unit: "ms", Format: "%.3f"},
-		{Key: "share", Title: "of the step", Unit: "%", Format: "%.1f"},
+		{Key: "share", Title: "of the clock", Unit: "%", Format: "%.1f"},
 		{Key: "gflops", Title: "rate", Unit: "GFLOP/s", Format: "%.1f"}, {Key: "of_matmul", Title: "of matmul", Unit: "%", Format: "%.0f"},
 		{Key: "gbytes", Title: "traffic", Unit: "GB/s", Format: "%.2f"},
 	}}
 	total := opTime{label: "all of these"}
 	row := func(o opTime) {
 		rate := float64(o.flops) / o.ns
-		t.Rows = append(t.Rows, []any{o.label, o.count, o.ns / 1e6, percent(o.ns/1e6, step.median), rate, percent(rate, peak), float64(o.bytes) / o.ns})
+		t.Rows = append(t.Rows, []any{o.label, o.count, o.ns / 1e6, percent(o.ns, wall), rate, percent(rate, peak), float64(o.bytes) / o.ns})
 	}
 	for _, o := range list {
 		row(o)
 		total.count, total.ns, total.flops, total.bytes = total.count+o.count, total.ns+o.ns, total.flops+o.flops, total.bytes+o.bytes
 	}
 	row(total)
-	return b.show("train_breakdown", fmt.Sprintf("Where a step's time goes: timestamps account for %.1f of the median's %.1f ms", total.ns/1e6, step.median), t)
+	return b.show("train_breakdown", fmt.Sprintf(
+		"Where a step's time goes: the operations account for %.1f of the %.1f ms that the device's programs took with timestamps; a step without them takes %.1f ms",
+		total.ns/1e6, wall/1e6, step.median), t)
 }
