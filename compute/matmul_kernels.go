@@ -4,7 +4,7 @@ import "fmt"
 
 // matmulKernels lists the variants of the matrix product, best guess first.
 //
-//   - texel: both operands through texel buffers, the spread of A by subgroup broadcast, one subgroup per workgroup and no
+//   - texel: both operands through texel buffers, A handed round by subgroup shuffle, one subgroup per workgroup and no
 //     barrier. Made for devices that are a CPU, where a texel fetch is vectorised and a barrier is dear.
 //   - vec4: the same tile from storage buffers, for the drivers that vectorise those loads.
 //   - tiled: both operands staged in workgroup memory, 4x4 results per invocation. Made for GPUs.

