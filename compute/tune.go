@@ -111,7 +111,7 @@ func (t *Tuner) Tune(programs ...*Program) error {
 		}
 	}
 	progress := t.Progress
-	if progress == nil {
+	if progress == nil || !slices.ContainsFunc(nodes, t.unknown) {
 		progress = func(int, int, string) {}
 	}
 	for i, n := range nodes {
@@ -193,6 +193,13 @@ func (t *Tuner) choose(n *Node, fitting []*Kernel) (*Kernel, error) {
 		return nil, err
 	}
 	return m.Chosen, nil
+}
+
+// unknown says that nothing was chosen for the node's class yet, in this process, an earlier one, or by Pin.
+func (t *Tuner) unknown(n *Node) bool {
+	c := class(n)
+	t.load()
+	return t.used[c] == nil && t.pinned[c] == "" && t.remembered(c) == ""
 }
 
 // remembered is the cache's choice for a class.
