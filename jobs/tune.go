@@ -147,7 +147,7 @@ func jobPrograms(job *Job, memory int64) ([]*compute.Program, error) {
 	var list []*compute.Program
 	add := func(c ModelConfig, name string, objectives ...model.Objective) error {
 		m := model.New(c.Model, name, true)
-		train, err := model.ChooseMicrobatch(m, c.Train, memory, model.Plain)
+		train, err := model.ChooseMicrobatch(m, c.Train, memory, objectives...)
 		if err != nil {
 			return fail(NoMemory, "%s: %w", name, err)
 		}
@@ -155,9 +155,7 @@ func jobPrograms(job *Job, memory int64) ([]*compute.Program, error) {
 		if err != nil {
 			return err
 		}
-		for i := range len(objectives) + 2 { // then evaluation and update
-			list = append(list, t.Program(i))
-		}
+		list = append(list, t.Programs()...)
 		return nil
 	}
 	objectives := []model.Objective{model.Plain}
