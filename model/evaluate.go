@@ -103,9 +103,9 @@ func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (
 			return err
 		}
 		for i := range e.B {
-			at, count := end, int64(0) // beyond the last sequence nothing counts
+			var count int64 // beyond the last sequence nothing counts
 			if k := int64(first + i); k < n {
-				at = k * all / n * T
+				at := k * all / n * T
 				count = min(T, end-at)
 				if err := text.Tokens(at, buf[:count+1]); err != nil {
 					return err
