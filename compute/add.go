@@ -79,12 +79,3 @@ func windows(n, width, maxRange int) [][2]int {
 	}
 	return list
 }
-
-// rowGroup is the workgroup for kernels that reduce a row each (shaders/reduce.glsl): its size, the constant
-// ONE_SUBGROUP, and whether the launch must be one subgroup.
-func (l *Limits) rowGroup() (size, oneSubgroup uint32, subgroup bool) {
-	if l.CPU {
-		return uint32(l.Subgroup), 1, true
-	}
-	return 128, 0, false
-}

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"saltern/compute/vk"
@@ -64,6 +65,40 @@ func TestKernelsInWindows(t *testing.T) {
 	d.limits.MaxRange, d.limits.MaxTexel, d.limits.MaxGridX = 64*64, 64*64, 7
 	for _, op := range Table {
 		for _, c := range d.Checks(op, 6) {
+			t.Run(c.Name(), func(t *testing.T) {
+				if err := c.Run(d); err != nil {
+					t.Errorf("%s (%s)", err, c.Case.Why)
+				}
+			})
+		}
+	}
+}
+
+// TestKernelsForGPUs checks the variants that are for GPUs alone, by telling them that this device is one. Attention's are
+// left out: they run on a CPU too, and their large heads take its compiler minutes.
+func TestKernelsForGPUs(t *testing.T) {
+	d := openTest(t)
+	if !d.limits.CPU {
+		t.Skip("this device is a GPU; TestKernels has run them")
+	}
+	seen := map[string]bool{}
+	for _, op := range Table {
+		for i := range op.Kernels {
+			seen[op.Name+"/"+op.Kernels[i].Name] = false
+		}
+		for _, c := range d.Checks(op, 12) {
+			seen[op.Name+"/"+c.Kernel.Name] = true
+		}
+	}
+	d.limits.CPU = false
+	for _, op := range Table {
+		if strings.HasPrefix(op.Name, "attention") {
+			continue
+		}
+		for _, c := range d.Checks(op, 12) {
+			if seen[op.Name+"/"+c.Kernel.Name] {
+				continue
+			}
 			t.Run(c.Name(), func(t *testing.T) {
 				if err := c.Run(d); err != nil {
 					t.Errorf("%s (%s)", err, c.Case.Why)

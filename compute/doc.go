@@ -21,8 +21,8 @@
 //  2. Every kernel that runs has reproduced the reference on this very device (TestKernels; the tuner before use).
 //  3. Same program, same device, same kernels: the same bits (the runner replays each case three times).
 //  4. No kernel writes outside its outputs (guard words around every tensor in the runner).
-//  5. Planned memory is what is then allocated, within 2% (TestPlannedMemoryIsAllocated).
-//  6. Run allocates nothing on the Go heap (TestRunDoesNotAllocate).
+//  5. Planned memory is what is then allocated, within 2% (TestPlannedMemoryIsAllocated in model).
+//  6. What Run allocates on the Go heap does not grow with the program (TestStepDoesNotAllocate in model).
 //
 // Sources: the reversed tape is ordinary reverse-mode differentiation; fusing the output projection with the loss over
 // chunks of tokens follows arXiv 2410.10989.

@@ -11,6 +11,8 @@ func commands() []*Command {
 		generateCommand(),
 		devicesCommand(),
 		doctorCommand(),
+		tuneCommand(),
+		benchCommand(),
 		configCommand(),
 		versionCommand(),
 		helpCommand(),

@@ -18,6 +18,7 @@ type session struct {
 	io        IO
 	job       *Job
 	device    *compute.Device
+	tuner     *compute.Tuner
 	set       *corpus.Set
 	tokenizer []byte // tokenizer.json
 	meter     *progress.Meter
@@ -47,7 +48,12 @@ func openSession(io IO, job *Job) (*session, error) {
 		set.Close()
 		return nil, err
 	}
-	return &session{io: io, job: job, device: device, set: set, tokenizer: tokenizer, meter: newMeter(io, 0)}, nil
+	tuner, err := newTuner(io, device)
+	if err != nil {
+		return nil, errors.Join(err, set.Close(), device.CloseChecked())
+	}
+	device.Choose = tuner.Choose
+	return &session{io: io, job: job, device: device, tuner: tuner, set: set, tokenizer: tokenizer, meter: newMeter(io, 0)}, nil
 }
 
 // close frees the device; what the validation layer said, where it was asked, is the error.

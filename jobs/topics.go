@@ -36,6 +36,7 @@ type variable struct{ name, meaning string }
 // variables is the one table of environment variables; one that is not here is not looked at.
 func variables() []variable {
 	return []variable{
+		{"SALTERN_CACHE", "The folder of the cache of kernel choices, tune.json; otherwise $XDG_CACHE_HOME/saltern or ~/.cache/saltern."},
 		{"SALTERN_VALIDATION", "1 has the Vulkan validation layers, which must be installed, check every call; what they find fails the command. make test sets it."},
 		{"TERM", "\"dumb\" draws no progress bars, only plain lines."},
 	}

@@ -135,6 +135,9 @@ func (t *training) start(s *session, teacher *model.Model) (*model.Model, *model
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := t.settleKernels(s, trainer.Programs()); err != nil {
+		return nil, nil, err
+	}
 	return m, trainer, trainer.Load(s.device)
 }
 

@@ -87,29 +87,34 @@ func (s TokenSlice) Tokens(at int64, dst []uint32) error {
 	return nil
 }
 
-// EvaluateText gives the model's statistics on the first tokens of a text, cut into sequences; what is left over after
-// whole sequences is evaluated too, in a sequence that is not full. Every token but the first is predicted once, from
-// those before it in its sequence.
+// EvaluateText gives the model's statistics on about that many tokens of a text, at most all, in sequences spread evenly
+// over it: the first documents of a text are seldom like the rest. A whole text includes what is left over after its last
+// whole sequence. Every token is predicted from those before it in its sequence.
 func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (Stats, error) {
-	T := int64(e.T)
-	tokens = min(tokens, text.Len()-1)
+	T, end := int64(e.T), text.Len()-1 // each token but the first can be predicted
+	all := (end + T - 1) / T
+	n := min(all, max(1, tokens/T))
+	if tokens >= end {
+		n = all
+	}
 	buf := make([]uint32, T+1)
-	return e.accumulate(e.exe, int((tokens+T-1)/T), 0, 1, func(first int, ids, labels []uint32) error {
+	return e.accumulate(e.exe, int(n), 0, 1, func(first int, ids, labels []uint32) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		for i := range e.B {
-			at := int64(first+i) * T
-			n := max(0, min(T, tokens-at)) // labels of this sequence that count
-			row, want := ids[int64(i)*T:int64(i+1)*T], labels[int64(i)*T:int64(i+1)*T]
-			if n > 0 {
-				if err := text.Tokens(at, buf[:n+1]); err != nil {
+			var count int64 // beyond the last sequence nothing counts
+			if k := int64(first + i); k < n {
+				at := k * all / n * T
+				count = min(T, end-at)
+				if err := text.Tokens(at, buf[:count+1]); err != nil {
 					return err
 				}
 			}
+			row, want := ids[int64(i)*T:int64(i+1)*T], labels[int64(i)*T:int64(i+1)*T]
 			for j := range row {
 				row[j], want[j] = 0, compute.Masked
-				if int64(j) < n {
+				if int64(j) < count {
 					row[j], want[j] = buf[j], buf[j+1]
 				}
 			}

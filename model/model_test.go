@@ -287,3 +287,40 @@ func TestGenerate(t *testing.T) {
 		}
 	}
 }
+
+// TestEvaluateText: a part of a text is taken from all over it, the whole of it to its last token.
+func TestEvaluateText(t *testing.T) {
+	b := compute.NewReference()
+	m, _ := loaded(t, b, tiny(false), tinyTraining())
+	e, err := NewEvaluator(m, 2, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Load(b); err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	var asked []int64
+	text := spy{TokenSlice(make([]uint32, 94)), &asked} // 93 predictions: nine sequences and three more
+	for _, c := range []struct{ tokens, counted, last int64 }{{1000, 93, 90}, {93, 93, 90}, {30, 30, 60}, {1, 10, 0}} {
+		asked = nil
+		s, err := e.EvaluateText(context.Background(), text, c.tokens)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Tokens != c.counted || asked[len(asked)-1] != c.last || s.NLL <= 0 {
+			t.Errorf("%d tokens asked: %d counted, sequences at %v", c.tokens, s.Tokens, asked)
+		}
+	}
+}
+
+// spy is a text that notes what is read of it.
+type spy struct {
+	TokenSlice
+	at *[]int64
+}
+
+func (s spy) Tokens(at int64, dst []uint32) error {
+	*s.at = append(*s.at, at)
+	return s.TokenSlice.Tokens(at, dst)
+}

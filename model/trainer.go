@@ -109,6 +109,9 @@ func (t *Trainer) Close() {
 	t.Evaluator.Close()
 }
 
+// Programs are all that training runs: one per objective, evaluation, the update.
+func (t *Trainer) Programs() []*compute.Program { return t.programs }
+
 // Program is what the objective's microbatch runs, for plans, profiles and tests.
 func (t *Trainer) Program(objective int) *compute.Program { return t.programs[objective] }
 

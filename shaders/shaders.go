@@ -13,6 +13,7 @@
 package shaders
 
 import (
+	"crypto/sha256"
 	"embed"
 	"fmt"
 )
@@ -27,4 +28,14 @@ func Module(name string) ([]byte, error) {
 		return nil, fmt.Errorf("bug: there is no shader module %s; run: make shaders", name)
 	}
 	return code, nil
+}
+
+// Sum identifies the SPIR-V as a whole: the SHA-256 of its list, which holds a checksum of every module. What was learnt of
+// kernels on a device holds for this sum alone.
+func Sum() (string, error) {
+	list, err := spv.ReadFile("spv/MANIFEST")
+	if err != nil {
+		return "", fmt.Errorf("bug: there is no list of the shader modules; run: make shaders")
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(list)), nil
 }

@@ -1,0 +1,104 @@
+package compute
+
+import (
+	"math"
+	"testing"
+)
+
+// TestTensorsBeyondOneBinding runs operations on tensors of 160 MiB, more than the 128 MiB that a device may bind at
+// once (lavapipe's maxStorageBufferRange), and looks at results on both sides of every cut.
+func TestTensorsBeyondOneBinding(t *testing.T) {
+	d := openTest(t)
+	const rows, width = 40960, 1024
+	value := func(i int) float32 { return float32(i*2654435761>>7&1023)/512 - 1 }
+	table := NewTensor(State, "table", F32, rows, width)
+	data := make([]float32, rows*width)
+	for i := range data {
+		data[i] = value(i)
+	}
+	if err := d.Write(table, data); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Free(table.Storage)
+	cut := d.limits.MaxRange / width // rows of the first window, where there is more than one
+	ids := []uint32{0, 1, uint32(min(cut, rows) - 1), uint32(min(cut, rows-1)), uint32(min(cut+1, rows-1)), rows - 1, 7, 12345}
+
+	for i := range opMatMul.Kernels {
+		k := &opMatMul.Kernels[i]
+		t.Run("matmul/"+k.Name, func(t *testing.T) {
+			x, y := NewTensor(State, "x", F32, 8, width), NewTensor(State, "y", F32, 8, rows)
+			n := &Node{Op: opMatMul, In: []*Tensor{x, table}, Out: []*Tensor{y}, Attr: NT}
+			if k.Fits != nil && !k.Fits(n, &d.limits) {
+				t.Skipf("%s does not fit this device", k.Name)
+			}
+			a := make([]float32, x.Len())
+			for i := range a {
+				a[i] = value(i * 31)
+			}
+			got := make([]float32, y.Len())
+			runAlone(t, d, n, k, func() error { return d.Write(x, a) }, func() error { return d.Read(y, got) })
+			for _, id := range ids {
+				for m := range 8 {
+					var want float64
+					for j := range width {
+						want += float64(a[m*width+j]) * float64(data[int(id)*width+j])
+					}
+					if have := float64(got[m*rows+int(id)]); math.Abs(have-want) > 1e-3 {
+						t.Fatalf("y[%d,%d] is %g, want %g", m, id, have, want)
+					}
+				}
+			}
+		})
+	}
+	for i := range opEmbed.Kernels {
+		k := &opEmbed.Kernels[i]
+		t.Run("embed/"+k.Name, func(t *testing.T) {
+			in, order, y := NewTensor(State, "ids", U32, len(ids)), NewTensor(State, "order", U32, len(ids)), NewTensor(State, "y", F32, len(ids), width)
+			n := &Node{Op: opEmbed, In: []*Tensor{table, in, order}, Out: []*Tensor{y}}
+			if k.Fits != nil && !k.Fits(n, &d.limits) {
+				t.Skipf("%s does not fit this device", k.Name)
+			}
+			got := make([]float32, y.Len())
+			runAlone(t, d, n, k, func() error { return d.WriteU32(in, ids) }, func() error { return d.Read(y, got) })
+			for i, id := range ids {
+				for j := range width {
+					if got[i*width+j] != data[int(id)*width+j] {
+						t.Fatalf("row %d, id %d: element %d is %g, want %g", i, id, j, got[i*width+j], data[int(id)*width+j])
+					}
+				}
+			}
+		})
+	}
+	t.Run("add", func(t *testing.T) {
+		n := &Node{Op: opAdd, In: []*Tensor{table, table}, Out: []*Tensor{table}}
+		got := make([]float32, table.Len())
+		runAlone(t, d, n, &opAdd.Kernels[0], func() error { return nil }, func() error { return d.Read(table, got) })
+		for i, v := range got {
+			if v != 2*data[i] {
+				t.Fatalf("element %d is %g, want %g", i, v, 2*data[i])
+			}
+		}
+	})
+}
+
+// runAlone runs one node with one kernel, between what writes its inputs and what reads its outputs.
+func runAlone(t *testing.T, d *Device, n *Node, k *Kernel, write, read func() error) {
+	t.Helper()
+	d.Choose = func(*Node, []*Kernel) (*Kernel, error) { return k, nil }
+	defer func() { d.Choose = nil }()
+	exes, err := d.Load(&Program{Nodes: []*Node{n}, Barrier: []bool{false}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exes[0].Close()
+	for _, f := range []func() error{write, exes[0].Run, read} {
+		if err := f(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, x := range append(n.In, n.Out...) {
+		if x.Storage.Name != "table" {
+			defer d.Free(x.Storage)
+		}
+	}
+}

@@ -1,0 +1,35 @@
+package jobs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"saltern/compute"
+)
+
+// settleKernels chooses the kernels of a training's programs, tuning where nothing is known of them yet, and keeps the
+// choices in the training's folder: a resumed run takes the same, and so gives the same bits.
+func (t *training) settleKernels(s *session, programs []*compute.Program) error {
+	path := filepath.Join(t.dir, "kernels.json")
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return err
+	default:
+		var c compute.Choices
+		if err := json.Unmarshal(text, &c); err != nil {
+			return fmt.Errorf("%s: %w; remove it to choose anew", path, err)
+		}
+		if err := s.tuner.Pin(c); err != nil {
+			s.say("%s: %v", t.label, err)
+		}
+	}
+	if err := s.tuner.Tune(programs...); err != nil {
+		return err
+	}
+	return writeJSON(path, s.tuner.Choices())
+}
