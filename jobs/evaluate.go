@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"strings"
@@ -33,7 +34,7 @@ model predicts it, every token but the first once, in windows of the model's con
 Bits per byte and perplexity per byte do not depend on the tokenizer: use them to compare
 models with different vocabularies.`,
 		Example: `saltern evaluate --text notes.txt runs/go-source/llm-salt/checkpoints`,
-		Exits:   []Kind{BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint},
+		Exits:   []Kind{BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
 			fs.Var(&flags.text, "text", "a text `file` to evaluate on; may be given more than once")
 			deviceFlag(fs, &flags.device)
@@ -94,6 +95,9 @@ func evaluateFile(ctx context.Context, e *model.Evaluator, tok *token.Tokenizer,
 	}
 	ids := tok.Encode([]uint32{tok.EndOfText()}, text)
 	stats, err := e.EvaluateText(ctx, model.TokenSlice(ids), int64(len(ids)))
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("stopped while evaluating %s: %w", path, context.Cause(ctx))
+	}
 	if err != nil {
 		return nil, err
 	}

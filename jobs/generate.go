@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	stdio "io"
 
 	"saltern/model"
@@ -88,8 +89,12 @@ func generate(ctx context.Context, out stdio.Writer, l *loaded, prompt string, t
 	if err == nil {
 		err = failed
 	}
-	if err == nil {
-		_, err = stdio.WriteString(out, "\n")
+	if ctx.Err() != nil {
+		err = fmt.Errorf("stopped while writing: %w", context.Cause(ctx))
+	}
+	if failed == nil { // also a text that was cut short ends its line
+		_, failed = stdio.WriteString(out, "\n")
+		err = errors.Join(err, failed)
 	}
 	return err
 }

@@ -9,15 +9,20 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// program is the saltern that main.go makes, with a cache of kernel choices that its processes share: tuning anew in each
+// would take minutes, and might choose other kernels, which give other bits.
+type program struct{ path, cache string }
+
 // TestWholeJobs runs whole jobs with the real program, main.go and its signals included, under the validation layer where
 // SALTERN_VALIDATION is set: each command closes its device with what the layer said, and fails if that is anything.
 func TestWholeJobs(t *testing.T) {
 	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", filepath.Join(bin, "saltern"), "saltern")
+	saltern := program{filepath.Join(bin, "saltern"), t.TempDir()}
+	build := exec.Command("go", "build", "-o", saltern.path, "saltern")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building saltern: %v\n%s", err, out)
 	}
-	t.Run("stopped", func(t *testing.T) { testStopped(t, filepath.Join(bin, "saltern")) })
+	t.Run("stopped", func(t *testing.T) { testStopped(t, saltern) })
 	t.Run("scripts", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
 			Dir:                 "testdata/script/job",
@@ -25,6 +30,7 @@ func TestWholeJobs(t *testing.T) {
 			RequireUniqueNames:  true,
 			Setup: func(env *testscript.Env) error {
 				env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
+				env.Setenv("SALTERN_CACHE", saltern.cache)
 				env.Setenv("SALTERN_VALIDATION", os.Getenv("SALTERN_VALIDATION"))
 				return nil
 			},

@@ -73,9 +73,10 @@ type process struct {
 	ended          chan struct{}
 }
 
-func start(t *testing.T, saltern, dir string, args ...string) *process {
+func start(t *testing.T, saltern program, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(saltern, args...), ended: make(chan struct{})}
+	p := &process{Cmd: exec.Command(saltern.path, args...), ended: make(chan struct{})}
+	p.Env = append(os.Environ(), "SALTERN_CACHE="+saltern.cache)
 	p.Dir, p.Stdout, p.Stderr = dir, &p.stdout, &p.stderr
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
@@ -127,7 +128,7 @@ func newJob(t *testing.T) string {
 }
 
 // testStopped holds runs that were stopped, gently or not, against one that never was.
-func testStopped(t *testing.T, saltern string) {
+func testStopped(t *testing.T, saltern program) {
 	undisturbed := newJob(t)
 	start(t, saltern, undisturbed, "run", "job.toml").finish(t)
 	t.Run("killed", func(t *testing.T) { testKilled(t, saltern, undisturbed) })
@@ -136,7 +137,7 @@ func testStopped(t *testing.T, saltern string) {
 
 // testKilled kills runs at moments spread over all that a job does, as a power cut or Slurm would: nothing but what lies on the
 // disk helps the next.
-func testKilled(t *testing.T, saltern, undisturbed string) {
+func testKilled(t *testing.T, saltern program, undisturbed string) {
 	const seed = 7
 	rng := rand.New(rand.NewPCG(seed, 0))
 	at := func(training string, from, to int) moment { return after(training, from+rng.IntN(to-from)) }
@@ -162,7 +163,7 @@ func testKilled(t *testing.T, saltern, undisturbed string) {
 		} else if p.ProcessState.ExitCode() != 0 {
 			t.Fatalf("%s: the run ended by itself: %v\n%s", m.name, p.ProcessState, p.stderr.String())
 		}
-		t.Logf("%s and %v: killed %v; on disk %s", m.name, later, hit, state(filepath.Join(dir, "runs", "job")))
+		t.Logf("%s and %v: killed %v; on disk %s", m.name, later, hit, onDisk(filepath.Join(dir, "runs", "job")))
 	}
 	if killed < 8 {
 		t.Errorf("only %d of the moments were hit", killed)
@@ -175,8 +176,8 @@ func testKilled(t *testing.T, saltern, undisturbed string) {
 	}
 }
 
-// state words what the trainings have on disk.
-func state(run string) string {
+// onDisk words what the trainings have on disk.
+func onDisk(run string) string {
 	var words []string
 	for _, training := range []string{"slm", "llm-baseline", "llm-salt"} {
 		records, err := metrics.Read(filepath.Join(run, training))
@@ -190,7 +191,7 @@ func state(run string) string {
 
 // testInterrupted asks runs to stop by signal: the step under way is finished and saved, one sentence says so, and the exit code
 // is that of an interruption.
-func testInterrupted(t *testing.T, saltern, undisturbed string) {
+func testInterrupted(t *testing.T, saltern program, undisturbed string) {
 	dir := newJob(t)
 	stopped := regexp.MustCompile(`(?m)^saltern: (SLM|BASELINE|SALT) stopped at step (\d+) of 30, saved in (\S+); the same command goes on from there: (interrupt|terminated) signal received$`)
 	for _, test := range []struct {
