@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -116,7 +115,7 @@ func (t *training) compare(early bool) error {
 	}
 	diff := differences(was, now)
 	if early {
-		diff = slices.DeleteFunc(diff, func(d string) bool { return strings.HasPrefix(d, "teacher ") })
+		diff = slices.DeleteFunc(diff, func(d string) bool { return d == teacherDiffers })
 	}
 	if len(diff) > 0 {
 		return fail(BadConfig, "%s was begun with other settings: %s; set them back, give the job another name, or start anew with --fresh", t.dir, join(diff))
@@ -428,6 +427,8 @@ func writeWhole(path string, data []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
+const teacherDiffers = "the SLM that teaches was trained anew and is another"
+
 // differences names the keys, dotted, in which two TOML documents differ, with both values.
 func differences(was, now []byte) []string {
 	var a, b map[string]any
@@ -444,7 +445,12 @@ func differences(was, now []byte) []string {
 			switch {
 			case ok && was:
 				walk(prefix+k+".", before, inner)
-			case fmt.Sprint(old) != fmt.Sprint(v):
+			case fmt.Sprint(old) == fmt.Sprint(v):
+			case prefix+k == "teacher": // two checksums tell nobody anything
+				list = append(list, teacherDiffers)
+			case prefix+k == "corpus":
+				list = append(list, "the text or its tokenizer is another ([corpus], [tokenizer], or the files themselves)")
+			default:
 				list = append(list, fmt.Sprintf("%s was %v, now %v", prefix+k, old, v))
 			}
 		}
