@@ -78,6 +78,9 @@ var opRope = &Op{
 // Rope records the rotary position embedding of the rows of x, in place: x itself must not be read after it, what it
 // returns has the same memory. Its gradient overwrites the gradient that it is given.
 func (r *Recorder) Rope(x *Tensor, a Rope) *Tensor {
+	if x == nil { // after an error, which Finish tells
+		return nil
+	}
 	return r.Record("rope", a, []*Tensor{x}, x.View(0, x.Shape...))[0]
 }
 

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -98,8 +99,9 @@ func (t *Tuner) Measured() []*Tuned {
 	return list
 }
 
-// Tune makes the choices for all nodes of the programs, before their memory is taken, and saves the cache.
-func (t *Tuner) Tune(programs ...*Program) error {
+// Tune makes the choices for all nodes of the programs, before their memory is taken, and saves the cache. A canceled context
+// ends it between two classes.
+func (t *Tuner) Tune(ctx context.Context, programs ...*Program) error {
 	var nodes []*Node
 	seen := map[string]bool{}
 	for _, p := range programs {
@@ -115,6 +117,10 @@ func (t *Tuner) Tune(programs ...*Program) error {
 		progress = func(int, int, string) {}
 	}
 	for i, n := range nodes {
+		if ctx.Err() != nil {
+			t.save() // what is known already need not be measured again
+			return context.Cause(ctx)
+		}
 		progress(i, len(nodes), class(n))
 		fitting := t.dev.fitting(n)
 		if len(fitting) == 0 {

@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"os"
@@ -178,7 +179,7 @@ func TestTunerCache(t *testing.T) {
 		}
 		progress = append(progress, what)
 	}
-	if err := first.Tune(p); err != nil {
+	if err := first.Tune(context.Background(), p); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"matmul NT [64,64][64,64]", "add [64,64][64,64]", ""}; !slices.Equal(progress, want) {
@@ -187,7 +188,7 @@ func TestTunerCache(t *testing.T) {
 	second, more := newTestTuner(t, d, file)
 	d.Choose = second.Choose
 	defer func() { d.Choose = nil }()
-	if err := second.Tune(p); err != nil {
+	if err := second.Tune(context.Background(), p); err != nil {
 		t.Fatal(err)
 	}
 	if len(second.Measured()) > 0 || len(first.Measured()) != 2 {
@@ -208,7 +209,7 @@ func TestTunerCache(t *testing.T) {
 	}
 	again, _ := newTestTuner(t, d, file)
 	again.Again = true
-	if err := again.Tune(p); err != nil || len(again.Measured()) != 2 {
+	if err := again.Tune(context.Background(), p); err != nil || len(again.Measured()) != 2 {
 		t.Errorf("asked to measure again: %d classes, %v", len(again.Measured()), err)
 	}
 	if len(*warnings)+len(*more) > 0 {
@@ -286,7 +287,7 @@ func TestTunerIgnoresBadCaches(t *testing.T) {
 		}
 		tuner, warnings := newTestTuner(t, d, file)
 		p := tuneProgram(t)
-		if err := tuner.Tune(p); err != nil {
+		if err := tuner.Tune(context.Background(), p); err != nil {
 			t.Errorf("%s: %v", test.why, err)
 		}
 		if len(*warnings) != 1 || !strings.Contains((*warnings)[0], test.want) || !strings.Contains((*warnings)[0], file) {
@@ -307,7 +308,7 @@ func TestTunerIgnoresBadCaches(t *testing.T) {
 		if err := os.WriteFile(file, text, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if err := tuner.Tune(tuneProgram(t)); err != nil || len(*warnings) > 0 {
+		if err := tuner.Tune(context.Background(), tuneProgram(t)); err != nil || len(*warnings) > 0 {
 			t.Errorf("%v, warnings %q", err, *warnings)
 		}
 	})
@@ -321,7 +322,7 @@ func TestTunerCannotWrite(t *testing.T) {
 	}
 	tuner, warnings := newTestTuner(t, d, filepath.Join(blocked, "tune.json")) // a file where the folder should be
 	for range 2 {
-		if err := tuner.Tune(tuneProgram(t)); err != nil {
+		if err := tuner.Tune(context.Background(), tuneProgram(t)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -216,9 +216,9 @@ func (b *bench) timeNode(n *compute.Node) (spread, *compute.Kernel, error) {
 }
 
 // timeProgram measures a whole program; prepare writes its inputs.
-func (b *bench) timeProgram(p *compute.Program, prepare func() error) (spread, error) {
+func (b *bench) timeProgram(ctx context.Context, p *compute.Program, prepare func() error) (spread, error) {
 	defer b.device.Free(p.Storages()...)
-	if err := b.tuner.Tune(p); err != nil {
+	if err := b.tuner.Tune(ctx, p); err != nil {
 		return spread{}, err
 	}
 	exes, err := b.device.Load(p)

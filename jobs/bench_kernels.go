@@ -214,7 +214,7 @@ func (b *bench) loss(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s, err := b.timeProgram(p, func() error { return b.lossValues(in) })
+		s, err := b.timeProgram(ctx, p, func() error { return b.lossValues(in) })
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ func (b *bench) train(ctx context.Context) error {
 		return err
 	}
 	micro, update := trainer.Program(0), trainer.Program(2) // 1 is the evaluation
-	if err := b.tuner.Tune(micro, update); err != nil {
+	if err := b.tuner.Tune(ctx, micro, update); err != nil {
 		return err
 	}
 	if err := m.Init(b.device, b.job.Config.Seed); err != nil {

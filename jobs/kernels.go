@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 
 // settleKernels chooses the kernels of a training's programs, tuning where nothing is known of them yet, and keeps the
 // choices in the training's folder: a resumed run takes the same, and so gives the same bits.
-func (t *training) settleKernels(s *session, programs []*compute.Program) error {
+func (t *training) settleKernels(ctx context.Context, s *session, programs []*compute.Program) error {
 	path := filepath.Join(t.dir, "kernels.json")
 	text, err := os.ReadFile(path)
 	switch {
@@ -28,7 +29,7 @@ func (t *training) settleKernels(s *session, programs []*compute.Program) error 
 			s.say("%s: %v", t.label, err)
 		}
 	}
-	if err := s.tuner.Tune(programs...); err != nil {
+	if err := s.tuner.Tune(ctx, programs...); err != nil {
 		return err
 	}
 	return writeJSON(path, s.tuner.Choices())

@@ -24,6 +24,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SALTERN_CACHE", cache)
+			e.Setenv("SALTERN_VALIDATION", os.Getenv("SALTERN_VALIDATION"))
 			return nil
 		},
 		Dir:                 "testdata/script",

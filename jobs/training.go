@@ -124,7 +124,7 @@ func (t *training) compare(early bool) error {
 }
 
 // start lays out the model and loads the programs, choosing the microbatch where the job leaves that open.
-func (t *training) start(s *session, teacher *model.Model) (*model.Model, *model.Trainer, error) {
+func (t *training) start(ctx context.Context, s *session, teacher *model.Model) (*model.Model, *model.Trainer, error) {
 	m := model.New(t.Model, t.name, true)
 	objectives := []model.Objective{model.Plain}
 	if teacher != nil {
@@ -134,7 +134,7 @@ func (t *training) start(s *session, teacher *model.Model) (*model.Model, *model
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := t.settleKernels(s, trainer.Programs()); err != nil {
+	if err := t.settleKernels(ctx, s, trainer.Programs()); err != nil {
 		return nil, nil, err
 	}
 	return m, trainer, trainer.Load(s.device)
@@ -158,7 +158,7 @@ func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
 	if o, err := t.finished(); o != nil || err != nil {
 		return o, err
 	}
-	m, trainer, err := t.start(s, teacher)
+	m, trainer, err := t.start(ctx, s, teacher)
 	if err != nil {
 		return nil, err
 	}

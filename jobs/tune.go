@@ -49,7 +49,7 @@ saltern tune --op matmul --json`,
 			deviceFlag(fs, &flags.device)
 			jsonFlag(fs, &flags.json)
 		},
-		Run: func(_ context.Context, io IO, args []string) (err error) {
+		Run: func(ctx context.Context, io IO, args []string) (err error) {
 			if err := knownOp(flags.op); err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ saltern tune --op matmul --json`,
 				return err
 			}
 			tuner.Again = true
-			if err := tuner.Tune(programs...); err != nil {
+			if err := tuner.Tune(ctx, programs...); err != nil {
 				return err
 			}
 			return tuneTable(tuner.Measured(), flags.json).Write(io.Out, flags.json)

@@ -30,7 +30,7 @@ type Config struct {
 	// divide Heads.
 	KVHeads int `toml:"kv_heads"`
 
-	// HeadSize is the size of one head. Zero means Width/Heads. Must be even, as rotary positions turn pairs.
+	// HeadSize is the size of one head. Zero means Width/Heads. Must be even, as rotary positions turn pairs; 2 to 256.
 	HeadSize int `toml:"head_size"`
 
 	// FFN is F, the hidden size of the feed-forward network. Zero means 8/3 of Width, rounded up to a multiple of
@@ -137,6 +137,9 @@ func (c Config) Check(bad func(key, message string)) {
 	}
 }
 
+// maxHeadSize is what attention's kernels keep in registers for a row.
+const maxHeadSize = 256
+
 // checkHeads holds how Width, Heads, KVHeads and HeadSize depend on one another.
 func (c Config) checkHeads(bad func(key, message string)) {
 	switch {
@@ -148,8 +151,8 @@ func (c Config) checkHeads(bad func(key, message string)) {
 			key, fact = "heads", fmt.Sprintf("heads = %d makes heads of size %d", c.Heads, c.HeadSize)
 		}
 		bad(key, fact+", but rotary positions need an even head size of at least 2; "+c.headAdvice())
-	case c.HeadSize > 1024:
-		bad("head_size", fmt.Sprintf("head_size = %d is out of bounds; use an even number from 2 to 1024", c.HeadSize))
+	case c.HeadSize > maxHeadSize:
+		bad("head_size", fmt.Sprintf("head_size = %d is out of bounds; use an even number from 2 to %d, or more heads", c.HeadSize, maxHeadSize))
 	}
 	if c.KVHeads < 1 || c.Heads%c.KVHeads != 0 {
 		bad("kv_heads", fmt.Sprintf("kv_heads = %d does not divide heads = %d; use one of %s, or leave it out for %d",

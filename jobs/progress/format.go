@@ -115,7 +115,7 @@ func span(d time.Duration) string {
 // Of two terminals the narrower loses the bar first, then fields from the middle; what is left to do stays longest.
 func Bar(s Sample, columns int) string {
 	head, rest := count(s), fields(s)
-	room := columns - 1 // the last column stays free: some terminals wrap when it is written
+	room := columns - 3 // the last column stays free, as some terminals wrap when it is written, and before it ^C fits
 	for len(rest) > 0 && width(head, rest) > room {
 		at := len(rest) - 1
 		if strings.HasPrefix(rest[at], "eta ") && at > 0 {
