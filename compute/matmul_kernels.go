@@ -11,7 +11,7 @@ import "fmt"
 //   - plain: a 4x4 register tile per invocation, any shape, any device.
 func matmulKernels() []Kernel {
 	var list []Kernel
-	for _, t := range []struct{ rows, cols int }{{8, 4}, {8, 3}, {8, 2}, {8, 1}, {16, 2}} {
+	for _, t := range []struct{ rows, cols int }{{16, 2}, {32, 1}, {32, 2}, {8, 2}, {8, 1}} {
 		list = append(list, subgroupMatmul("texel", t.rows, t.cols))
 	}
 	list = append(list, subgroupMatmul("vec4", 8, 2), subgroupMatmul("vec4", 16, 2))

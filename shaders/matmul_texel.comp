@@ -4,19 +4,20 @@
 // Matrix product for devices that are a CPU; contract as matmul.comp, with rows of A, B and y a multiple of 4 elements long.
 // 0, 1: A and B as texels of four elements: a fetch is vectorised there, where a storage load is a loop over the lanes.
 // One subgroup makes ROWS x (COLS * 4 * lanes) results, no workgroup memory, no barrier (one costs more than the tile).
-// A's texels are spread over the lanes, one each, and handed round by subgroupShuffle, which costs a tenth of subgroupBroadcast where that looks for an active lane. ROWS <= lanes.
+// A's texels are spread over eight lanes and handed round by subgroupShuffle: subgroupBroadcast is a loop in some drivers,
+// which looks for an active lane.
 // Dispatch ceil(N / (COLS * 4 * lanes)), ceil(M / ROWS). Reads past an edge are clamped into the matrix and their results
 // dropped; in K, where they would count, A is replaced by 0.
 //! variant 8x4: -DROWS=8 -DCOLS=1 -DTRANS_A=0
 //! variant 8x8: -DROWS=8 -DCOLS=2 -DTRANS_A=0
-//! variant 8x12: -DROWS=8 -DCOLS=3 -DTRANS_A=0
-//! variant 8x16: -DROWS=8 -DCOLS=4 -DTRANS_A=0
 //! variant 16x8: -DROWS=16 -DCOLS=2 -DTRANS_A=0
+//! variant 32x4: -DROWS=32 -DCOLS=1 -DTRANS_A=0
+//! variant 32x8: -DROWS=32 -DCOLS=2 -DTRANS_A=0
 //! variant 8x4_ta: -DROWS=8 -DCOLS=1 -DTRANS_A=1
 //! variant 8x8_ta: -DROWS=8 -DCOLS=2 -DTRANS_A=1
-//! variant 8x12_ta: -DROWS=8 -DCOLS=3 -DTRANS_A=1
-//! variant 8x16_ta: -DROWS=8 -DCOLS=4 -DTRANS_A=1
 //! variant 16x8_ta: -DROWS=16 -DCOLS=2 -DTRANS_A=1
+//! variant 32x4_ta: -DROWS=32 -DCOLS=1 -DTRANS_A=1
+//! variant 32x8_ta: -DROWS=32 -DCOLS=2 -DTRANS_A=1
 #include "index.glsl"
 #include "matmul.glsl"
 layout(constant_id = 1) const uint TRANS_B = 0;
