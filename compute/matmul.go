@@ -79,6 +79,7 @@ var opMatMul = &Op{
 		{Why: "columns beyond the last tile, vec4 loads", In: []Shape{{24, 20}, {24, 36}}, Attr: TN},
 		{Why: "gradient accumulation in place", In: []Shape{{40, 32}, {40, 64}}, Attr: TN, Addend: true, InPlace: map[int]int{0: 2}},
 		{Why: "residual added", In: []Shape{{21, 32}, {32, 64}}, Attr: NN, Addend: true},
+		{Why: "residual added, as after attention", In: []Shape{{21, 32}, {64, 32}}, Attr: NT, Addend: true},
 		{Why: "long sums, to show lost precision", In: []Shape{{8, 4096}, {32, 4096}}, Attr: NT},
 	},
 	Random: func(rng *rand.Rand) Case {

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"saltern/compute/vk"
@@ -26,6 +26,8 @@ type Tuner struct {
 	Progress func(done, total int, what string)
 	// Again measures even what the cache knows.
 	Again bool
+	// All verifies every kernel that fits, not only the fastest ones until one is right.
+	All bool
 
 	dev    *Device
 	file   string
@@ -181,11 +183,11 @@ func (t *Tuner) choose(n *Node, fitting []*Kernel) (*Kernel, error) {
 			if k.Name != name {
 				continue
 			}
-			wrong, err := t.verify(n.Op, k)
-			if err != nil {
+			v := Variant{Kernel: k}
+			if err := t.verify(n, &v); err != nil {
 				return nil, err
 			}
-			if wrong == "" {
+			if v.Wrong == "" {
 				t.used[c] = k
 				return k, nil
 			}
@@ -237,7 +239,7 @@ func hopelessInHeat(lap int, behind float64) bool {
 // scratchLimit bounds the memory, in elements, on which a node is timed: 256 MiB.
 const scratchLimit = 256 << 20 / elementBytes
 
-// measure verifies and times the kernels that fit the node, and chooses.
+// measure times the kernels that fit the node and chooses the fastest that is right.
 func (t *Tuner) measure(n *Node, fitting []*Kernel) (*Tuned, error) {
 	t.load()
 	m := &Tuned{Class: class(n), Node: n}
@@ -245,12 +247,13 @@ func (t *Tuner) measure(n *Node, fitting []*Kernel) (*Tuned, error) {
 	var right []*Variant
 	m.Variants = make([]Variant, len(fitting))
 	for i, k := range fitting {
-		wrong, err := t.verify(n.Op, k)
-		if err != nil {
-			return nil, err
+		m.Variants[i].Kernel = k
+		if t.All {
+			if err := t.verifyAll(m, &m.Variants[i]); err != nil {
+				return nil, err
+			}
 		}
-		m.Variants[i] = Variant{Kernel: k, Wrong: wrong}
-		if wrong == "" {
+		if m.Variants[i].Wrong == "" {
 			right = append(right, &m.Variants[i])
 		}
 	}
@@ -259,12 +262,13 @@ func (t *Tuner) measure(n *Node, fitting []*Kernel) (*Tuned, error) {
 			return nil, err
 		}
 	}
-	for _, v := range right {
-		wrong, err := t.verifyHere(m, v.Kernel)
-		if err != nil {
-			return nil, err
+	for _, v := range right { // the one to choose first; most others are never needed, and compiling their cases takes long
+		if !t.All {
+			if err := t.verifyAll(m, v); err != nil {
+				return nil, err
+			}
 		}
-		if v.Wrong = wrong; wrong == "" {
+		if v.Wrong == "" {
 			m.Chosen = v.Kernel
 			break
 		}
@@ -349,32 +353,50 @@ func (m *Tuned) scale(timed Case) float64 {
 	return float64(m.Bytes) / float64(max(bytes, 1))
 }
 
-// verify holds the kernel against the reference on every fixed case that it fits, once per device; wrong says how it
-// disagrees, empty if it does not.
-func (t *Tuner) verify(op *Op, k *Kernel) (wrong string, err error) {
-	name := op.Name + "/" + k.Name
-	if wrong, ok := t.known.Checked[name]; ok {
-		return wrong, nil
+// verifyAll holds the kernel against the reference on the fixed cases and on the node's own shapes.
+func (t *Tuner) verifyAll(m *Tuned, v *Variant) error {
+	if err := t.verify(m.Node, v); err != nil || v.Wrong != "" {
+		return err
 	}
-	checks := t.checks(op, k)
-	if len(checks) == 0 {
-		wrong = "no case of the operation fits it, so it could not be checked"
+	var err error
+	v.Wrong, err = t.verifyHere(m, v.Kernel)
+	return err
+}
+
+// verify holds the kernel against the reference on every fixed case that runs the same pipelines as the node, once per
+// device; v.Wrong then says how it disagrees, empty if it does not.
+func (t *Tuner) verify(n *Node, v *Variant) error {
+	name := n.Op.Name + "/" + v.Kernel.Name
+	known := name + " " + t.pipelines(n, v.Kernel)
+	if wrong, ok := t.known.Checked[known]; ok {
+		v.Wrong = wrong
+		return nil
 	}
-	for _, c := range checks {
+	for _, c := range t.checks(n, v.Kernel) {
 		err := c.Run(t.dev)
 		if errors.Is(err, vk.ErrMemory) {
-			return "", err // says nothing of the kernel
+			return err // says nothing of the kernel
 		}
 		if err != nil {
-			wrong = fmt.Sprintf("%s: %s", c.Name(), err)
+			v.Wrong = fmt.Sprintf("%s: %s", c.Name(), err)
+			t.warn("%s is not used on %s (%s): %s", name, t.dev.vk.Name, t.dev.vk.Driver, v.Wrong)
 			break
 		}
 	}
-	if wrong != "" {
-		t.warn("%s is not used on %s (%s): %s", name, t.dev.vk.Name, t.dev.vk.Driver, wrong)
+	t.known.check(known, v.Wrong)
+	return nil
+}
+
+// pipelines names what the kernel runs for the node: shaders with their specialization constants, which are what a driver
+// compiles, and so what may be wrong.
+func (t *Tuner) pipelines(n *Node, k *Kernel) string {
+	var list []string
+	for _, l := range k.Launch(n, &t.dev.limits) {
+		if p := fmt.Sprint(l.Shader, l.Spec); !slices.Contains(list, p) {
+			list = append(list, p)
+		}
 	}
-	t.known.check(name, wrong)
-	return wrong, nil
+	return strings.Join(list, " ")
 }
 
 // Bounds of the check on a node's own shapes, so that the reference takes some hundredths of a second.
@@ -405,20 +427,19 @@ func (t *Tuner) verifyHere(m *Tuned, k *Kernel) (wrong string, err error) {
 	return wrong, nil
 }
 
-// checks are the fixed cases that the kernel fits; if there is none, the first random ones.
-func (t *Tuner) checks(op *Op, k *Kernel) []Check {
+// checks are the fixed cases that run the kernel's pipelines for the node; if there is none, the node's own shapes, cut to
+// what the reference does quickly.
+func (t *Tuner) checks(n *Node, k *Kernel) []Check {
 	var list []Check
-	add := func(c Case, seed uint64) {
-		s, err := newScratch(op, c)
-		if err == nil && slices.Contains(t.dev.fitting(s.node), k) {
-			list = append(list, Check{op, k, c, seed})
+	want := t.pipelines(n, k)
+	for i, c := range n.Op.Cases {
+		s, err := newScratch(n.Op, c)
+		if err == nil && slices.Contains(t.dev.fitting(s.node), k) && t.pipelines(s.node, k) == want {
+			list = append(list, Check{n.Op, k, c, uint64(i)})
 		}
 	}
-	for i, c := range op.Cases {
-		add(c, uint64(i))
-	}
-	for seed := uint64(1000); len(list) == 0 && op.Random != nil && seed < 1064; seed++ {
-		add(op.Random(rand.New(rand.NewPCG(seed, 0))), seed)
+	if len(list) == 0 {
+		list = append(list, Check{n.Op, k, shrink(n.Op, caseOf(n), checkElements), 1})
 	}
 	return list
 }

@@ -67,6 +67,7 @@ func TestTunerRejectsWrongKernels(t *testing.T) {
 			op := with(opMatMul, wrong)
 			for _, round := range []string{"measured", "remembered"} {
 				tuner, warnings := newTestTuner(t, d, file)
+				tuner.All = true
 				n := nodeOf(t, op, smallProduct)
 				m, err := tuner.measure(n, d.fitting(n))
 				if err != nil {
@@ -90,6 +91,22 @@ func TestTunerRejectsWrongKernels(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTunerRejectsTheFastestWhenItIsWrong: kernels are verified from the fastest on, until one is right.
+func TestTunerRejectsTheFastestWhenItIsWrong(t *testing.T) {
+	d := openTest(t)
+	lazy := spoiled("does one tile only", func(_ *Node, l *Launch) { l.Grid = [3]int{1, 1, 1} })
+	op := with(opMatMul, lazy)
+	tuner, warnings := newTestTuner(t, d, "")
+	n := nodeOf(t, op, Case{In: []Shape{{256, 64}, {256, 64}}, Attr: NT})
+	m, err := tuner.measure(n, d.fitting(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := m.Variants[0]; m.Chosen.Name == lazy.Name || v.Wrong == "" || v.Time <= 0 || len(*warnings) != 1 {
+		t.Errorf("the wrong kernel has %+v, chosen is %s, warnings %q", v, m.Chosen.Name, *warnings)
 	}
 }
 

@@ -73,7 +73,7 @@ saltern tune --op matmul --json`,
 			if err != nil {
 				return err
 			}
-			tuner.Again = true
+			tuner.Again, tuner.All = true, true
 			if err := tuner.Tune(ctx, programs...); err != nil {
 				return err
 			}
