@@ -25,7 +25,7 @@ func evaluateCommand() *Command {
 	}
 	return &Command{
 		Name:    "evaluate",
-		Usage:   "--text FILE [--text FILE]... [--device D] [--json] checkpoint",
+		Usage:   "--text FILE [FILE]... [--device D] [--json] checkpoint",
 		Summary: "loss, accuracy and bits per byte of a checkpoint on any text",
 		Help: `Reads the checkpoint (its folder, or the folder that holds a run's checkpoints: then the
 latest), tokenizes each file with the checkpoint's own tokenizer, and measures how well the
@@ -36,16 +36,17 @@ models with different vocabularies.`,
 		Example: `saltern evaluate --text notes.txt runs/go-source/llm-salt/checkpoints`,
 		Exits:   []Kind{BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
-			fs.Var(&flags.text, "text", "a text `file` to evaluate on; may be given more than once")
+			fs.Var(&flags.text, "text", "a text `file` to evaluate on; more may follow, before the checkpoint, which comes last")
 			deviceFlag(fs, &flags.device)
 			fs.IntVar(&flags.batch, "batch", 8, "sequences at a time")
 			jsonFlag(fs, &flags.json)
 		},
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
-			if len(args) != 1 || len(flags.text) == 0 {
-				return fail(Usage, "evaluate takes one checkpoint and at least one --text FILE; run: saltern help evaluate")
+			if len(args) == 0 || len(flags.text) == 0 {
+				return fail(Usage, "evaluate takes at least one --text FILE and then a checkpoint; run: saltern help evaluate")
 			}
-			l, err := loadCheckpoint(io, args[0], flags.device)
+			files, path := append(flags.text, args[:len(args)-1]...), args[len(args)-1]
+			l, err := loadCheckpoint(io, path, flags.device)
 			if err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ models with different vocabularies.`,
 			}
 			defer e.Close()
 			t := evaluationTable()
-			for _, path := range flags.text {
+			for _, path := range files {
 				row, err := evaluateFile(ctx, e, l.tokenizer, path)
 				if err != nil {
 					return err

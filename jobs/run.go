@@ -16,13 +16,14 @@ import (
 // runCommand does a whole job: text, SLM, LLM with and without its help, comparison.
 func runCommand() *Command {
 	var flags struct {
-		sets  listFlag
-		fresh bool
-		json  bool
+		sets   listFlag
+		device string
+		fresh  bool
+		json   bool
 	}
 	return &Command{
 		Name:    "run",
-		Usage:   "[--set key=value]... [--fresh] [--json] job.toml",
+		Usage:   "[--set key=value]... [--device D] [--fresh] [--json] job.toml",
 		Summary: "do a whole job: prepare, train the SLM, train the LLM with and without it, compare",
 		Help: `Prepares the text, trains the small model (SLM), then trains the same large model (LLM) twice
 from the same seed on the same data: BASELINE alone, and by the job's method with the SLM's
@@ -38,6 +39,7 @@ saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
 			setFlag(fs, &flags.sets)
+			deviceFlag(fs, &flags.device)
 			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the run's models first")
 			jsonFlag(fs, &flags.json)
 		},
@@ -46,6 +48,7 @@ saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 			if err != nil {
 				return err
 			}
+			job.Config.Device = either(flags.device, job.Config.Device)
 			done, err := runTrainings(ctx, io, job, flags.fresh, func(*training) bool { return true })
 			if err != nil {
 				return err
@@ -66,14 +69,15 @@ saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 // trainCommand trains one of the job's models.
 func trainCommand() *Command {
 	var flags struct {
-		sets  listFlag
-		only  string
-		fresh bool
-		json  bool
+		sets   listFlag
+		only   string
+		device string
+		fresh  bool
+		json   bool
 	}
 	return &Command{
 		Name:    "train",
-		Usage:   "[--only slm|baseline|method] [--set key=value]... [--fresh] [--json] job.toml",
+		Usage:   "[--only slm|baseline|method] [--set key=value]... [--device D] [--fresh] [--json] job.toml",
 		Summary: "train a job's LLM by its method, and the SLM before it where there is none yet",
 		Help: `Trains the job's LLM by the job's method; the text is prepared and the SLM trained first where
 that is not done yet. --only slm trains the SLM alone, --only baseline the LLM without help.
@@ -83,6 +87,7 @@ saltern train job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
 			setFlag(fs, &flags.sets)
+			deviceFlag(fs, &flags.device)
 			fs.StringVar(&flags.only, "only", "", "train only this `model`: slm, baseline, or method (the LLM by the job's method)")
 			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the run's models first")
 			jsonFlag(fs, &flags.json)
@@ -96,6 +101,7 @@ saltern train job.toml`,
 			if err != nil {
 				return err
 			}
+			job.Config.Device = either(flags.device, job.Config.Device)
 			done, err := runTrainings(ctx, io, job, flags.fresh, want)
 			if err != nil {
 				return err

@@ -13,6 +13,9 @@ import (
 	"saltern/jobs/report"
 )
 
+// perplexity is e to the loss.
+func perplexity(loss float64) float64 { return math.Exp(loss) }
+
 func exp2(x float64) float64 { return math.Exp2(x) }
 
 // writeReport writes report.html and report.json into the run folder and gives the page's path.

@@ -1,0 +1,254 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"time"
+
+	"saltern/jobs/metrics"
+	"saltern/jobs/progress"
+	"saltern/model"
+	"saltern/model/checkpoint"
+	"saltern/model/corpus"
+)
+
+// loop is a training under way.
+type loop struct {
+	*training
+	s           *session
+	model       *model.Model
+	trainer     *model.Trainer
+	withTeacher *model.Model
+	log         *metrics.Writer
+	order       corpus.Order
+	step        int64 // steps done
+	state       progressState
+	inARow      int   // steps skipped, up to now
+	saved       int64 // step of the last checkpoint
+	due         bool  // a checkpoint, once a step was not skipped
+	last        model.Stats
+	shown       *progress.Sample // the last one; nil: none yet
+	began       time.Time        // of this run, which goes on from
+	before      float64          // seconds of earlier runs
+	from        int64            // step that this run began at, and when: what is left is judged by that
+	steady      time.Time
+}
+
+func (l *loop) restore() error {
+	sequences := l.s.set.Train.Sequences(l.Train.Sequence)
+	if sequences < 1 {
+		return fail(BadData, "the training text has %d tokens, not even one sequence of %d; add text or shorten train.sequence", l.s.set.Train.Len(), l.Train.Sequence)
+	}
+	l.order = corpus.Order{Seed: uint64(l.Seed), Sequences: sequences}
+	c, err := checkpoint.Open(l.checkpoints())
+	switch {
+	case errors.Is(err, checkpoint.ErrNone):
+		if err := l.model.Init(l.s.device, l.Seed); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	default:
+		if err := l.model.LoadWeights(l.s.device, c); err != nil {
+			return err
+		}
+		resume, err := l.model.LoadOptimizer(l.s.device, c)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(resume.Job, &l.state); err != nil {
+			return fmt.Errorf("%w: %s: %w", checkpoint.ErrCorrupt, c.Dir, err)
+		}
+		l.step, l.saved, l.inARow = int64(c.Step), int64(c.Step), resume.Skipped
+		l.s.say("%s: going on from step %d", l.label, l.step)
+	}
+	l.log, err = metrics.Open(l.dir, int(l.step))
+	return err
+}
+
+func (l *loop) run(ctx context.Context) (o *outcome, err error) {
+	l.began, l.before = time.Now(), l.state.Seconds
+	defer func() {
+		if l.shown != nil {
+			l.s.meter.Done(*l.shown) // else the live line would stand in what follows
+		}
+		err = errors.Join(err, l.log.Close())
+	}()
+	if l.step == 0 {
+		if err := l.evaluate(ctx, metrics.Record{Values: map[string]float64{}}); err != nil {
+			return nil, err
+		}
+	}
+	l.from, l.steady = l.step, time.Now()
+	for l.step < l.Train.Steps {
+		if ctx.Err() != nil {
+			return nil, l.interrupted(ctx)
+		}
+		if err := l.oneStep(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return l.finish()
+}
+
+// oneStep trains one step and does what is due after it: a line of metrics, an evaluation, a checkpoint.
+func (l *loop) oneStep(ctx context.Context) error {
+	c := l.Train
+	w := l.Distill.WeightAt(l.step, c.Steps)
+	objective := 0
+	if w > 0 && l.withTeacher != nil {
+		objective = 1
+	}
+	start := time.Now()
+	step, err := l.trainer.Step(l.step, objective, w, l.Distill.Temperature, func(first int, ids, labels []uint32) error {
+		return l.s.set.Train.Batch(l.order, l.step*int64(c.Batch)+int64(first), c.Microbatch, c.Sequence, ids, labels)
+	})
+	if err != nil {
+		return fmt.Errorf("%s, step %d: %w", l.label, l.step+1, err)
+	}
+	took := time.Since(start)
+	l.step++
+	flops := l.stepFLOPs(objective == 1)
+	l.state.FLOPs += flops
+	l.inARow++
+	if !step.Skipped {
+		l.inARow = 0
+	} else {
+		l.state.Skipped++
+		l.s.say("%s: step %d skipped: loss %g, gradient norm %g", l.label, l.step, step.NLL, step.Norm)
+		if l.inARow > c.MaxSkippedSteps {
+			return fail(Diverged, "%s: %d steps in a row had no finite loss or gradient, up to step %d; lower lr (%g) or raise warmup (%d); %s",
+				l.label, l.inARow, l.step, c.LR, c.Warmup, l.lastGood())
+		}
+	}
+	l.show(step, w, took, flops)
+
+	done := l.step == c.Steps
+	r := metrics.Record{Step: int(l.step), Tokens: l.step * int64(c.Batch*c.Sequence), Values: map[string]float64{
+		metrics.TrainLoss: step.NLL, metrics.LR: step.LR, metrics.GradNorm: step.Norm, metrics.TokensPerSec: float64(step.Tokens) / took.Seconds(),
+		metrics.FLOPs: l.state.FLOPs, metrics.Seconds: l.seconds(), metrics.Skipped: float64(l.state.Skipped),
+	}}
+	if l.withTeacher != nil {
+		r.Values[metrics.KDWeight] = w
+	}
+	if objective == 1 {
+		r.Values[metrics.KDLoss] = step.KD - step.Entropy
+	}
+	switch {
+	case l.step%c.EvalEvery == 0 || done:
+		err = l.evaluate(ctx, r)
+	case l.step%c.LogEvery == 0:
+		err = l.log.Write(r)
+	}
+	// A step that was skipped is not what anybody wants to go on from: good checkpoints would be pruned for its like.
+	l.due = l.due || l.step%c.CheckpointEvery == 0
+	if err == nil && (done || l.due && l.inARow == 0) {
+		l.due = false
+		err = l.save(ctx)
+	}
+	return err
+}
+
+// seconds is the wall clock that the training took, evaluations and checkpoints included, over all its restarts.
+func (l *loop) seconds() float64 { return l.before + time.Since(l.began).Seconds() }
+
+// lastGood says where to go on from after a failure.
+func (l *loop) lastGood() string {
+	if list, err := checkpoint.List(l.checkpoints()); err == nil && len(list) > 0 {
+		return "the last good checkpoint is intact in " + list[0].Dir
+	}
+	return "there was no checkpoint yet"
+}
+
+// stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, and with a teacher its forward pass, a
+// third of that.
+func (l *loop) stepFLOPs(teacher bool) float64 {
+	tokens := float64(l.Train.Batch * l.Train.Sequence)
+	f := l.Model.FLOPsPerToken(l.Train.Sequence) * tokens
+	if teacher {
+		f += l.withTeacher.FLOPsPerToken(l.Train.Sequence) / 3 * tokens
+	}
+	return f
+}
+
+func (l *loop) show(step model.Step, w float64, took time.Duration, flops float64) {
+	note := ""
+	if w > 0 {
+		note = fmt.Sprintf("teacher w %.2f", w)
+	}
+	l.shown = &progress.Sample{
+		Unit: l.label + " step", Done: l.step, Total: l.Train.Steps, Loss: step.NLL, Norm: step.Norm, LR: step.LR, Each: took,
+		TokensPerSec: float64(step.Tokens) / took.Seconds(), FLOPS: flops / took.Seconds(),
+		Left: progress.Left(time.Since(l.steady), l.step-l.from, l.Train.Steps-l.step), Note: note,
+	}
+	l.s.meter.Update(time.Now(), *l.shown)
+}
+
+// evaluate measures the held-out loss and writes it with the step's record.
+func (l *loop) evaluate(ctx context.Context, r metrics.Record) error {
+	// Not to be canceled: a step and its line of metrics are one.
+	stats, err := l.trainer.EvaluateText(context.WithoutCancel(ctx), l.s.set.HeldOut, l.Train.EvalTokens)
+	if err != nil {
+		return err
+	}
+	l.last = stats
+	r.Values[metrics.ValLoss] = stats.NLL
+	l.s.say("%s: step %d/%d  held-out loss %.4f  accuracy %.1f%%", l.label, l.step, l.Train.Steps, stats.NLL, 100*stats.Accuracy)
+	return l.log.Write(r)
+}
+
+// save writes a checkpoint; the metrics up to it are on disk before it is.
+func (l *loop) save(ctx context.Context) error {
+	if l.saved == l.step && l.step > 0 {
+		return nil
+	}
+	if err := l.log.Sync(); err != nil {
+		return err
+	}
+	l.state.Seconds = l.seconds()
+	state, err := json.Marshal(l.state)
+	if err != nil {
+		return err
+	}
+	l.saved = l.step
+	_, err = l.model.Save(context.WithoutCancel(ctx), l.s.device, l.checkpoints(), l.step, l.s.tokenizer, l.s.set.Manifest.EndOfText,
+		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Job: state}, l.Train.KeepCheckpoints)
+	return err
+}
+
+func (l *loop) interrupted(ctx context.Context) error {
+	if err := l.save(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s stopped at step %d of %d, saved in %s; the same command goes on from there: %w", l.label, l.step, l.Train.Steps, l.checkpoints(), context.Cause(ctx))
+}
+
+func (l *loop) finish() (*outcome, error) {
+	info := l.s.device.Info()
+	o := &outcome{
+		Label: l.label, Steps: l.Train.Steps, Tokens: l.Train.Steps * int64(l.Train.Batch*l.Train.Sequence), Skipped: l.state.Skipped,
+		FLOPs: l.state.FLOPs, Seconds: l.seconds(), HeldOut: l.last, Params: l.Model.Params(), Device: info.Name, Driver: info.Driver, Finished: time.Now().UTC().Truncate(time.Second),
+	}
+	if o.HeldOut.Tokens == 0 { // resumed after its last step: measured again
+		stats, err := l.trainer.EvaluateText(context.Background(), l.s.set.HeldOut, l.Train.EvalTokens)
+		if err != nil {
+			return nil, err
+		}
+		o.HeldOut = stats
+	}
+	if loss := o.HeldOut.NLL; math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return nil, fail(Diverged, "%s: the held-out loss is %g after the last step; lower lr (%g) or raise warmup (%d)", l.label, loss, l.Train.LR, l.Train.Warmup)
+	}
+	return o, writeJSON(filepath.Join(l.dir, "result.json"), o)
+}
+
+// progressState is what a run carries through its checkpoints beside the tensors.
+type progressState struct {
+	Seconds float64 `json:"seconds"`
+	FLOPs   float64 `json:"flops"`
+	Skipped int64   `json:"skipped"`
+}

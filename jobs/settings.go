@@ -1,0 +1,102 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// settings is the training as TOML, without what may change between two runs of it: how often something is written.
+func (t *training) settings() ([]byte, error) {
+	c := *t
+	c.Train.CheckpointEvery, c.Train.KeepCheckpoints, c.Train.LogEvery, c.Train.MaxSkippedSteps = 0, 0, 0, 0
+	return toml.Marshal(c)
+}
+
+// settingsFile is where a training's settings stand.
+func (t *training) settingsFile() string { return filepath.Join(t.dir, "training.toml") }
+
+// claim writes the training's settings into its folder, or compares them with those that are there.
+func (t *training) claim() error {
+	if err := t.compare(false); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	now, err := t.settings()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(t.dir, 0o777); err != nil {
+		return err
+	}
+	return writeWhole(t.settingsFile(), now)
+}
+
+// compare is an error where the folder was begun with other settings, or is os.ErrNotExist where it was not begun. Early, the
+// teacher is not known yet.
+func (t *training) compare(early bool) error {
+	now, err := t.settings()
+	if err != nil {
+		return err
+	}
+	was, err := os.ReadFile(t.settingsFile())
+	if err != nil {
+		return err
+	}
+	diff := differences(was, now)
+	if early {
+		diff = slices.DeleteFunc(diff, func(d string) bool { return d == teacherDiffers })
+	}
+	if len(diff) > 0 {
+		return fail(BadConfig, "%s was begun with other settings: %s; set them back, give the job another name, or start anew with --fresh", t.dir, join(diff))
+	}
+	return nil
+}
+
+// differences names the keys, dotted, in which two TOML documents differ, with both values.
+func differences(was, now []byte) []string {
+	var a, b map[string]any
+	if toml.Unmarshal(was, &a) != nil || toml.Unmarshal(now, &b) != nil {
+		return []string{"its settings cannot be read"}
+	}
+	var list []string
+	var walk func(prefix string, a, b map[string]any)
+	walk = func(prefix string, a, b map[string]any) {
+		for k, v := range b {
+			old := a[k]
+			inner, ok := v.(map[string]any)
+			before, was := old.(map[string]any)
+			switch {
+			case ok && was:
+				walk(prefix+k+".", before, inner)
+			case fmt.Sprint(old) == fmt.Sprint(v):
+			case prefix+k == "teacher": // two checksums tell nobody anything
+				list = append(list, teacherDiffers)
+			case prefix+k == "corpus":
+				list = append(list, "the text or its tokenizer is another ([corpus], [tokenizer], or the files themselves)")
+			default:
+				list = append(list, fmt.Sprintf("%s was %v, now %v", prefix+k, old, v))
+			}
+		}
+	}
+	walk("", a, b)
+	slices.Sort(list)
+	return list
+}
+
+func join(list []string) string {
+	if len(list) > 4 {
+		list = append(slices.Clone(list[:4]), fmt.Sprintf("and %d more", len(list)-4))
+	}
+	out := ""
+	for i, s := range list {
+		if i > 0 {
+			out += ", "
+		}
+		out += s
+	}
+	return out
+}
