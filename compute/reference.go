@@ -66,19 +66,12 @@ func (r *Reference) data(t *Tensor) []float64 {
 }
 
 // Write sets a tensor from float32.
-func (r *Reference) Write(t *Tensor, data []float32) error {
-	dst := r.data(t)
-	if len(dst) != len(data) {
-		return fmt.Errorf("bug: writing %d elements to %v", len(data), t)
-	}
-	for i, v := range data {
-		dst[i] = float64(v)
-	}
-	return nil
-}
+func (r *Reference) Write(t *Tensor, data []float32) error { return set(r, t, data) }
 
 // WriteU32 sets a tensor of ids.
-func (r *Reference) WriteU32(t *Tensor, data []uint32) error {
+func (r *Reference) WriteU32(t *Tensor, data []uint32) error { return set(r, t, data) }
+
+func set[T float32 | uint32](r *Reference, t *Tensor, data []T) error {
 	dst := r.data(t)
 	if len(dst) != len(data) {
 		return fmt.Errorf("bug: writing %d elements to %v", len(data), t)
