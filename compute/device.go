@@ -109,52 +109,68 @@ func (d *Device) Load(programs ...*Program) ([]Executable, error) {
 	if need, have := PlanMemory(programs...).Total(), d.limits.Memory; have > 0 && need > have {
 		return nil, fmt.Errorf("%w: the plan needs %s, %s has %s", vk.ErrMemory, Bytes(need), d.vk.Name, Bytes(have))
 	}
-	arena := &arena{}
+	runs, err := d.load(false, programs...)
+	list := make([]Executable, len(runs))
+	for i, x := range runs {
+		list[i] = x
+	}
+	return list, err
+}
+
+// Profile loads one program with a timestamp after every node.
+func (d *Device) Profile(p *Program) (*DeviceRun, error) {
+	runs, err := d.load(true, p)
+	if err != nil {
+		return nil, err
+	}
+	return runs[0], nil
+}
+
+// load records the programs over one arena. Where it fails, what it made is freed.
+func (d *Device) load(profile bool, programs ...*Program) (runs []*DeviceRun, err error) {
+	a := &arena{users: 1} // this function is one, until it returns
+	defer func() {
+		if err != nil {
+			for _, x := range runs {
+				x.Close()
+			}
+			runs = nil
+		}
+		a.release()
+	}()
 	size := 0
 	for _, p := range programs {
 		size = max(size, p.Arena)
 	}
 	if size > 0 {
-		b, err := d.vk.NewBuffer(int64(size)*elementBytes, vk.DeviceLocal)
-		if err != nil {
+		if a.buffer, err = d.vk.NewBuffer(int64(size)*elementBytes, vk.DeviceLocal); err != nil {
 			return nil, fmt.Errorf("arena: %w", err)
 		}
-		arena.buffer = b
 	}
-	list := make([]Executable, len(programs))
-	for i, p := range programs {
-		x, err := d.record(p, arena.buffer, false)
+	for _, p := range programs {
+		x, err := d.record(p, a.buffer, profile)
 		if err != nil {
-			return nil, err
+			return runs, err
 		}
-		x.arena = arena
-		arena.users++
-		list[i] = x
-	}
-	return list, nil
-}
-
-// Profile loads one program with a timestamp after every node.
-func (d *Device) Profile(p *Program) (*DeviceRun, error) {
-	a := &arena{users: 1}
-	if p.Arena > 0 {
-		b, err := d.vk.NewBuffer(int64(p.Arena)*elementBytes, vk.DeviceLocal)
-		if err != nil {
-			return nil, err
-		}
-		a.buffer = b
-	}
-	x, err := d.record(p, a.buffer, true)
-	if err == nil {
 		x.arena = a
+		a.users++
+		runs = append(runs, x)
 	}
-	return x, err
+	return runs, nil
 }
 
 // arena is the memory that the temporaries of programs loaded together share.
 type arena struct {
 	buffer *vk.Buffer
 	users  int
+}
+
+// release ends one use; the last frees the memory.
+func (a *arena) release() {
+	a.users--
+	if a.users == 0 && a.buffer != nil {
+		a.buffer.Close()
+	}
 }
 
 // DeviceRun is a program loaded on a device.
@@ -172,10 +188,7 @@ func (x *DeviceRun) Run() error { return x.commands.Run() }
 // Close frees the recording, and the arena with the last program that uses it.
 func (x *DeviceRun) Close() {
 	x.commands.Close()
-	x.arena.users--
-	if x.arena.users == 0 && x.arena.buffer != nil {
-		x.arena.buffer.Close()
-	}
+	x.arena.release()
 }
 
 // Times are the nanoseconds of each node in the last run; only for programs loaded by Profile.
@@ -216,7 +229,11 @@ func (d *Device) record(p *Program, arena *vk.Buffer, profile bool) (*DeviceRun,
 			x.commands.Mark()
 		}
 	}
-	return x, x.commands.Finish()
+	if err := x.commands.Finish(); err != nil {
+		x.commands.Close()
+		return nil, err
+	}
+	return x, nil
 }
 
 // fitting lists the kernels that can run a node here.
