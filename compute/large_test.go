@@ -23,20 +23,16 @@ func TestTensorsBeyondOneBinding(t *testing.T) {
 	cut := d.limits.MaxRange / width // rows of the first window, where there is more than one
 	ids := []uint32{0, 1, uint32(min(cut, rows) - 1), uint32(min(cut, rows-1)), uint32(min(cut+1, rows-1)), rows - 1, 7, 12345}
 
-	for i := range opMatMul.Kernels {
-		k := &opMatMul.Kernels[i]
+	x, y := NewTensor(State, "x", F32, 8, width), NewTensor(State, "y", F32, 8, rows)
+	product := &Node{Op: opMatMul, In: []*Tensor{x, table}, Out: []*Tensor{y}, Attr: NT}
+	for _, k := range d.fitting(product) {
 		t.Run("matmul/"+k.Name, func(t *testing.T) {
-			x, y := NewTensor(State, "x", F32, 8, width), NewTensor(State, "y", F32, 8, rows)
-			n := &Node{Op: opMatMul, In: []*Tensor{x, table}, Out: []*Tensor{y}, Attr: NT}
-			if k.Fits != nil && !k.Fits(n, &d.limits) {
-				t.Skipf("%s does not fit this device", k.Name)
-			}
 			a := make([]float32, x.Len())
 			for i := range a {
 				a[i] = value(i * 31)
 			}
 			got := make([]float32, y.Len())
-			runAlone(t, d, n, k, func() error { return d.Write(x, a) }, func() error { return d.Read(y, got) })
+			runAlone(t, d, product, k, func() error { return d.Write(x, a) }, func() error { return d.Read(y, got) })
 			for _, id := range ids {
 				for m := range 8 {
 					var want float64
@@ -50,16 +46,12 @@ func TestTensorsBeyondOneBinding(t *testing.T) {
 			}
 		})
 	}
-	for i := range opEmbed.Kernels {
-		k := &opEmbed.Kernels[i]
+	in, order, picked := NewTensor(State, "ids", U32, len(ids)), NewTensor(State, "order", U32, len(ids)), NewTensor(State, "y", F32, len(ids), width)
+	lookup := &Node{Op: opEmbed, In: []*Tensor{table, in, order}, Out: []*Tensor{picked}}
+	for _, k := range d.fitting(lookup) {
 		t.Run("embed/"+k.Name, func(t *testing.T) {
-			in, order, y := NewTensor(State, "ids", U32, len(ids)), NewTensor(State, "order", U32, len(ids)), NewTensor(State, "y", F32, len(ids), width)
-			n := &Node{Op: opEmbed, In: []*Tensor{table, in, order}, Out: []*Tensor{y}}
-			if k.Fits != nil && !k.Fits(n, &d.limits) {
-				t.Skipf("%s does not fit this device", k.Name)
-			}
-			got := make([]float32, y.Len())
-			runAlone(t, d, n, k, func() error { return d.WriteU32(in, ids) }, func() error { return d.Read(y, got) })
+			got := make([]float32, picked.Len())
+			runAlone(t, d, lookup, k, func() error { return d.WriteU32(in, ids) }, func() error { return d.Read(picked, got) })
 			for i, id := range ids {
 				for j := range width {
 					if got[i*width+j] != data[int(id)*width+j] {
