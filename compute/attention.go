@@ -11,8 +11,8 @@ import (
 // values of HeadSize elements. Query head h meets key head h / (Heads / KVHeads).
 type Attention struct{ Heads, KVHeads, HeadSize, T int }
 
-// maxHeadSize bounds what a kernel keeps in registers for a row.
-const maxHeadSize = 256
+// MaxHeadSize is the largest head that attention takes: what its kernels keep in registers for a row.
+const MaxHeadSize = 256
 
 func (a Attention) width() int { return (a.Heads + 2*a.KVHeads) * a.HeadSize }
 
@@ -21,8 +21,8 @@ func (a Attention) check(qkv Shape) error {
 	switch {
 	case a.Heads < 1 || a.KVHeads < 1 || a.Heads%a.KVHeads != 0:
 		return fmt.Errorf("%d key heads do not divide %d heads", a.KVHeads, a.Heads)
-	case a.HeadSize < 1 || a.HeadSize > maxHeadSize:
-		return fmt.Errorf("a head size of %d is not within 1 to %d", a.HeadSize, maxHeadSize)
+	case a.HeadSize < 1 || a.HeadSize > MaxHeadSize:
+		return fmt.Errorf("a head size of %d is not within 1 to %d", a.HeadSize, MaxHeadSize)
 	case len(qkv) != 2 || qkv[1] != a.width():
 		return fmt.Errorf("wants rows of %d elements, the q, k and v heads", a.width())
 	case a.T < 1 || qkv[0]%a.T != 0:

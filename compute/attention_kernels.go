@@ -21,7 +21,7 @@ func attentionKernels(shader string, ownKeys bool, bind func(n *Node, own, other
 			Fits: func(n *Node, l *Limits) bool {
 				dh := n.Attr.(Attention).HeadSize
 				// All loops but one are unrolled: a larger product takes a CPU's driver minutes to compile.
-				return l.CPU && dh%4 == 0 && v.rows*v.step*dh <= maxHeadSize && l.Subgroup >= v.step && l.MaxTexel > 0
+				return l.CPU && dh%4 == 0 && v.rows*v.step*dh <= MaxHeadSize && l.Subgroup >= v.step && l.MaxTexel > 0
 			},
 			Launch: func(n *Node, l *Limits) []Launch {
 				p := attentionPass{shader + ".texel", ownKeys, l.Subgroup, v.step, v.step, v.rows, min(l.MaxRange, l.MaxTexel), true}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"saltern/compute"
 )
 
 // Config is the shape of one decoder-only transformer: RMSNorm before each block, rotary positions, grouped-query
@@ -137,9 +139,6 @@ func (c Config) Check(bad func(key, message string)) {
 	}
 }
 
-// maxHeadSize is what attention's kernels keep in registers for a row.
-const maxHeadSize = 256
-
 // checkHeads holds how Width, Heads, KVHeads and HeadSize depend on one another.
 func (c Config) checkHeads(bad func(key, message string)) {
 	switch {
@@ -151,8 +150,8 @@ func (c Config) checkHeads(bad func(key, message string)) {
 			key, fact = "heads", fmt.Sprintf("heads = %d makes heads of size %d", c.Heads, c.HeadSize)
 		}
 		bad(key, fact+", but rotary positions need an even head size of at least 2; "+c.headAdvice())
-	case c.HeadSize > maxHeadSize:
-		bad("head_size", fmt.Sprintf("head_size = %d is out of bounds; use an even number from 2 to %d, or more heads", c.HeadSize, maxHeadSize))
+	case c.HeadSize > compute.MaxHeadSize:
+		bad("head_size", fmt.Sprintf("head_size = %d is out of bounds; use an even number from 2 to %d, or more heads", c.HeadSize, compute.MaxHeadSize))
 	}
 	if c.KVHeads < 1 || c.Heads%c.KVHeads != 0 {
 		bad("kv_heads", fmt.Sprintf("kv_heads = %d does not divide heads = %d; use one of %s, or leave it out for %d",
