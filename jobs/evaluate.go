@@ -114,15 +114,10 @@ type loaded struct {
 }
 
 func loadCheckpoint(io IO, path, selector string) (*loaded, error) {
-	d, err := openDevice(io, selector)
+	d, _, err := openTuned(io, selector)
 	if err != nil {
 		return nil, err
 	}
-	tuner, err := newTuner(io, d)
-	if err != nil {
-		return nil, errors.Join(err, d.CloseChecked())
-	}
-	d.Choose = tuner.Choose
 	m, c, err := model.Load(d, path, "model")
 	if err == nil {
 		var tok *token.Tokenizer

@@ -30,5 +30,3 @@ func writeWhole(path string, data []byte) error {
 	}
 	return os.Rename(f.Name(), path)
 }
-
-const teacherDiffers = "the SLM that teaches was trained anew and is another"

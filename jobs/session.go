@@ -41,18 +41,12 @@ func openSession(io IO, job *Job) (*session, error) {
 	}
 	tokenizer, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, set.Close())
 	}
-	device, err := openDevice(io, job.Config.Device)
+	device, tuner, err := openTuned(io, job.Config.Device)
 	if err != nil {
-		set.Close()
-		return nil, err
+		return nil, errors.Join(err, set.Close())
 	}
-	tuner, err := newTuner(io, device)
-	if err != nil {
-		return nil, errors.Join(err, set.Close(), device.CloseChecked())
-	}
-	device.Choose = tuner.Choose
 	return &session{io: io, job: job, device: device, tuner: tuner, set: set, tokenizer: tokenizer, meter: newMeter(io, 0)}, nil
 }
 

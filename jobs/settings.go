@@ -100,3 +100,5 @@ func join(list []string) string {
 	}
 	return out
 }
+
+const teacherDiffers = "the SLM that teaches was trained anew and is another"

@@ -82,6 +82,21 @@ saltern tune --op matmul --json`,
 	}
 }
 
+// openTuned opens the device that selector names, with the tuner that chooses its kernels. The caller ends with
+// CloseChecked.
+func openTuned(io IO, selector string) (*compute.Device, *compute.Tuner, error) {
+	d, err := openDevice(io, selector)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := newTuner(io, d)
+	if err != nil {
+		return nil, nil, errors.Join(err, d.CloseChecked())
+	}
+	d.Choose = t.Choose
+	return d, t, nil
+}
+
 // newTuner is the tuner of a device with the user's cache. It shows progress and warnings on io.Err.
 func newTuner(io IO, d *compute.Device) (*compute.Tuner, error) {
 	t, err := compute.NewTuner(d, compute.CacheFile(io.Env))
