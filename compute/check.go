@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,10 @@ type Check struct {
 func (c Check) Name() string {
 	shapes := make([]string, len(c.Case.In))
 	for i, s := range c.Case.In {
-		shapes[i] = s.String()
+		if t := c.Case.Types[i]; t.Half() {
+			shapes[i] = t.String()
+		}
+		shapes[i] += s.String()
 	}
 	attr := ""
 	if c.Case.Attr != nil {
@@ -139,7 +143,7 @@ func (c Check) Run(d *Device) error {
 		for i := range got {
 			for j := range got[i] {
 				if got[i][j] != first[i][j] {
-					return fmt.Errorf("run %d gives other bits than run 1 at word %d of tensor %d", run+1, j-guard, i)
+					return fmt.Errorf("run %d gives other bits than run 1 at element %d of tensor %d", run+1, j-guard, i)
 				}
 			}
 		}
@@ -147,80 +151,47 @@ func (c Check) Run(d *Device) error {
 	return nil
 }
 
-// trial is a one-node program whose tensors each lie between guard words, with the values that go in and must come out.
+// trial is a one-node program whose tensors each lie between guards, with the values that go in and must come out.
 type trial struct {
 	op      *Op
 	c       Case
 	program *Program
 	tensors []*Tensor // inputs, addend, then outputs that are not an input
-	u32     []bool
 	in, out []ref.Tensor
-	outAt   []int // index in tensors of each output
-	before  [][]uint32
+	outAt   []int      // index in tensors of each output
+	before  [][]uint32 // bits of every element of each tensor's storage, guards included
 }
 
+// Guards are as many elements, so wide as a binding's alignment asks for with the narrowest of them.
 const (
-	guard     = alignElements
-	guardWord = 0xdeadbeef
+	guard     = 2 * alignElements
+	guardBits = 0xdeadbeef
 )
 
 func newTrial(op *Op, c Case, seed uint64) (*trial, error) {
 	t := &trial{op: op, c: c}
-	rng := rand.New(rand.NewPCG(seed, 1))
-	isU32 := map[int]bool{}
-	for _, i := range c.U32 {
-		isU32[i] = true
-	}
-	add := func(s Shape, u bool) *Tensor {
-		st := NewStorage(State, fmt.Sprintf("%s.%d", op.Name, len(t.tensors)), guard+Align(s.Size())+guard)
-		typ := F32
-		if u {
-			typ = U32
-		}
-		x := st.View(typ, guard, s...)
-		t.tensors, t.u32 = append(t.tensors, x), append(t.u32, u)
+	n, err := c.node(op, func(typ DType, s Shape) *Tensor {
+		x := NewTensor(State, fmt.Sprintf("%s.%d", op.Name, len(t.tensors)), typ, guard+2*Align(s.Size())+guard).View(guard, s...)
+		t.tensors = append(t.tensors, x)
 		return x
-	}
-	var in []*Tensor
-	for i, s := range c.In {
-		in = append(in, add(s, isU32[i]))
-		v := ref.New(s...)
-		for j := range v.Data {
-			v.Data[j] = rng.NormFloat64()
-		}
-		t.in = append(t.in, v)
-	}
-	if op.Fill != nil {
-		op.Fill(rng, t.in, c.Attr)
-	}
-	shapes, err := op.Shapes(in, c.Attr)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("bug: case of %s: %w", op.Name, err)
 	}
-	n := &Node{Op: op, In: in, Attr: c.Attr, at: "check"}
-	if c.Addend {
-		n.HasAddend = true
-		n.In = append(n.In, add(shapes[0], false))
-		v := ref.New(shapes[0]...)
-		for j := range v.Data {
-			v.Data[j] = rng.NormFloat64()
-		}
-		t.in = append(t.in, v)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	t.in = normals(rng, n, math.MaxInt)
+	if op.Fill != nil {
+		op.Fill(rng, t.in[:len(c.In)], c.Attr)
 	}
-	for i, v := range t.in { // both sides start from the same float32; ids are exact as they are
+	for i, v := range t.in { // both sides start from the same values; ids are exact as they are
 		for j, x := range v.Data {
-			if !t.u32[i] {
-				v.Data[j] = float64(float32(x))
+			if typ := n.In[i].DType; typ != U32 {
+				v.Data[j] = float64(fromBits(typ, bitsOf(typ, float32(x))))
 			}
 		}
 	}
-	for i, s := range shapes {
-		if j, ok := c.InPlace[i]; ok {
-			n.Out, t.outAt = append(n.Out, n.In[j]), append(t.outAt, j)
-			continue
-		}
-		t.outAt = append(t.outAt, len(t.tensors))
-		n.Out = append(n.Out, add(s, false))
+	for _, y := range n.Out {
+		t.outAt = append(t.outAt, slices.Index(t.tensors, y))
 	}
 	t.program = &Program{Nodes: []*Node{n}, Offset: map[*Storage]int{}, Barrier: []bool{false}}
 	return t, nil
@@ -236,22 +207,23 @@ func (t *trial) free(d *Device) {
 func (t *trial) upload(d *Device) error {
 	t.before = nil
 	for i, x := range t.tensors {
-		words := make([]uint32, x.Storage.Len)
-		for j := range words {
-			words[j] = guardWord
+		bits := make([]uint32, x.Storage.Len)
+		mask := ^uint32(0) >> (32 - 8*x.DType.Bytes())
+		for j := range bits {
+			bits[j] = guardBits & mask
 		}
 		for j := range x.Len() {
 			switch {
 			case i >= len(t.in):
-				words[guard+j] = math.Float32bits(float32(math.NaN()))
-			case t.u32[i]:
-				words[guard+j] = uint32(t.in[i].Data[j])
+				bits[guard+j] = ^uint32(0) & mask // NaN in every type; no id
+			case x.DType == U32:
+				bits[guard+j] = uint32(t.in[i].Data[j])
 			default:
-				words[guard+j] = math.Float32bits(float32(t.in[i].Data[j]))
+				bits[guard+j] = bitsOf(x.DType, float32(t.in[i].Data[j]))
 			}
 		}
-		t.before = append(t.before, words)
-		if err := d.WriteU32(x.Storage.View(U32, 0, x.Storage.Len), words); err != nil {
+		t.before = append(t.before, bits)
+		if err := d.writeBits(x.Storage, bits); err != nil {
 			return err
 		}
 	}
@@ -261,13 +233,39 @@ func (t *trial) upload(d *Device) error {
 func (t *trial) download(d *Device) ([][]uint32, error) {
 	var list [][]uint32
 	for _, x := range t.tensors {
-		words := make([]uint32, x.Storage.Len)
-		if err := d.transfer(x.Storage.View(U32, 0, x.Storage.Len), bytesOf(words), false); err != nil {
+		bits, err := d.readBits(x.Storage)
+		if err != nil {
 			return nil, err
 		}
-		list = append(list, words)
+		list = append(list, bits)
 	}
 	return list, nil
+}
+
+// writeBits sets all of a storage from the bits of its elements.
+func (d *Device) writeBits(s *Storage, bits []uint32) error {
+	if !s.Half {
+		return d.transfer(s.View(U32, 0, s.Len), bytesOf(bits), true)
+	}
+	half := make([]uint16, len(bits))
+	for i, b := range bits {
+		half[i] = uint16(b)
+	}
+	return d.transfer(s.View(F16, 0, s.Len), bytesOf(half), true)
+}
+
+// readBits is its opposite.
+func (d *Device) readBits(s *Storage) ([]uint32, error) {
+	bits := make([]uint32, s.Len)
+	if !s.Half {
+		return bits, d.transfer(s.View(U32, 0, s.Len), bytesOf(bits), false)
+	}
+	half := make([]uint16, s.Len)
+	err := d.transfer(s.View(F16, 0, s.Len), bytesOf(half), false)
+	for i, h := range half {
+		bits[i] = uint32(h)
+	}
+	return bits, err
 }
 
 // reference computes what must come out, on copies of the inputs.
@@ -310,11 +308,14 @@ func (t *trial) compare(got [][]uint32) error {
 				largest = max(largest, math.Abs(v))
 			}
 		}
-		bound := t.op.Tol * max(largest, 1e-3)
+		bound := (t.op.Tol + x.DType.ulp()) * max(largest, 1e-3)
 		for j, w := range got[i] {
 			k := j - guard
 			if k >= 0 && k < x.Len() && isOut {
-				want, have := t.out[o].Data[k], float64(math.Float32frombits(w))
+				want, have := t.out[o].Data[k], float64(fromBits(x.DType, w))
+				if x.DType == U32 { // every id is exact, beyond what float32 can hold too
+					have = float64(w)
+				}
 				if diff := math.Abs(have - want); !(diff <= bound) && have != want && !(math.IsNaN(have) && math.IsNaN(want)) {
 					return fmt.Errorf("output %d of shape %v: element %d is %g, the reference says %g (allowed difference %.2g)", o, x.Shape, k, have, want, bound)
 				}

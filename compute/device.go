@@ -66,7 +66,7 @@ func (d *Device) buffer(s *Storage) (*vk.Buffer, error) {
 	if s.Kind == Host {
 		where = vk.HostVisible
 	}
-	b, err := d.vk.NewBuffer(int64(Align(s.Len))*elementBytes, where)
+	b, err := d.vk.NewBuffer(s.Bytes(), where)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
@@ -77,21 +77,37 @@ func (d *Device) buffer(s *Storage) (*vk.Buffer, error) {
 	return b, nil
 }
 
-// Write sets a State or Host tensor.
-func (d *Device) Write(t *Tensor, data []float32) error { return d.transfer(t, bytesOf(data), true) }
+// Write sets a State or Host tensor, rounding where its elements are 16 bits wide.
+func (d *Device) Write(t *Tensor, data []float32) error {
+	if t.DType.Half() {
+		return d.transfer(t, bytesOf(narrow(t.DType, data)), true)
+	}
+	return d.transfer(t, bytesOf(data), true)
+}
 
 // WriteU32 sets a tensor of ids.
 func (d *Device) WriteU32(t *Tensor, data []uint32) error { return d.transfer(t, bytesOf(data), true) }
 
 // Read copies a State or Host tensor out.
-func (d *Device) Read(t *Tensor, data []float32) error { return d.transfer(t, bytesOf(data), false) }
+func (d *Device) Read(t *Tensor, data []float32) error {
+	if !t.DType.Half() {
+		return d.transfer(t, bytesOf(data), false)
+	}
+	half := make([]uint16, len(data))
+	if err := d.transfer(t, bytesOf(half), false); err != nil {
+		return err
+	}
+	widen(t.DType, data, half)
+	return nil
+}
 
-func bytesOf[T float32 | uint32](s []T) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*elementBytes)
+func bytesOf[T float32 | uint32 | uint16](s []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(*new(T))))
 }
 
 func (d *Device) transfer(t *Tensor, data []byte, up bool) error {
-	if len(data) != t.Len()*elementBytes {
+	off, end := t.span()
+	if len(data) != end-off || t.DType.Half() != t.Storage.Half {
 		return fmt.Errorf("bug: %d bytes for %v", len(data), t)
 	}
 	b, err := d.buffer(t.Storage)
@@ -99,9 +115,9 @@ func (d *Device) transfer(t *Tensor, data []byte, up bool) error {
 		return err
 	}
 	if up {
-		return b.Upload(int64(t.Off)*elementBytes, data)
+		return b.Upload(int64(off), data)
 	}
-	return b.Download(int64(t.Off)*elementBytes, data)
+	return b.Download(int64(off), data)
 }
 
 // Load chooses kernels, allocates what is missing and records the programs' command buffers.
@@ -289,10 +305,11 @@ func (d *Device) dispatch(c *vk.Commands, p *Program, n *Node, k *Kernel, arena 
 }
 
 func (d *Device) bind(p *Program, t *Tensor, arena *vk.Buffer) (vk.Range, error) {
-	off := t.Off
+	off, end := t.span()
+	size := end - off
 	buf := arena
 	if t.Storage.Kind == Temp {
-		off += p.Offset[t.Storage]
+		off += p.Offset[t.Storage] * elementBytes
 	} else {
 		b, err := d.buffer(t.Storage)
 		if err != nil {
@@ -300,9 +317,8 @@ func (d *Device) bind(p *Program, t *Tensor, arena *vk.Buffer) (vk.Range, error)
 		}
 		buf = b
 	}
-	// Texels and vec4 loads take whole groups of four elements; storages are padded, so the last one is there.
-	n := (t.Len() + 3) / 4 * 4
-	return vk.Range{Buffer: buf, Off: int64(off) * elementBytes, N: int64(n) * elementBytes}, nil
+	// Texels and vec4 loads take whole groups of 16 bytes; storages are padded, so the last one is there.
+	return vk.Range{Buffer: buf, Off: int64(off), N: int64(size+15) / 16 * 16}, nil
 }
 
 // Bytes words a size for people.

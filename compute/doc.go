@@ -13,7 +13,7 @@
 //	err = exes[0].Run()                 // one cgo call, whatever was recorded
 //	dev.Read(loss, out)
 //
-// Tensors are row-major and dense; every element is 4 bytes (float32 or uint32). Letters: N tokens, D width, V
+// Tensors are row-major and dense; elements are float32, uint32, float16 or bfloat16. Letters: N tokens, D width, V
 // vocabulary, H heads, T sequence; for a matrix product M x K times K x N.
 //
 // Invariants, each with the test that checks it:

@@ -41,12 +41,12 @@ var opEmbed = &Op{
 	},
 	Tol: 1e-7,
 	Cases: []Case{
-		{Why: "one element", In: []Shape{{1, 1}, {1}, {1}}, U32: []int{1, 2}},
-		{Why: "more rows than the narrowed device binds at once", In: []Shape{{500, 64}, {90}, {90}}, U32: []int{1, 2}},
+		{Why: "one element", In: []Shape{{1, 1}, {1}, {1}}, Types: map[int]DType{1: U32, 2: U32}},
+		{Why: "more rows than the narrowed device binds at once", In: []Shape{{500, 64}, {90}, {90}}, Types: map[int]DType{1: U32, 2: U32}},
 	},
 	Random: func(rng *rand.Rand) Case {
 		n := 1 + rng.IntN(150)
-		return Case{In: []Shape{{1 + rng.IntN(300), randomWidth(rng, 100)}, {n}, {n}}, U32: []int{1, 2}}
+		return Case{In: []Shape{{1 + rng.IntN(300), randomWidth(rng, 100)}, {n}, {n}}, Types: map[int]DType{1: U32, 2: U32}}
 	},
 	Fill: func(rng *rand.Rand, in []ref.Tensor, _ any) { fillIDs(rng, in[1].Data, in[2].Data, in[0].Shape[0]) },
 }
@@ -101,7 +101,7 @@ func (r *Recorder) Embed(table, ids, order *Tensor) *Tensor {
 }
 
 func embedGradCase(why string, n, d, v int) Case {
-	return Case{Why: why, In: []Shape{{n, d}, {n}, {n}, {v, d}}, U32: []int{1, 2}, InPlace: map[int]int{0: 3}}
+	return Case{Why: why, In: []Shape{{n, d}, {n}, {n}, {v, d}}, Types: map[int]DType{1: U32, 2: U32}, InPlace: map[int]int{0: 3}}
 }
 
 // fillIDs draws ids below v, small ones more often, and sorts their positions.

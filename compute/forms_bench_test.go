@@ -17,7 +17,7 @@ func BenchmarkForms(b *testing.B) {
 		{"sum_rows", Case{In: []Shape{matrix}}},
 		{"swiglu", Case{In: []Shape{{n, 2 * d}}}},
 		{"swiglu_grad", Case{In: []Shape{{n, 2 * d}, matrix}}},
-		{"embed", Case{In: []Shape{{4096, d}, row, row}, U32: []int{1, 2}}},
+		{"embed", Case{In: []Shape{{4096, d}, row, row}, Types: map[int]DType{1: U32, 2: U32}}},
 		{"embed_grad", embedGradCase("", n, d, 4096)},
 		{"sum_squares", Case{In: []Shape{{n * d}}}},
 		{"adamw", adamCase("", n*d, n*d/2)},

@@ -12,8 +12,10 @@ type Op struct {
 	Name string // the stem of its shader, Go, reference and test files
 	Doc  string // one line with the equation
 
-	// Shapes checks the inputs and gives the outputs' shapes (all float32).
+	// Shapes checks the inputs and gives the outputs' shapes.
 	Shapes func(in []*Tensor, attr any) ([]Shape, error)
+	// OutTypes gives the outputs' element types; nil means that all are F32.
+	OutTypes func(in []*Tensor, attr any) []DType
 	// Kernels in order of preference before anything is measured; the last one runs on every device and shape.
 	Kernels []Kernel
 	// Ref computes the outputs in float64. An output may be the same memory as an input of the same index in InPlace.
@@ -36,14 +38,12 @@ type Op struct {
 	Fill func(rng *rand.Rand, in []ref.Tensor, attr any)
 }
 
-// Case is one input shape of an operation, kept for a reason.
-type Case struct {
-	Why     string
-	In      []Shape
-	U32     []int // indices of the inputs that are uint32
-	Attr    any
-	InPlace map[int]int // output index -> input index that it overwrites
-	Addend  bool        // with a further input, added to the result
+// outTypes is OutTypes with its default, for n outputs.
+func (op *Op) outTypes(in []*Tensor, attr any, n int) []DType {
+	if op.OutTypes == nil {
+		return make([]DType, n)
+	}
+	return op.OutTypes(in, attr)
 }
 
 // Kernel is one way to run an operation on a device.

@@ -9,7 +9,7 @@ import (
 // Program is a finished recording: nodes in order and a place for each temporary.
 type Program struct {
 	Nodes []*Node
-	// Offset is each Temp storage's place in the arena, in elements; Arena is the arena's size.
+	// Offset is each Temp storage's place in the arena, in words of 4 bytes; Arena is the arena's size.
 	Offset map[*Storage]int
 	Arena  int
 	// Barrier says which nodes must wait for those before them.
@@ -126,7 +126,7 @@ func lifetimes(nodes []*Node) []lifetime {
 // lifetime.
 func placeTemps(p *Program) error {
 	list := lifetimes(p.Nodes)
-	slices.SortStableFunc(list, func(a, b lifetime) int { return b.s.Len - a.s.Len })
+	slices.SortStableFunc(list, func(a, b lifetime) int { return b.s.words() - a.s.words() })
 	p.Offset = map[*Storage]int{}
 	var placed []lifetime // by offset
 	for _, l := range list {
@@ -135,20 +135,20 @@ func placeTemps(p *Program) error {
 			if o.last < l.first || l.last < o.first {
 				continue
 			}
-			if off+l.s.Len <= p.Offset[o.s] {
+			if off+l.s.words() <= p.Offset[o.s] {
 				break
 			}
-			off = max(off, p.Offset[o.s]+Align(o.s.Len))
+			off = max(off, p.Offset[o.s]+o.s.words())
 		}
 		p.Offset[l.s] = off
-		p.Arena = max(p.Arena, off+Align(l.s.Len))
+		p.Arena = max(p.Arena, off+l.s.words())
 		at, _ := slices.BinarySearchFunc(placed, off, func(o lifetime, off int) int { return p.Offset[o.s] - off })
 		placed = slices.Insert(placed, at, l)
 	}
 	return nil
 }
 
-// span is a run of memory: a storage of its own, or a stretch of the arena (nil).
+// span is a run of memory, in bytes: a storage of its own, or a stretch of the arena (nil).
 type span struct {
 	s     *Storage
 	a, b  int
@@ -156,11 +156,12 @@ type span struct {
 }
 
 func (p *Program) span(t *Tensor, write bool) span {
+	off, end := t.span()
 	if t.Storage.Kind == Temp {
-		off := p.Offset[t.Storage] + t.Off
-		return span{nil, off, off + t.Len(), write}
+		at := p.Offset[t.Storage] * elementBytes
+		return span{nil, at + off, at + end, write}
 	}
-	return span{t.Storage, t.Off, t.Off + t.Len(), write}
+	return span{t.Storage, off, end, write}
 }
 
 // placeBarriers puts a barrier before each node that touches what was written, or writes what was touched, since the
@@ -231,7 +232,7 @@ func PlanMemory(programs ...*Program) Memory {
 				continue
 			}
 			seen[s] = true
-			if n := int64(Align(s.Len)) * elementBytes; s.Kind == Host {
+			if n := s.Bytes(); s.Kind == Host {
 				m.Host += n
 			} else {
 				m.State += n
@@ -267,10 +268,10 @@ func (p *Program) Print(w io.Writer) {
 		for _, t := range n.Out {
 			fmt.Fprintf(w, " %v", t)
 			if t.Storage.Kind == Temp {
-				fmt.Fprintf(w, "@%d", p.Offset[t.Storage]+t.Off)
+				fmt.Fprintf(w, "@%d", p.Offset[t.Storage]+t.Off*t.Storage.width()/elementBytes)
 			}
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "%d nodes, %d barriers, arena %d elements\n", len(p.Nodes), barriers, p.Arena)
+	fmt.Fprintf(w, "%d nodes, %d barriers, arena %d words\n", len(p.Nodes), barriers, p.Arena)
 }

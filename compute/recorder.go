@@ -70,10 +70,11 @@ func (r *Recorder) Fail(err error) {
 }
 
 // Temp declares a tensor of the program's own, to be written by operations given it as their output.
-func (r *Recorder) Temp(name string, shape ...int) *Tensor {
+func (r *Recorder) Temp(name string, shape ...int) *Tensor { return r.temp(name, F32, shape) }
+
+func (r *Recorder) temp(name string, t DType, shape Shape) *Tensor {
 	r.temps++
-	s := Shape(shape)
-	return &Tensor{Shape: s, Storage: &Storage{Name: fmt.Sprintf("%s.%d", name, r.temps), Kind: Temp, Len: s.Size()}}
+	return NewTensor(Temp, fmt.Sprintf("%s.%d", name, r.temps), t, shape...)
 }
 
 // Record adds a node of the named operation with fresh outputs, or with the given ones where they are not nil.
@@ -96,6 +97,7 @@ func (r *Recorder) Record(name string, attr any, in []*Tensor, out ...*Tensor) [
 		r.Fail(fmt.Errorf("bug: %s: %s %v: %w", n.at, op.Name, in, err))
 		return make([]*Tensor, 4)
 	}
+	types := op.outTypes(in, attr, len(shapes))
 	for i, s := range shapes {
 		t := (*Tensor)(nil)
 		if i < len(out) {
@@ -103,9 +105,9 @@ func (r *Recorder) Record(name string, attr any, in []*Tensor, out ...*Tensor) [
 		}
 		switch {
 		case t == nil:
-			t = r.Temp(op.Name, s...)
-		case !t.Shape.Equal(s):
-			r.Fail(fmt.Errorf("bug: %s: %s gives %v, its output is %v", n.at, op.Name, s, t))
+			t = r.temp(op.Name, types[i], s)
+		case !t.Shape.Equal(s) || t.DType != types[i]:
+			r.Fail(fmt.Errorf("bug: %s: %s gives %v %v, its output is %v %v", n.at, op.Name, types[i], s, t.DType, t))
 		}
 		n.Out = append(n.Out, t)
 	}

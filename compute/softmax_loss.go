@@ -112,7 +112,7 @@ var opSoftmaxLoss = &Op{
 }
 
 func lossCase(why string, n, v int, a softmaxLoss, inPlace bool) Case {
-	c := Case{Why: why, In: []Shape{{n, v}, {n}, {4}}, U32: []int{1}, Attr: a}
+	c := Case{Why: why, In: []Shape{{n, v}, {n}, {4}}, Types: map[int]DType{1: U32}, Attr: a}
 	if a.Distill {
 		c.In = append(c.In, Shape{n, v})
 	}

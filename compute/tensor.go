@@ -5,21 +5,36 @@ import (
 	"strings"
 )
 
-// DType is an element type; all are 4 bytes wide.
+// DType is an element type.
 type DType uint8
 
-// The element types.
+// The element types. F16 is IEEE 754 binary16; BF16 the upper half of a float32. Kernels read the 16-bit ones in pairs, as
+// 32-bit words, so that no device needs 16-bit storage for them.
 const (
 	F32 DType = iota
 	U32
+	F16
+	BF16
 )
 
-func (d DType) String() string { return [...]string{"f32", "u32"}[d] }
+func (d DType) String() string { return [...]string{"f32", "u32", "f16", "bf16"}[d] }
 
+// Bytes is the size of an element.
+func (d DType) Bytes() int {
+	if d.Half() {
+		return 2
+	}
+	return elementBytes
+}
+
+// Half says that the elements are 16 bits wide.
+func (d DType) Half() bool { return d == F16 || d == BF16 }
+
+// elementBytes is the size of a float32, which most tensors are made of, and the unit of the arena.
 const elementBytes = 4
 
-// alignElements is the alignment, in elements, of every tensor that a kernel binds: 256 bytes, the largest that Vulkan
-// lets a device ask for.
+// alignElements is the alignment, in elements of 4 bytes, of every tensor that a kernel binds: 256 bytes, the largest that
+// Vulkan lets a device ask for.
 const alignElements = 64
 
 // Align rounds a count of elements up to where another tensor may start.
@@ -58,14 +73,30 @@ const (
 
 func (k Kind) String() string { return [...]string{"temp", "state", "host"}[k] }
 
-// Storage is memory that holds one or more tensors. Programs that name the same State or Host storage share it.
+// Storage is memory that holds one or more tensors, all of elements of one width. Programs that name the same State or
+// Host storage share it.
 type Storage struct {
 	Name string
 	Kind Kind
-	Len  int // elements
+	Len  int  // elements
+	Half bool // elements are 2 bytes wide, not 4
 }
 
-// NewStorage declares State or Host memory of n elements; a backend allocates it, zeroed, when it is first used.
+// width is the size of an element.
+func (s *Storage) width() int {
+	if s.Half {
+		return 2
+	}
+	return elementBytes
+}
+
+// Bytes is the memory that the storage takes, up to where another may start.
+func (s *Storage) Bytes() int64 { return int64(s.words()) * elementBytes }
+
+// words is the same in units of the arena.
+func (s *Storage) words() int { return Align((s.Len*s.width() + elementBytes - 1) / elementBytes) }
+
+// NewStorage declares State or Host memory of n elements of 4 bytes; a backend allocates it, zeroed, when it is first used.
 func NewStorage(kind Kind, name string, n int) *Storage {
 	return &Storage{Name: name, Kind: kind, Len: n}
 }
@@ -81,7 +112,7 @@ type Tensor struct {
 // NewTensor declares a tensor with a State or Host storage of its own.
 func NewTensor(kind Kind, name string, t DType, shape ...int) *Tensor {
 	s := Shape(shape)
-	return &Tensor{Shape: s, DType: t, Storage: NewStorage(kind, name, s.Size())}
+	return &Tensor{Shape: s, DType: t, Storage: &Storage{Name: name, Kind: kind, Len: s.Size(), Half: t.Half()}}
 }
 
 // View is the tensor of the given shape that starts at element off of s.
@@ -112,5 +143,14 @@ func (t *Tensor) String() string {
 	if t.Off > 0 || t.Len() != t.Storage.Len {
 		name = fmt.Sprintf("%s+%d", name, t.Off)
 	}
+	if t.DType.Half() {
+		name += ":" + t.DType.String()
+	}
 	return name + t.Shape.String()
+}
+
+// span is the tensor's place in its storage, in bytes.
+func (t *Tensor) span() (off, end int) {
+	w := t.Storage.width()
+	return t.Off * w, (t.Off + t.Len()) * w
 }

@@ -11,25 +11,6 @@ import (
 	"saltern/compute/vk"
 )
 
-// caseOf describes a recorded node so that it can be run alone on scratch memory.
-func caseOf(n *Node) Case {
-	c := Case{Attr: n.Attr, Addend: n.HasAddend, InPlace: map[int]int{}}
-	for i, t := range n.Inputs() {
-		c.In = append(c.In, t.Shape)
-		if t.DType == U32 {
-			c.U32 = append(c.U32, i)
-		}
-	}
-	for o, y := range n.Out {
-		for i, x := range n.In {
-			if x.overlaps(y) {
-				c.InPlace[o] = i
-			}
-		}
-	}
-	return c
-}
-
 // Timing is how long one kernel takes for one node, over several runs.
 type Timing struct {
 	Kernel *Kernel
@@ -196,32 +177,15 @@ type scratch struct {
 }
 
 func newScratch(op *Op, c Case) (*scratch, error) {
-	s := &scratch{op: op, c: c, node: &Node{Op: op, Attr: c.Attr, HasAddend: c.Addend, at: "scratch"}}
-	add := func(t DType, shape Shape) *Tensor {
+	s := &scratch{op: op, c: c}
+	var err error
+	s.node, err = c.node(op, func(t DType, shape Shape) *Tensor {
 		x := NewTensor(State, fmt.Sprintf("%s.scratch.%d", op.Name, len(s.tensors)), t, shape...)
 		s.tensors = append(s.tensors, x)
 		return x
-	}
-	for i, shape := range c.In {
-		t := F32
-		if slices.Contains(c.U32, i) {
-			t = U32
-		}
-		s.node.In = append(s.node.In, add(t, shape))
-	}
-	shapes, err := op.Shapes(s.node.In, c.Attr)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("bug: scratch for %s: %w", op.Name, err)
-	}
-	if c.Addend {
-		s.node.In = append(s.node.In, add(F32, shapes[0]))
-	}
-	for o, shape := range shapes {
-		if i, ok := c.InPlace[o]; ok {
-			s.node.Out = append(s.node.Out, s.node.In[i])
-		} else {
-			s.node.Out = append(s.node.Out, add(F32, shape))
-		}
 	}
 	return s, nil
 }
@@ -255,7 +219,7 @@ func (s *scratch) draw(rng *rand.Rand) []ref.Tensor {
 	if s.op.Fill == nil {
 		return normals(rng, s.node, scratchBlock)
 	}
-	if len(s.c.U32) > 0 { // ids must be as many as there are; their Fill looks at them, not at the large tensors
+	if s.c.hasIDs() { // ids must be as many as there are; their Fill looks at them, not at the large tensors
 		in := normals(rng, s.node, scratchBlock)
 		s.op.Fill(rng, in[:len(s.c.In)], s.c.Attr)
 		return in
@@ -272,12 +236,12 @@ func (s *scratch) draw(rng *rand.Rand) []ref.Tensor {
 	return in
 }
 
-// normals draws a node's inputs, of a float32 tensor no more than the first most elements.
+// normals draws a node's inputs, of a tensor that holds no ids no more than the first most elements.
 func normals(rng *rand.Rand, n *Node, most int) []ref.Tensor {
 	in := make([]ref.Tensor, len(n.In))
 	for i, t := range n.In {
 		size := t.Len()
-		if t.DType == F32 {
+		if t.DType != U32 {
 			size = min(size, most)
 		}
 		in[i] = ref.Tensor{Shape: t.Shape, Data: make([]float64, size)}
@@ -292,18 +256,18 @@ func normals(rng *rand.Rand, n *Node, most int) []ref.Tensor {
 func (s *scratch) fill(d *Device) error {
 	in := s.values()
 	for i, t := range s.node.In {
-		words := make([]uint32, t.Len())
-		for j := range min(len(words), len(in[i].Data)) {
+		bits := make([]uint32, t.Len())
+		for j := range min(len(bits), len(in[i].Data)) {
 			if v := in[i].Data[j]; t.DType == U32 {
-				words[j] = uint32(v)
+				bits[j] = uint32(v)
 			} else {
-				words[j] = math.Float32bits(float32(v))
+				bits[j] = bitsOf(t.DType, float32(v))
 			}
 		}
-		for done := len(in[i].Data); done < len(words); done *= 2 {
-			copy(words[done:], words[:done])
+		for done := len(in[i].Data); done < len(bits); done *= 2 {
+			copy(bits[done:], bits[:done])
 		}
-		if err := d.WriteU32(t, words); err != nil {
+		if err := d.writeBits(t.Storage, bits); err != nil {
 			return err
 		}
 	}

@@ -439,7 +439,7 @@ func TestShrink(t *testing.T) {
 		{opMatMul, Case{In: []Shape{{1 << 12, 64}, {1 << 12, 64}}, Attr: TN, Addend: true, InPlace: map[int]int{0: 2}}, []Shape{{256, 64}, {256, 64}}},
 		{opMatMul, Case{In: []Shape{{32, 32}, {32, 32}}, Attr: NN}, []Shape{{32, 32}, {32, 32}}},
 		{opAdamW, adamCase("", 1<<16, 1<<16), []Shape{{1 << 13}, {1 << 13}, {1 << 13}, {1 << 13}, {8}, {4}}},
-		{opEmbed, Case{In: []Shape{{1 << 14, 64}, {100}, {100}}, U32: []int{1, 2}}, []Shape{{512, 64}, {100}, {100}}},
+		{opEmbed, Case{In: []Shape{{1 << 14, 64}, {100}, {100}}, Types: map[int]DType{1: U32, 2: U32}}, []Shape{{512, 64}, {100}, {100}}},
 	} {
 		got := shrink(test.op, test.c, limit)
 		total := 0
@@ -458,7 +458,7 @@ func TestShrink(t *testing.T) {
 
 func TestScratchValues(t *testing.T) {
 	d := openTest(t)
-	s, err := newScratch(opEmbed, Case{In: []Shape{{1000, 64}, {100}, {100}}, U32: []int{1, 2}})
+	s, err := newScratch(opEmbed, Case{In: []Shape{{1000, 64}, {100}, {100}}, Types: map[int]DType{1: U32, 2: U32}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func (t *training) plan(job *Job, memory int64) (plan, error) {
 		objectives = append(objectives, distill.Objective(teacher))
 		p.kdToken += teacher.FLOPsPerToken(t.Train.Sequence) / 3
 		for _, b := range teacher.Buckets {
-			p.teacher += storageBytes(b.P)
+			p.teacher += b.P.Bytes()
 		}
 		for step := range t.Train.Steps {
 			if t.Distill.WeightAt(step, t.Train.Steps) > 0 {
@@ -122,9 +122,9 @@ func (t *training) plan(job *Job, memory int64) (plan, error) {
 	}
 	p.train, p.memory = c, trainer.Memory
 	for _, b := range m.Buckets {
-		p.weights += storageBytes(b.P)
-		p.gradients += storageBytes(b.Grad)
-		p.optimizer += storageBytes(b.Mean) + storageBytes(b.MeanSq)
+		p.weights += b.P.Bytes()
+		p.gradients += b.Grad.Bytes()
+		p.optimizer += b.Mean.Bytes() + b.MeanSq.Bytes()
 	}
 	p.executed = float64(trainer.FLOPs(0)) * float64(c.Steps-p.withKD)
 	if p.withKD > 0 {
@@ -132,8 +132,6 @@ func (t *training) plan(job *Job, memory int64) (plan, error) {
 	}
 	return p, nil
 }
-
-func storageBytes(s *compute.Storage) int64 { return 4 * int64(compute.Align(s.Len)) }
 
 func (p plan) tokensPerStep() int64 { return int64(p.train.Batch) * int64(p.train.Sequence) }
 

@@ -3,6 +3,8 @@ package safetensors
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/x448/float16"
 )
 
 // DType is a storage type under the name that the format gives it.
@@ -40,7 +42,7 @@ func decode(dst []float32, raw []byte, d DType) {
 		}
 	case F16:
 		for i := range dst {
-			dst[i] = float16(binary.LittleEndian.Uint16(raw[2*i:]))
+			dst[i] = float16.Frombits(binary.LittleEndian.Uint16(raw[2*i:])).Float32()
 		}
 	case BF16: // the upper half of a float32
 		for i := range dst {
@@ -51,18 +53,4 @@ func decode(dst []float32, raw []byte, d DType) {
 			dst[i] = float32(raw[i])
 		}
 	}
-}
-
-// float16 widens an IEEE 754 binary16 bit pattern: 1 sign, 5 exponent (bias 15), 10 fraction bits.
-func float16(h uint16) float32 {
-	sign := uint32(h>>15) << 31
-	exponent, fraction := uint32(h>>10&0x1f), uint32(h&0x3ff)
-	switch exponent {
-	case 0: // zero or subnormal: fraction * 2^-24, which float32 holds as a normal number
-		f := float32(fraction) * (1.0 / (1 << 24))
-		return math.Float32frombits(math.Float32bits(f) | sign)
-	case 31: // infinity, or NaN with its payload kept
-		return math.Float32frombits(sign | 0xff<<23 | fraction<<13)
-	}
-	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
 }
