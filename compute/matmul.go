@@ -37,20 +37,23 @@ var opMatMul = &Op{
 		if len(in) != 2 || len(in[0].Shape) != 2 || len(in[1].Shape) != 2 {
 			return nil, fmt.Errorf("wants two matrices")
 		}
+		if in[0].DType != in[1].DType || in[0].DType == U32 {
+			return nil, fmt.Errorf("wants two matrices of one type of floats, not %v and %v", in[0].DType, in[1].DType)
+		}
 		m, n, k, k2 := attr.(Form).dims(in[0].Shape, in[1].Shape)
 		if k != k2 {
 			return nil, fmt.Errorf("inner dimensions %d and %d differ", k, k2)
 		}
 		return []Shape{{m, n}}, nil
 	},
-	Kernels: matmulKernels(),
+	Kernels: append(coopKernels(), matmulKernels()...),
 	Ref: func(in, out []ref.Tensor, attr any) {
 		f := attr.(Form)
 		m, n, k, _ := f.dims(in[0].Shape, in[1].Shape)
 		ref.MatMul(in[0].Data, in[1].Data, out[0].Data, m, n, k, f == TN, f == NT)
 	},
 	Grad: func(r *Recorder, n *Node, dy []*Tensor) []*Tensor {
-		a, b, g := n.In[0], n.In[1], dy[0]
+		a, b, g := n.In[0], n.In[1], r.Cast(dy[0], n.In[0].DType)
 		switch n.Attr.(Form) {
 		case NT: // y = A B^T: dA = dy B, dB = dy^T A
 			return []*Tensor{r.MatMul(g, b, NN), r.MatMul(g, a, TN)}
@@ -63,7 +66,7 @@ var opMatMul = &Op{
 	Addend: true,
 	Cost: func(n *Node) (int64, int64) {
 		m, w, k, _ := n.Attr.(Form).dims(n.In[0].Shape, n.In[1].Shape)
-		bytes := elementBytes * int64(m*k+k*w+m*w)
+		bytes := n.In[0].bytes() + n.In[1].bytes() + elementBytes*int64(m*w)
 		if n.HasAddend {
 			bytes += elementBytes * int64(m*w)
 		}
@@ -80,12 +83,18 @@ var opMatMul = &Op{
 		{Why: "gradient accumulation in place", In: []Shape{{40, 32}, {40, 64}}, Attr: TN, Addend: true, InPlace: map[int]int{0: 2}},
 		{Why: "residual added", In: []Shape{{21, 32}, {32, 64}}, Attr: NN, Addend: true},
 		{Why: "residual added, as after attention", In: []Shape{{21, 32}, {64, 32}}, Attr: NT, Addend: true},
+		halfMatMul("whole tiles of float16, as in a layer", 128, 128, 96, NT, F16),
+		halfMatMul("the same of bfloat16", 128, 128, 96, NT, BF16),
+		halfMatMul("rims of float16 tiles", 129, 72, 40, NN, F16),
+		halfMatMul("a weight's gradient, tokens that fill no slice", 136, 80, 45, TN, F16),
+		halfMatMul("sums beyond what a float16 holds exactly", 32, 64, 4096, NT, F16),
+		halfMatMul("rows that cannot be read eight at a time", 21, 35, 13, NN, F16),
 		{Why: "long sums, to show lost precision", In: []Shape{{8, 4096}, {32, 4096}}, Attr: NT},
 	},
 	Random: func(rng *rand.Rand) Case {
 		m, n, k, f := 1+rng.IntN(90), 1+rng.IntN(90), 1+rng.IntN(90), Form(rng.IntN(3))
-		if rng.IntN(2) == 0 { // multiples of 4 take the vectorised variants
-			m, n, k = (m+3)/4*4, (n+3)/4*4, (k+3)/4*4
+		if each := []int{1, 4, 8}[rng.IntN(3)]; each > 1 { // multiples of 4 and 8 take the vectorised variants
+			m, n, k = ceilDiv(m, each)*each, ceilDiv(n, each)*each, ceilDiv(k, each)*each
 		}
 		c := Case{In: []Shape{{m, k}, {k, n}}, Attr: f, Addend: rng.IntN(2) == 0}
 		if f == TN {
@@ -93,8 +102,22 @@ var opMatMul = &Op{
 		} else if f == NT {
 			c.In[1] = Shape{n, k}
 		}
+		if t := []DType{F32, F16, BF16}[rng.IntN(3)]; t != F32 {
+			c.Types = map[int]DType{0: t, 1: t}
+		}
 		return c
 	},
+}
+
+// halfMatMul is a case of 16-bit operands, with an addend.
+func halfMatMul(why string, m, n, k int, f Form, t DType) Case {
+	c := Case{Why: why, In: []Shape{{m, k}, {k, n}}, Attr: f, Types: map[int]DType{0: t, 1: t}, Addend: true}
+	if f == TN {
+		c.In[0] = Shape{k, m}
+	} else if f == NT {
+		c.In[1] = Shape{n, k}
+	}
+	return c
 }
 
 // MatMul records the matrix product of a and b in the given form.

@@ -18,15 +18,27 @@ func matmulKernels() []Kernel {
 	return append(list, Kernel{
 		Name: "tiled", Fits: func(_ *Node, l *Limits) bool { return !l.CPU && l.MaxGroup >= 256 && l.Shared >= 16<<10 },
 		Launch: func(n *Node, l *Limits) []Launch {
-			f := n.Attr.(Form)
-			return matmulLaunches(n, l.MaxRange, l.MaxRange, 64, 64, "matmul_tiled", []uint32{256, flagWord(f == TN), flagWord(f == NT)}, false)
+			return matmulLaunches(n, l.MaxRange, l.MaxRange, 64, 64, "matmul_tiled"+byWidth(n), anyTypeSpec(n, 256), false)
 		},
 	}, Kernel{
 		Name: "plain", Launch: func(n *Node, l *Limits) []Launch {
-			f := n.Attr.(Form)
-			return matmulLaunches(n, l.MaxRange, l.MaxRange, 4, 4*int(l.tileGroup()), "matmul", []uint32{l.tileGroup(), flagWord(f == TN), flagWord(f == NT)}, false)
+			return matmulLaunches(n, l.MaxRange, l.MaxRange, 4, 4*int(l.tileGroup()), "matmul"+byWidth(n), anyTypeSpec(n, int(l.tileGroup())), false)
 		},
 	})
+}
+
+// byWidth is the suffix of the module that reads operands of the node's type.
+func byWidth(n *Node) string {
+	if n.In[0].DType.Half() {
+		return ".half"
+	}
+	return ".float"
+}
+
+// anyTypeSpec are the constants of a module that comes for operands of each type.
+func anyTypeSpec(n *Node, group int) []uint32 {
+	f := n.Attr.(Form)
+	return []uint32{uint32(group), flagWord(f == TN), flagWord(f == NT), halfWord(n.In[0].DType)}
 }
 
 // subgroupMatmul is the variant, by texel or vec4 loads, whose lanes each hold rows x 4 cols results.
@@ -37,7 +49,7 @@ func subgroupMatmul(loads string, rows, cols int) Kernel {
 			m, w, k, _ := n.Attr.(Form).dims(n.In[0].Shape, n.In[1].Shape)
 			// Loads take four elements along each operand's rows; eight lanes hold the texels of eight rows of A.
 			aligned := w%4 == 0 && n.In[0].Shape[1]%4 == 0 && n.In[1].Shape[1]%4 == 0
-			return aligned && k > 0 && m > 0 && l.Subgroup >= 8 && l.MaxTexel > 0
+			return n.In[0].DType == F32 && aligned && k > 0 && m > 0 && l.Subgroup >= 8 && l.MaxTexel > 0
 		},
 		Launch: func(n *Node, l *Limits) []Launch {
 			f := n.Attr.(Form)

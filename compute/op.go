@@ -62,18 +62,19 @@ type Launch struct {
 	Spec     []uint32  // specialization constants 0, 1, 2, ...; 0 is the workgroup size by convention
 	Push     []uint32
 	Grid     [3]int
-	Subgroup bool // the workgroup must be exactly one subgroup of Limits.Subgroup lanes
+	Subgroup bool // subgroups must be whole, of Limits.Subgroup lanes
 	Ordered  bool // must wait for the node's launches before it: it adds to what they wrote
 }
 
 // Limits is what a kernel needs to know of a device.
 type Limits struct {
-	Subgroup int   // lanes
-	Shared   int   // bytes of workgroup memory
-	MaxGroup int   // invocations of a workgroup
-	MaxGridX int   // workgroups along x
-	MaxRange int   // elements of a storage binding
-	MaxTexel int   // elements of a texel binding
-	CPU      bool  // the device is a processor: barriers are dear, workgroups are cheap
-	Memory   int64 // bytes
+	Subgroup int      // lanes
+	Shared   int      // bytes of workgroup memory
+	MaxGroup int      // invocations of a workgroup
+	MaxGridX int      // workgroups along x
+	MaxRange int      // elements of a storage binding
+	MaxTexel int      // elements of a texel binding
+	CPU      bool     // the device is a processor: barriers are dear, workgroups are cheap
+	Memory   int64    // bytes
+	Matrices []Matrix // cooperative matrices of a subgroup, in order of preference
 }

@@ -44,12 +44,13 @@ type Recorder struct {
 	grads   map[*Tensor]*Tensor // a tensor's gradient, while Backward walks
 	tracked map[*Tensor]*Tensor // a parameter and where its gradient is added
 	ops     map[string]*Op
+	casts   map[castKey]*Tensor
 	err     error
 }
 
 // NewRecorder starts an empty program.
 func NewRecorder() *Recorder {
-	r := &Recorder{grads: map[*Tensor]*Tensor{}, tracked: map[*Tensor]*Tensor{}, ops: map[string]*Op{}}
+	r := &Recorder{grads: map[*Tensor]*Tensor{}, tracked: map[*Tensor]*Tensor{}, ops: map[string]*Op{}, casts: map[castKey]*Tensor{}}
 	for _, op := range Table {
 		r.ops[op.Name] = op
 	}

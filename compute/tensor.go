@@ -149,6 +149,9 @@ func (t *Tensor) String() string {
 	return name + t.Shape.String()
 }
 
+// bytes is what its elements take.
+func (t *Tensor) bytes() int64 { return int64(t.Len() * t.Storage.width()) }
+
 // span is the tensor's place in its storage, in bytes.
 func (t *Tensor) span() (off, end int) {
 	w := t.Storage.width()

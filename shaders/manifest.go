@@ -12,6 +12,7 @@ import (
 type Variant struct {
 	Name, Source string
 	Defines      []string
+	Newer        bool   // Debian 12's compiler does not know what it uses
 	Sum          string // SHA-256 of the defines and of the source with everything it includes
 }
 
@@ -22,6 +23,7 @@ func (v Variant) Line(compiler string, code []byte) string {
 
 var (
 	variantLine = regexp.MustCompile(`(?m)^//! variant ([a-z0-9_]+): *(.*)$`)
+	newerLine   = regexp.MustCompile(`(?m)^//! newer$`)
 	includeLine = regexp.MustCompile(`(?m)^#include "([^"]+)"`)
 )
 
@@ -43,7 +45,7 @@ func Variants(dir fs.FS) ([]Variant, error) {
 			asked = [][]string{{"", "", ""}}
 		}
 		for _, a := range asked {
-			v := Variant{Name: stem, Source: source, Defines: strings.Fields(a[2])}
+			v := Variant{Name: stem, Source: source, Defines: strings.Fields(a[2]), Newer: newerLine.MatchString(text)}
 			if a[1] != "" {
 				v.Name += "." + a[1]
 			}

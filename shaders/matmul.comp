@@ -5,12 +5,13 @@
 // Sums in f32, k ascending: same bits on the same device. Any M, N, K. Nothing is read or written past an edge.
 // The variant that runs everywhere, a plain register tile: an invocation makes 4 x 4 results, its columns a workgroup apart.
 // Dispatch ceil(N / (4 workgroup)), ceil(M / 4).
+//! variant float:
+//! variant half: -DHALVES
 #include "index.glsl"
 #include "matmul.glsl"
+#include "operands.glsl"
 layout(constant_id = 1) const uint TRANS_A = 0;
 layout(constant_id = 2) const uint TRANS_B = 0;
-layout(binding = 0) readonly buffer A { float a[]; };
-layout(binding = 1) readonly buffer B { float b[]; };
 layout(binding = 2) readonly buffer C { float addend[]; };
 layout(binding = 3) buffer Y { float y[]; };
 
@@ -27,8 +28,8 @@ void main() {
 	for (uint k = 0; k < K; k++) {
 		float x[4], w[4];
 		for (uint i = 0; i < 4; i++) {
-			x[i] = TRANS_A == 1 ? a[k * lda + ca + m[i]] : a[m[i] * lda + ca + k];
-			w[i] = TRANS_B == 1 ? b[n[i] * ldb + cb + k] : b[k * ldb + cb + n[i]];
+			x[i] = TRANS_A == 1 ? A(k * lda + ca + m[i]) : A(m[i] * lda + ca + k);
+			w[i] = TRANS_B == 1 ? B(n[i] * ldb + cb + k) : B(k * ldb + cb + n[i]);
 		}
 		for (uint i = 0; i < 4; i++) for (uint j = 0; j < 4; j++) s[i][j] += x[i] * w[j];
 	}

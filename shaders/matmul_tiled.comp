@@ -4,12 +4,13 @@
 // A workgroup of 256 makes 64 x 64 results from slices of 16 along K staged in workgroup memory; an invocation holds 4 x 4.
 // Dispatch ceil(N / 64), ceil(M / 64). Slices are stored with K first, so that the inner loop reads consecutive words; rows are
 // padded by 4 words against bank conflicts.
+//! variant float:
+//! variant half: -DHALVES
 #include "index.glsl"
 #include "matmul.glsl"
+#include "operands.glsl"
 layout(constant_id = 1) const uint TRANS_A = 0;
 layout(constant_id = 2) const uint TRANS_B = 0;
-layout(binding = 0) readonly buffer A { float a[]; };
-layout(binding = 1) readonly buffer B { float b[]; };
 layout(binding = 2) readonly buffer C { float addend[]; };
 layout(binding = 3) buffer Y { float y[]; };
 
@@ -27,11 +28,11 @@ void main() {
 		for (uint i = t; i < T * S; i += 256) {
 			uint mm = TRANS_A == 1 ? i % T : i / S, ka = TRANS_A == 1 ? i / T : i % S;
 			uint m = m0 + mm, k = k0 + ka;
-			ta[ka][mm] = m < M && k < K ? (TRANS_A == 1 ? a[k * lda + ca + m] : a[m * lda + ca + k]) : 0;
+			ta[ka][mm] = m < M && k < K ? (TRANS_A == 1 ? A(k * lda + ca + m) : A(m * lda + ca + k)) : 0;
 			uint nn = TRANS_B == 1 ? i / S : i % T, kb = TRANS_B == 1 ? i % S : i / T;
 			uint n = n0 + nn;
 			k = k0 + kb;
-			tb[kb][nn] = n < N && k < K ? (TRANS_B == 1 ? b[n * ldb + cb + k] : b[k * ldb + cb + n]) : 0;
+			tb[kb][nn] = n < N && k < K ? (TRANS_B == 1 ? B(n * ldb + cb + k) : B(k * ldb + cb + n)) : 0;
 		}
 		barrier();
 		for (uint k = 0; k < S; k++) {

@@ -5,9 +5,14 @@
 //
 //	//! variant SUFFIX: -DNAME=VALUE ...
 //
-// in a .comp file asks for a second module NAME.SUFFIX with those defines; without such lines there is one, NAME. The
-// SPIR-V in spv/ is derived: `make shaders` makes it with Debian's glslc, spv/MANIFEST lists it with the checksums that
-// TestShadersAreFresh compares, so users need no shader compiler.
+// in a .comp file asks for a second module NAME.SUFFIX with those defines; without such lines there is one, NAME. With
+// --bfloat16 among them the module is compiled with float16_t, and that type then becomes bfloat16, which GLSL compilers
+// learnt late. The SPIR-V in spv/ is derived: `make shaders` makes it, bit for bit, with Debian 12's glslc, or, where a line
+//
+//	//! newer
+//
+// asks for it, with that of Debian 13 (scripts/fleet.sh). spv/MANIFEST lists it with the checksums that TestShadersAreFresh
+// compares, so users need no shader compiler.
 //
 // Which kernel runs when, on which shapes, with which specialization constants, is said in package compute, not here.
 package shaders

@@ -46,9 +46,14 @@ func (in *Instance) OpenDevice(index int) (*Device, error) {
 	d := &Device{Info: info, instance: in, modules: map[string]*module{}, pipelines: map[pipelineKey]*Pipeline{}}
 	queue := vulkan.DeviceQueueCreateInfo{SType: vulkan.StructureTypeDeviceQueueCreateInfo, QueueFamilyIndex: info.family, QueueCount: 1, PQueuePriorities: []float32{1}}
 	create := vulkan.DeviceCreateInfo{SType: vulkan.StructureTypeDeviceCreateInfo, QueueCreateInfoCount: 1, PQueueCreateInfos: []vulkan.DeviceQueueCreateInfo{queue}}
+	sizeControl := C.int32_t(0)
 	if info.SizeControl {
-		create.PNext = C.saltern_size_control_features()
-		defer C.free(create.PNext)
+		sizeControl = 1
+	}
+	create.PNext = C.saltern_feature_chain(info.features, sizeControl)
+	defer C.saltern_free_chain(create.PNext)
+	if ext := info.matrixExtensions(); len(ext) > 0 {
+		create.PpEnabledExtensionNames, create.EnabledExtensionCount = ext, uint32(len(ext))
 	}
 	if r := made(&d.handle, func(h *vulkan.Device) vulkan.Result { return vulkan.CreateDevice(info.physical, &create, nil, h) }); r != vulkan.Success {
 		return nil, d.failed("vkCreateDevice", r)

@@ -88,11 +88,19 @@ type Info struct {
 	Alignment     int64  `json:"alignment"` // of every bound offset
 	Memory        int64  `json:"memory"`    // the largest device-local heap
 	Timestamps    bool   `json:"timestamps"`
-	Lacks         string `json:"lacks,omitempty"` // what Saltern requires and the device has not; empty when usable
+
+	Float16       bool           `json:"float16"` // arithmetic in shaders
+	BFloat16      bool           `json:"bfloat16"`
+	Matrices      []Matrix       `json:"matrices,omitempty"`  // cooperative matrices, in the driver's order of preference
+	Matrices2     []Matrix       `json:"matrices2,omitempty"` // likewise of a workgroup
+	Matrix2Limits *Matrix2Limits `json:"matrix2_limits,omitempty"`
+
+	Lacks string `json:"lacks,omitempty"` // what Saltern requires and the device has not; empty when usable
 
 	physical vulkan.PhysicalDevice
 	family   uint32
 	period   float64 // ns per timestamp tick
+	features C.saltern_features
 }
 
 // Instance is one open Vulkan loader with what it found.
@@ -249,6 +257,7 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 	}
 	family, ticks, ok := computeFamily(p)
 	info.family, info.Timestamps = family, ticks
+	info.describeMatrices(instance, p)
 	const ops = subgroupBasic | subgroupArithmetic | subgroupBallot | subgroupShuffle
 	switch {
 	case uint32(c.api) < api12:

@@ -76,10 +76,82 @@ int32_t saltern_device_props(void *instance, void *physical, int32_t pciExt, sal
 	return 0;
 }
 
-void *saltern_size_control_features(void) {
-	struct { int32_t sType; void *pNext; uint32_t sizeControl, fullSubgroups; } *f = calloc(1, sizeof *f);
-	f->sType = T_SIZE_FEATURES; f->sizeControl = 1; f->fullSubgroups = 1;
+// Feature structures: a header and so many flags.
+typedef struct { int32_t sType; void *pNext; uint32_t flag[8]; } features;
+typedef struct { int32_t sType; void *pNext; uint32_t group, dimension, shared; } matrix2_props;
+typedef struct { int32_t sType; void *pNext; uint32_t m, n, k, a, b, c, result, saturating, scope; } khr_matrix;
+typedef struct { int32_t sType; void *pNext; uint32_t m, n, k, a, b, c, result, saturating, scope, group; } nv_matrix;
+enum {
+	T_FEATURES2 = 1000059000, T_FLOAT16 = 1000082000, T_MEMORY_MODEL = 1000211000, T_BFLOAT16 = 1000141000, T_MATRIX = 1000506000,
+	T_MATRIX_PROPS = 1000506001, T_MATRIX2 = 1000593000, T_MATRIX2_SIZES = 1000593001, T_MATRIX2_PROPS = 1000593002,
+};
+
+void saltern_device_features(void *instance, void *physical, saltern_extensions has, saltern_features *out) {
+	void (*get)(void *, void *) = (void (*)(void *, void *))gipa(instance, "vkGetPhysicalDeviceFeatures2");
+	memset(out, 0, sizeof *out);
+	if (!get) return;
+	features half = {T_FLOAT16}, model = {T_MEMORY_MODEL}, bf16 = {T_BFLOAT16}, matrix = {T_MATRIX}, matrix2 = {T_MATRIX2};
+	struct { int32_t sType; void *pNext; uint32_t rest[64]; } all = {T_FEATURES2, &half};
+	half.pNext = &model;
+	void **tail = &model.pNext;
+	if (has.bf16) { *tail = &bf16; tail = &bf16.pNext; }
+	if (has.khr) { *tail = &matrix; tail = &matrix.pNext; }
+	if (has.nv2) { *tail = &matrix2; tail = &matrix2.pNext; }
+	get(physical, &all);
+	out->float16 = half.flag[0];
+	out->matrix = matrix.flag[0] && model.flag[0] && half.flag[0];
+	out->bfloat16 = out->matrix && bf16.flag[0] && bf16.flag[2]; // the type, and matrices of it
+	// Used of it: workgroup scope, flexible sizes, per-element operations, tensor addressing.
+	out->matrix2 = out->matrix && matrix2.flag[0] && matrix2.flag[1] && matrix2.flag[4] && matrix2.flag[5];
+	if (!out->matrix2) return;
+	void (*props)(void *, props2 *) = (void (*)(void *, props2 *))gipa(instance, "vkGetPhysicalDeviceProperties2");
+	matrix2_props m2 = {T_MATRIX2_PROPS};
+	props2 p = {T_PROPS2, &m2};
+	props(physical, &p);
+	out->maxGroup2 = m2.group; out->maxDimension2 = m2.dimension; out->sharedTaken2 = m2.shared;
+}
+
+uint32_t saltern_matrices(void *instance, void *physical, int32_t nv2, saltern_matrix *out, uint32_t cap) {
+	const char *name = nv2 ? "vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV" : "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR";
+	int32_t (*get)(void *, uint32_t *, void *) = (int32_t (*)(void *, uint32_t *, void *))gipa(instance, name);
+	uint32_t n = 0;
+	if (!get || get(physical, &n, NULL) < 0 || n == 0) return 0;
+	size_t size = nv2 ? sizeof(nv_matrix) : sizeof(khr_matrix);
+	char *list = calloc(n, size);
+	for (uint32_t i = 0; i < n; i++) *(int32_t *)(list + i * size) = nv2 ? T_MATRIX2_SIZES : T_MATRIX_PROPS;
+	if (get(physical, &n, list) < 0) n = 0;
+	if (n > cap) n = cap;
+	for (uint32_t i = 0; i < n; i++) {
+		nv_matrix *e = (nv_matrix *)(list + i * size); // begins like the other
+		out[i] = (saltern_matrix){e->m, e->n, e->k, e->a, e->b, e->c, e->result, e->scope, nv2 ? e->group : 0};
+	}
+	free(list);
+	return n;
+}
+
+static void *link_features(void *next, int32_t type, uint32_t flags) {
+	features *f = calloc(1, sizeof *f);
+	f->sType = type; f->pNext = next;
+	for (int i = 0; i < 8; i++) f->flag[i] = flags >> i & 1;
 	return f;
+}
+
+void *saltern_feature_chain(saltern_features f, int32_t sizeControl) {
+	void *c = NULL;
+	if (sizeControl) c = link_features(c, T_SIZE_FEATURES, 3);
+	if (f.float16) c = link_features(c, T_FLOAT16, 1);
+	if (f.matrix) c = link_features(link_features(c, T_MEMORY_MODEL, 1), T_MATRIX, 1);
+	if (f.bfloat16) c = link_features(c, T_BFLOAT16, 5);
+	if (f.matrix2) c = link_features(c, T_MATRIX2, 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5);
+	return c;
+}
+
+void saltern_free_chain(void *chain) {
+	while (chain) {
+		features *f = chain;
+		chain = f->pNext;
+		free(f);
+	}
 }
 
 void *saltern_required_subgroup_size(uint32_t size) {

@@ -18,8 +18,21 @@ typedef struct {
 void *saltern_open_loader(const char *name, char *err, size_t errLen);
 int32_t saltern_device_props(void *instance, void *physical, int32_t pciExt, saltern_props *out);
 
+// What a device can do beyond Vulkan 1.2 that Saltern makes use of where it is there.
+typedef struct { int32_t khr, nv2, bf16; } saltern_extensions; // cooperative matrix, cooperative matrix 2, bfloat16: listed
+typedef struct {
+	int32_t float16, bfloat16, matrix, matrix2; // may be enabled
+	uint32_t maxGroup2, maxDimension2, sharedTaken2; // limits of matrix2
+} saltern_features;
+// One combination of matrix types and sizes; of matrix2 the sizes are granularities, and group is the workgroup's size.
+typedef struct { uint32_t m, n, k, a, b, c, result, scope, group; } saltern_matrix;
+void saltern_device_features(void *instance, void *physical, saltern_extensions has, saltern_features *out);
+uint32_t saltern_matrices(void *instance, void *physical, int32_t nv2, saltern_matrix *out, uint32_t cap);
+// The chain that enables them in vkCreateDevice, its first next; freed by saltern_free_chain.
+void *saltern_feature_chain(saltern_features f, int32_t sizeControl);
+void saltern_free_chain(void *chain);
+
 // Chains that outlive the call that uses them; freed by the caller with free.
-void *saltern_size_control_features(void);
 void *saltern_required_subgroup_size(uint32_t size);
 
 int32_t saltern_messenger(void *instance, void **messenger);

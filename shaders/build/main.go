@@ -1,5 +1,5 @@
 // Command build compiles the shaders of the folder above to SPIR-V and writes spv/MANIFEST. Run it by `make shaders`.
-// It needs glslc and spirv-val (Debian: glslc spirv-tools).
+// It needs glslc and spirv-val (Debian: glslc spirv-tools), and for the variants that need newer ones scripts/fleet.sh.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"saltern/shaders"
@@ -29,11 +30,6 @@ func build(dir string) error {
 	if err != nil {
 		return err
 	}
-	version, err := exec.Command("glslc", "--version").Output()
-	if err != nil {
-		return fmt.Errorf("glslc does not run (%w); install it (Debian: apt-get install glslc spirv-tools)", err)
-	}
-	compiler, _, _ := bytes.Cut(version, []byte("\n"))
 	out := filepath.Join(dir, "spv")
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
@@ -41,19 +37,11 @@ func build(dir string) error {
 	var manifest strings.Builder
 	keep := map[string]bool{"MANIFEST": true}
 	for _, v := range variants {
-		target := filepath.Join(out, v.Name+".spv")
-		args := append([]string{"--target-env=vulkan1.2", "-O", "-I", dir, "-o", target}, v.Defines...)
-		if msg, err := exec.Command("glslc", append(args, filepath.Join(dir, v.Source))...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s\n%s", v.Source, msg)
-		}
-		if msg, err := exec.Command("spirv-val", "--target-env", "vulkan1.2", target).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: spirv-val: %s", v.Name, msg)
-		}
-		code, err := os.ReadFile(target)
+		code, compiler, err := compile(dir, v, filepath.Join(out, v.Name+".spv"))
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", v.Name, err)
 		}
-		manifest.WriteString(v.Line(string(compiler), code) + "\n")
+		manifest.WriteString(v.Line(compiler, code) + "\n")
 		keep[v.Name+".spv"] = true
 	}
 	if err := os.WriteFile(filepath.Join(out, "MANIFEST"), []byte(manifest.String()), 0o644); err != nil {
@@ -71,4 +59,37 @@ func build(dir string) error {
 		}
 	}
 	return nil
+}
+
+// compile makes one module and names the compiler.
+func compile(dir string, v shaders.Variant, target string) (code []byte, compiler string, err error) {
+	const noOptimizer = "-O0" // it has broken cooperative matrices before; the drivers optimize them anyway
+	tool, optimize := exec.Command, "-O"
+	if v.Newer {
+		optimize = noOptimizer
+		tool = func(name string, args ...string) *exec.Cmd {
+			return exec.Command("scripts/fleet.sh", append([]string{name}, args...)...)
+		}
+	}
+	version, err := tool("glslc", "--version").Output()
+	if err != nil {
+		return nil, "", fmt.Errorf("glslc does not run (%w); install it (Debian: apt-get install glslc spirv-tools; for this variant: scripts/fleet.sh up)", err)
+	}
+	first, _, _ := bytes.Cut(version, []byte("\n"))
+	defines := slices.DeleteFunc(slices.Clone(v.Defines), func(d string) bool { return d == bfloat16 })
+	args := append([]string{"--target-env=vulkan1.2", optimize, "-I", dir, "-o", target}, defines...)
+	if msg, err := tool("glslc", append(args, filepath.Join(dir, v.Source))...).CombinedOutput(); err != nil {
+		return nil, "", fmt.Errorf("glslc: %s", msg)
+	}
+	if msg, err := tool("spirv-val", "--target-env", "vulkan1.2", target).CombinedOutput(); err != nil {
+		return nil, "", fmt.Errorf("spirv-val: %s", msg)
+	}
+	if code, err = os.ReadFile(target); err != nil {
+		return nil, "", err
+	}
+	if len(defines) < len(v.Defines) { // after the validator, which does not know the type yet
+		code = toBFloat16(code)
+		err = os.WriteFile(target, code, 0o644)
+	}
+	return code, string(first), err
 }
