@@ -18,13 +18,12 @@ func matmulKernels() []Kernel {
 	return append(list, Kernel{
 		Name: "tiled", Fits: func(_ *Node, l *Limits) bool { return !l.CPU && l.MaxGroup >= 256 && l.Shared >= 16<<10 },
 		Launch: func(n *Node, l *Limits) []Launch {
-			f := n.Attr.(Form)
-			return matmulLaunches(n, l.MaxRange, l.MaxRange, 64, 64, "matmul_tiled", []uint32{256, flagWord(f == TN), flagWord(f == NT)}, false)
+			return matmulShader{name: "matmul_tiled", rows: 64, cols: 64, group: 256, spec: transposed(n), maxIn: l.MaxRange}.launches(n, l)
 		},
 	}, Kernel{
 		Name: "plain", Launch: func(n *Node, l *Limits) []Launch {
-			f := n.Attr.(Form)
-			return matmulLaunches(n, l.MaxRange, l.MaxRange, 4, 4*int(l.tileGroup()), "matmul", []uint32{l.tileGroup(), flagWord(f == TN), flagWord(f == NT)}, false)
+			group := l.tileGroup()
+			return matmulShader{name: "matmul", rows: 4, cols: 4 * group, group: group, spec: transposed(n), maxIn: l.MaxRange}.launches(n, l)
 		},
 	})
 }
@@ -34,31 +33,44 @@ func subgroupMatmul(loads string, rows, cols int) Kernel {
 	return Kernel{
 		Name: fmt.Sprintf("%s_%dx%d", loads, rows, 4*cols),
 		Fits: func(n *Node, l *Limits) bool {
-			m, w, k, _ := n.Attr.(Form).dims(n.In[0].Shape, n.In[1].Shape)
+			m := n.Attr.(MatMul)
 			// Loads take four elements along each operand's rows; eight lanes hold the texels of eight rows of A.
-			aligned := w%4 == 0 && n.In[0].Shape[1]%4 == 0 && n.In[1].Shape[1]%4 == 0
-			return aligned && k > 0 && m > 0 && l.Subgroup >= 8 && l.MaxTexel > 0
+			_, _, width, k := m.dims(n.In[0].Shape, n.In[1].Shape)
+			aligned := width%4 == 0 && m.A.aligned(n.In[0]) && m.B.aligned(n.In[1])
+			return aligned && n.Out[0].Len() > 0 && k > 0 && l.Subgroup >= 8 && l.MaxTexel > 0
 		},
 		Launch: func(n *Node, l *Limits) []Launch {
-			f := n.Attr.(Form)
-			spec := []uint32{uint32(l.Subgroup), flagWord(f == NT)}
-			shader := fmt.Sprintf("matmul_%s.%dx%d", loads, rows, 4*cols)
-			if f == TN {
-				shader += "_ta"
+			s := matmulShader{
+				name: fmt.Sprintf("matmul_%s.%dx%d", loads, rows, 4*cols), rows: rows, cols: 4 * cols * l.Subgroup,
+				group: l.Subgroup, subgroup: true, spec: transposed(n)[:1], maxIn: l.MaxRange,
 			}
-			maxIn := l.MaxRange
+			if n.Attr.(MatMul).Form == TN {
+				s.name += "_ta"
+			}
 			if loads == "texel" {
-				maxIn = l.MaxTexel
+				s.maxIn = l.MaxTexel
 			}
-			return matmulLaunches(n, maxIn, l.MaxRange, rows, 4*cols*l.Subgroup, shader, spec, true)
+			return s.launches(n, l)
 		},
 	}
 }
 
+// aligned says that the columns of a matrix are whole groups of four elements.
+func (c Columns) aligned(t *Tensor) bool {
+	_, _, width := c.of(t.Shape)
+	return width%4 == 0 && c.From%4 == 0 && t.Shape[len(t.Shape)-1]%4 == 0
+}
+
+// transposed are the shaders' constants 2 and 3: is B, is A stored transposed?
+func transposed(n *Node) []uint32 {
+	f := n.Attr.(MatMul).Form
+	return []uint32{flagWord(f == NT), flagWord(f == TN)}
+}
+
 // tileGroup is the workgroup of the plain register tile: a subgroup's worth on a CPU, which gains nothing from more.
-func (l *Limits) tileGroup() uint32 {
+func (l *Limits) tileGroup() int {
 	if l.CPU {
-		return uint32(l.Subgroup)
+		return l.Subgroup
 	}
 	return 64
 }
