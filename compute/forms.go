@@ -87,3 +87,10 @@ func words(v ...int) []uint32 {
 
 // ceilDiv is the least number of parts of the given size that hold n.
 func ceilDiv(n, size int) int { return (n + size - 1) / size }
+
+func flagWord(b bool) uint32 {
+	if b {
+		return 1
+	}
+	return 0
+}

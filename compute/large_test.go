@@ -24,7 +24,7 @@ func TestTensorsBeyondOneBinding(t *testing.T) {
 	ids := []uint32{0, 1, uint32(min(cut, rows) - 1), uint32(min(cut, rows-1)), uint32(min(cut+1, rows-1)), rows - 1, 7, 12345}
 
 	x, y := NewTensor(State, "x", F32, 8, width), NewTensor(State, "y", F32, 8, rows)
-	product := &Node{Op: opMatMul, In: []*Tensor{x, table}, Out: []*Tensor{y}, Attr: NT}
+	product := &Node{Op: opMatMul, In: []*Tensor{x, table}, Out: []*Tensor{y}, Attr: MatMul{Form: NT}}
 	for _, k := range d.fitting(product) {
 		t.Run("matmul/"+k.Name, func(t *testing.T) {
 			a := make([]float32, x.Len())

@@ -57,19 +57,20 @@ func coopKernels() []Kernel {
 			Name: fmt.Sprintf("coop_%dx%dx%d_pad%d", t.m, t.n, t.k, t.pad),
 			Fits: func(n *Node, l *Limits) bool {
 				x, ok := l.matrix(n.In[0].DType)
-				if !ok || n.In[0].Shape[1]%8 != 0 || n.In[1].Shape[1]%8 != 0 {
+				m := n.Attr.(MatMul)
+				if !ok || !m.A.aligned(n.In[0], 8) || !m.B.aligned(n.In[1], 8) {
 					return false // operands are read eight at a time
 				}
 				_, _, ok = t.split(x, l)
 				return ok && t.shared(x, l) <= l.Shared
 			},
 			Launch: func(n *Node, l *Limits) []Launch {
-				f := n.Attr.(Form)
 				x, _ := l.matrix(n.In[0].DType)
 				wm, wn, _ := t.split(x, l)
-				spec := words(t.group(l), 0, 0, x.M, x.N, x.K, t.m, t.n, t.k, wm, wn, t.pad)
-				spec[1], spec[2] = flagWord(f == TN), flagWord(f == NT)
-				return matmulLaunches(n, l.MaxRange, l.MaxRange, t.m, t.n, "matmul_coop."+n.In[0].DType.String(), spec, true)
+				return matmulShader{
+					name: "matmul_coop." + n.In[0].DType.String(), rows: t.m, cols: t.n, group: t.group(l), subgroup: true, maxIn: l.MaxRange,
+					spec: append(transposed(n), words(x.M, x.N, x.K, t.m, t.n, t.k, wm, wn, t.pad)...),
+				}.launches(n, l)
 			},
 		}
 	}

@@ -18,13 +18,47 @@ func matmulKernels() []Kernel {
 	return append(list, Kernel{
 		Name: "tiled", Fits: func(_ *Node, l *Limits) bool { return !l.CPU && l.MaxGroup >= 256 && l.Shared >= 16<<10 },
 		Launch: func(n *Node, l *Limits) []Launch {
-			return matmulLaunches(n, l.MaxRange, l.MaxRange, 64, 64, "matmul_tiled"+byWidth(n), anyTypeSpec(n, 256), false)
+			return matmulShader{name: "matmul_tiled" + byWidth(n), rows: 64, cols: 64, group: 256, spec: anyType(n), maxIn: l.MaxRange}.launches(n, l)
 		},
 	}, Kernel{
 		Name: "plain", Launch: func(n *Node, l *Limits) []Launch {
-			return matmulLaunches(n, l.MaxRange, l.MaxRange, 4, 4*int(l.tileGroup()), "matmul"+byWidth(n), anyTypeSpec(n, int(l.tileGroup())), false)
+			group := l.tileGroup()
+			return matmulShader{name: "matmul" + byWidth(n), rows: 4, cols: 4 * group, group: group, spec: anyType(n), maxIn: l.MaxRange}.launches(n, l)
 		},
 	})
+}
+
+// subgroupMatmul is the variant, by texel or vec4 loads, whose lanes each hold rows x 4 cols results.
+func subgroupMatmul(loads string, rows, cols int) Kernel {
+	return Kernel{
+		Name: fmt.Sprintf("%s_%dx%d", loads, rows, 4*cols),
+		Fits: func(n *Node, l *Limits) bool {
+			m := n.Attr.(MatMul)
+			// Loads take four elements along each operand's rows; eight lanes hold the texels of eight rows of A.
+			_, _, width, k := m.dims(n.In[0].Shape, n.In[1].Shape)
+			aligned := width%4 == 0 && m.A.aligned(n.In[0], 4) && m.B.aligned(n.In[1], 4)
+			return n.In[0].DType == F32 && aligned && n.Out[0].Len() > 0 && k > 0 && l.Subgroup >= 8 && l.MaxTexel > 0
+		},
+		Launch: func(n *Node, l *Limits) []Launch {
+			s := matmulShader{
+				name: fmt.Sprintf("matmul_%s.%dx%d", loads, rows, 4*cols), rows: rows, cols: 4 * cols * l.Subgroup,
+				group: l.Subgroup, subgroup: true, spec: transposed(n)[:1], maxIn: l.MaxRange,
+			}
+			if n.Attr.(MatMul).Form == TN {
+				s.name += "_ta"
+			}
+			if loads == "texel" {
+				s.maxIn = l.MaxTexel
+			}
+			return s.launches(n, l)
+		},
+	}
+}
+
+// aligned says that the columns of a matrix are whole groups of so many elements.
+func (c Columns) aligned(t *Tensor, group int) bool {
+	_, _, width := c.of(t.Shape)
+	return width%group == 0 && c.From%group == 0 && t.Shape[len(t.Shape)-1]%group == 0
 }
 
 // byWidth is the suffix of the module that reads operands of the node's type.
@@ -35,42 +69,19 @@ func byWidth(n *Node) string {
 	return ".float"
 }
 
-// anyTypeSpec are the constants of a module that comes for operands of each type.
-func anyTypeSpec(n *Node, group int) []uint32 {
-	f := n.Attr.(Form)
-	return []uint32{uint32(group), flagWord(f == TN), flagWord(f == NT), halfWord(n.In[0].DType)}
-}
+// anyType are the constants from 2 on of a module that comes for operands of each type.
+func anyType(n *Node) []uint32 { return append(transposed(n), halfWord(n.In[0].DType)) }
 
-// subgroupMatmul is the variant, by texel or vec4 loads, whose lanes each hold rows x 4 cols results.
-func subgroupMatmul(loads string, rows, cols int) Kernel {
-	return Kernel{
-		Name: fmt.Sprintf("%s_%dx%d", loads, rows, 4*cols),
-		Fits: func(n *Node, l *Limits) bool {
-			m, w, k, _ := n.Attr.(Form).dims(n.In[0].Shape, n.In[1].Shape)
-			// Loads take four elements along each operand's rows; eight lanes hold the texels of eight rows of A.
-			aligned := w%4 == 0 && n.In[0].Shape[1]%4 == 0 && n.In[1].Shape[1]%4 == 0
-			return n.In[0].DType == F32 && aligned && k > 0 && m > 0 && l.Subgroup >= 8 && l.MaxTexel > 0
-		},
-		Launch: func(n *Node, l *Limits) []Launch {
-			f := n.Attr.(Form)
-			spec := []uint32{uint32(l.Subgroup), flagWord(f == NT)}
-			shader := fmt.Sprintf("matmul_%s.%dx%d", loads, rows, 4*cols)
-			if f == TN {
-				shader += "_ta"
-			}
-			maxIn := l.MaxRange
-			if loads == "texel" {
-				maxIn = l.MaxTexel
-			}
-			return matmulLaunches(n, maxIn, l.MaxRange, rows, 4*cols*l.Subgroup, shader, spec, true)
-		},
-	}
+// transposed are the shaders' constants 2 and 3: is B, is A stored transposed?
+func transposed(n *Node) []uint32 {
+	f := n.Attr.(MatMul).Form
+	return []uint32{flagWord(f == NT), flagWord(f == TN)}
 }
 
 // tileGroup is the workgroup of the plain register tile: a subgroup's worth on a CPU, which gains nothing from more.
-func (l *Limits) tileGroup() uint32 {
+func (l *Limits) tileGroup() int {
 	if l.CPU {
-		return uint32(l.Subgroup)
+		return l.Subgroup
 	}
 	return 64
 }

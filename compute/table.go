@@ -4,6 +4,7 @@ package compute
 // operation is its four files and one line here.
 var Table = []*Op{
 	opMatMul,
+	opActivationGrad,
 	opCast,
 	opAdd,
 	opSumRows,

@@ -10,7 +10,7 @@ func BenchmarkMatMul(b *testing.B) {
 	d := openTest(b)
 	for _, s := range []struct{ m, n, k int }{{512, 512, 512}, {1024, 1024, 1024}, {2048, 384, 128}, {2048, 128, 352}, {512, 2048, 128}} {
 		for _, f := range []Form{NN, NT, TN} {
-			c := Case{In: []Shape{{s.m, s.k}, {s.k, s.n}}, Attr: f}
+			c := Case{In: []Shape{{s.m, s.k}, {s.k, s.n}}, Attr: MatMul{Form: f}}
 			if f == NT {
 				c.In[1] = Shape{s.n, s.k}
 			} else if f == TN {

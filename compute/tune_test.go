@@ -52,14 +52,14 @@ func nodeOf(t *testing.T, op *Op, c Case) *Node {
 	return s.node
 }
 
-var smallProduct = Case{In: []Shape{{64, 64}, {64, 64}}, Attr: NT, Addend: true}
+var smallProduct = Case{In: []Shape{{64, 64}, {64, 64}}, Attr: MatMul{Form: NT}, Addend: true}
 
 func TestTunerRejectsWrongKernels(t *testing.T) {
 	d := openTest(t)
 	for _, wrong := range []Kernel{
 		spoiled("skips the last row", func(_ *Node, l *Launch) { l.Push[0]-- }),
 		spoiled("skips the last column", func(_ *Node, l *Launch) { l.Push[1]-- }),
-		spoiled("forgets the addend", func(_ *Node, l *Launch) { l.Push[9] = 0 }),
+		spoiled("forgets the addend", func(_ *Node, l *Launch) { l.Spec[1] = 0 }),
 		spoiled("adds another operand", func(_ *Node, l *Launch) { l.Bind[2] = l.Bind[3] }),
 	} {
 		t.Run(wrong.Name, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestTunerRejectsTheFastestWhenItIsWrong(t *testing.T) {
 	lazy := spoiled("does one tile only", func(_ *Node, l *Launch) { l.Grid = [3]int{1, 1, 1} })
 	op := with(opMatMul, lazy)
 	tuner, warnings := newTestTuner(t, d, "")
-	n := nodeOf(t, op, Case{In: []Shape{{256, 64}, {256, 64}}, Attr: NT})
+	n := nodeOf(t, op, Case{In: []Shape{{256, 64}, {256, 64}}, Attr: MatMul{Form: NT}})
 	m, err := tuner.measure(n, d.fitting(n))
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestTunerRejectsTheFastestWhenItIsWrong(t *testing.T) {
 // TestTunerChecksTheNodesOwnShapes injects kernels that are right on every fixed case and wrong on the job's shapes.
 func TestTunerChecksTheNodesOwnShapes(t *testing.T) {
 	d := openTest(t)
-	c := Case{In: []Shape{{4096, 100}, {100, 100}}, Attr: NN} // no fixed case has rows of 100
+	c := Case{In: []Shape{{4096, 100}, {100, 100}}, Attr: MatMul{Form: NN}} // no fixed case has rows of 100
 	wrong := spoiled("wrong", func(n *Node, l *Launch) {
 		if n.In[0].Shape[1] == 100 {
 			l.Push[2] -= 4
@@ -159,7 +159,7 @@ func TestTunerTakesTheFast(t *testing.T) {
 	op := *opMatMul
 	op.Kernels = []Kernel{slow, opMatMul.Kernels[len(opMatMul.Kernels)-1]}
 	tuner, _ := newTestTuner(t, d, "")
-	n := nodeOf(t, &op, Case{In: []Shape{{128, 128}, {128, 128}}, Attr: NN})
+	n := nodeOf(t, &op, Case{In: []Shape{{128, 128}, {128, 128}}, Attr: MatMul{Form: NN}})
 	m, err := tuner.measure(n, d.fitting(n))
 	if err != nil {
 		t.Fatal(err)
@@ -434,10 +434,10 @@ func TestShrink(t *testing.T) {
 		c    Case
 		want []Shape
 	}{
-		{opMatMul, Case{In: []Shape{{1 << 12, 64}, {64, 64}}, Attr: NN}, []Shape{{256, 64}, {64, 64}}},
-		{opMatMul, Case{In: []Shape{{512, 64}, {512, 64}}, Attr: NT}, []Shape{{128, 64}, {128, 64}}},
-		{opMatMul, Case{In: []Shape{{1 << 12, 64}, {1 << 12, 64}}, Attr: TN, Addend: true, InPlace: map[int]int{0: 2}}, []Shape{{256, 64}, {256, 64}}},
-		{opMatMul, Case{In: []Shape{{32, 32}, {32, 32}}, Attr: NN}, []Shape{{32, 32}, {32, 32}}},
+		{opMatMul, Case{In: []Shape{{1 << 12, 64}, {64, 64}}, Attr: MatMul{Form: NN}}, []Shape{{256, 64}, {64, 64}}},
+		{opMatMul, Case{In: []Shape{{512, 64}, {512, 64}}, Attr: MatMul{Form: NT}}, []Shape{{128, 64}, {128, 64}}},
+		{opMatMul, Case{In: []Shape{{1 << 12, 64}, {1 << 12, 64}}, Attr: MatMul{Form: TN}, Addend: true, InPlace: map[int]int{0: 2}}, []Shape{{256, 64}, {256, 64}}},
+		{opMatMul, Case{In: []Shape{{32, 32}, {32, 32}}, Attr: MatMul{Form: NN}}, []Shape{{32, 32}, {32, 32}}},
 		{opAdamW, adamCase("", 1<<16, 1<<16), []Shape{{1 << 13}, {1 << 13}, {1 << 13}, {1 << 13}, {8}, {4}}},
 		{opEmbed, Case{In: []Shape{{1 << 14, 64}, {100}, {100}}, Types: map[int]DType{1: U32, 2: U32}}, []Shape{{512, 64}, {100}, {100}}},
 	} {

@@ -42,7 +42,7 @@ func NewGenerator(b compute.Backend, m *Model, window int) (*Generator, error) {
 	}
 	r := compute.NewRecorder()
 	row := r.Embed(m.Hidden(r, g.tokens), g.last, g.order) // picks one row of the hidden states
-	r.Record("matmul", compute.NT, []*compute.Tensor{row, m.Head()}, g.logits)
+	r.Record("matmul", compute.MatMul{Form: compute.NT}, []*compute.Tensor{row, m.Head()}, g.logits)
 	p, err := r.Finish()
 	if err != nil {
 		return nil, err

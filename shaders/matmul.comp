@@ -1,23 +1,23 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-// Matrix product: y[m,n] = sum_k A[m,k] B[k,n] (+ addend[m,n])
-// 0 A [M,K] f32, or [K,M] if TRANS_A   1 B [K,N] f32, or [N,K] if TRANS_B   2 addend [M,N] f32   3 y [M,N] f32, may be addend
+// Matrix product: y[m,n] = act(sum_k A[m,k] B[k,n] + bias[n]) + addend[m,n], as far as EPILOGUE asks for it; many if z > 1
+// 0 A [M,K], or [K,M] if TRANS_A, f32 or 16-bit floats   1 B [K,N], or [N,K] if TRANS_B, likewise   2 addend [M,N] f32   3 y [M,N] f32, may be addend
+// 4 bias [N] f32   5 pre [M,N] f32, the sum before the activation. What EPILOGUE leaves out is bound and not touched.
 // Sums in f32, k ascending: same bits on the same device. Any M, N, K. Nothing is read or written past an edge.
 // The variant that runs everywhere, a plain register tile: an invocation makes 4 x 4 results, its columns a workgroup apart.
-// Dispatch ceil(N / (4 workgroup)), ceil(M / 4).
+// Dispatch ceil(N / (4 workgroup)), ceil(M / 4), items.
 //! variant float:
 //! variant half: -DHALVES
 #include "index.glsl"
 #include "matmul.glsl"
 #include "operands.glsl"
-layout(constant_id = 1) const uint TRANS_A = 0;
 layout(constant_id = 2) const uint TRANS_B = 0;
-layout(binding = 2) readonly buffer C { float addend[]; };
-layout(binding = 3) buffer Y { float y[]; };
+layout(constant_id = 3) const uint TRANS_A = 0;
 
 void main() {
 	uint group = gl_WorkGroupSize.x, n0 = gl_WorkGroupID.x * 4 * group + gl_LocalInvocationID.x, m0 = gl_WorkGroupID.y * 4;
 	if (n0 >= N) return;
+	uint a0 = item_a(), b0 = item_b();
 	uint m[4], n[4]; // clamped into the matrix; what is beyond is not stored
 	float s[4][4];
 	for (uint i = 0; i < 4; i++) {
@@ -28,14 +28,11 @@ void main() {
 	for (uint k = 0; k < K; k++) {
 		float x[4], w[4];
 		for (uint i = 0; i < 4; i++) {
-			x[i] = TRANS_A == 1 ? A(k * lda + ca + m[i]) : A(m[i] * lda + ca + k);
-			w[i] = TRANS_B == 1 ? B(n[i] * ldb + cb + k) : B(k * ldb + cb + n[i]);
+			x[i] = TRANS_A == 1 ? A(a0 + k * lda + m[i]) : A(a0 + m[i] * lda + k);
+			w[i] = TRANS_B == 1 ? B(b0 + n[i] * ldb + k) : B(b0 + k * ldb + n[i]);
 		}
 		for (uint i = 0; i < 4; i++) for (uint j = 0; j < 4; j++) s[i][j] += x[i] * w[j];
 	}
-	for (uint i = 0; i < 4; i++) for (uint j = 0; j < 4; j++) {
-		if (m0 + i >= M || n0 + j * group >= N) continue;
-		uint o = m[i] * ldy + cy + n[j];
-		y[o] = add == 1 ? s[i][j] + addend[o] : s[i][j];
-	}
+	for (uint i = 0; i < 4; i++) for (uint j = 0; j < 4; j++)
+		if (m0 + i < M && n0 + j * group < N) finish(m[i], n[j], s[i][j]);
 }

@@ -1,7 +1,47 @@
-// What every variant of the matrix product is told.
+// What every variant of the matrix product is told, and what becomes of a sum. Whoever includes this may set WIDE to 4: then
+// results are finished four at a time, and rows of y are a multiple of 4 elements long.
+#ifndef WIDE
+#define WIDE 1
+#endif
+#if WIDE == 4
+#define REAL vec4
+#else
+#define REAL float
+#endif
 layout(push_constant) uniform P {
 	uint M, N, K;       // of this block
 	uint lda, ldb, ldy; // elements per stored row of A, B, y
-	uint ca, cb, cy;    // column at which the block starts in A, B, y
-	uint add;           // 1: the addend is added
+	uint ca, cb, cy;    // element at which the block starts in A, B, y
+	uint cn;            // and in the bias
+	uint za, zb, zy;    // elements from one item of a batch, z in the grid, to the next
 };
+layout(constant_id = 1) const uint EPILOGUE = 0; // these, together:
+const uint ADDEND = 1, BIAS = 2, SILU = 4, GELU = 8;
+const uint RESUME = 16; // sums of an earlier stretch of K lie in pre
+layout(binding = 2) readonly buffer C { REAL addend[]; };
+layout(binding = 3) buffer Y { REAL y[]; };
+layout(binding = 4) readonly buffer Bias { REAL bias[]; };
+layout(binding = 5) buffer Pre { REAL pre[]; };
+
+// item_a, item_b: where the item's operands start.
+uint item_a() { return gl_WorkGroupID.z * za + ca; }
+uint item_b() { return gl_WorkGroupID.z * zb + cb; }
+
+// x sigmoid(t x'): SiLU, arXiv 1702.03118; GELU in its tanh form, arXiv 1606.08415, as 0.5 (1 + tanh u) = sigmoid(2 u).
+REAL activated(REAL x) {
+	REAL t = (EPILOGUE & GELU) != 0 ? 1.5957691216057308 * (x + 0.044715 * x * x * x) : x;
+	return x / (1 + exp(-t));
+}
+
+// finish stores the results at row m, columns n to n + WIDE - 1, given their sums: y = act(sum + bias) + addend. The sums
+// before an activation are kept for its gradient.
+void finish(uint m, uint n, REAL s) {
+	uint o = (gl_WorkGroupID.z * zy + m * ldy + cy + n) / WIDE;
+	if ((EPILOGUE & RESUME) != 0) s += pre[o];
+	if ((EPILOGUE & BIAS) != 0) s += bias[(cn + n) / WIDE];
+	if ((EPILOGUE & (SILU | GELU)) != 0) {
+		pre[o] = s;
+		s = activated(s);
+	}
+	y[o] = (EPILOGUE & ADDEND) != 0 ? s + addend[o] : s;
+}

@@ -8,29 +8,27 @@
 // Matrix product of 16-bit floats by cooperative matrices (VK_KHR_cooperative_matrix); contract as matmul.comp, but:
 // 0, 1: A and B are f16 or bf16, eight to a uvec4, with rows a multiple of 8 elements long. Sums in f32, k ascending by K.
 // A workgroup makes BM x BN results from slices of BK along K, staged in workgroup memory in the order in which they are
-// stored: the matrix unit's loads transpose. While it multiplies one slice the next is on its way into registers
+// stored: the matrix unit's loads transpose. While it multiplies one slice the next is on its way into registers.
 // A subgroup makes WM x WN of them, as matrices of MM x NN. The slices' rows are padded by PAD uvec4 against bank conflicts.
-// Dispatch ceil(N / BN), ceil(M / BM). Workgroups are renumbered into strips of rows, whose operands stay in a cache.
+// Dispatch ceil(N / BN), ceil(M / BM), items. Workgroups are renumbered into strips of rows, whose operands stay in a cache.
 //! newer
 //! variant f16: -DELEMENT=float16_t
 //! variant bf16: -DELEMENT=float16_t --bfloat16
 #include "index.glsl"
 #include "matmul.glsl"
-layout(constant_id = 1) const uint TRANS_A = 0;
 layout(constant_id = 2) const uint TRANS_B = 0;
-layout(constant_id = 3) const uint MM = 16; // the device's matrices
-layout(constant_id = 4) const uint NN = 16;
-layout(constant_id = 5) const uint KK = 16;
-layout(constant_id = 6) const uint BM = 64; // the workgroup's tile
-layout(constant_id = 7) const uint BN = 64;
-layout(constant_id = 8) const uint BK = 32;
-layout(constant_id = 9) const uint WM = 32; // a subgroup's
-layout(constant_id = 10) const uint WN = 32;
-layout(constant_id = 11) const uint PAD = 1;
+layout(constant_id = 3) const uint TRANS_A = 0;
+layout(constant_id = 4) const uint MM = 16; // the device's matrices
+layout(constant_id = 5) const uint NN = 16;
+layout(constant_id = 6) const uint KK = 16;
+layout(constant_id = 7) const uint BM = 64; // the workgroup's tile
+layout(constant_id = 8) const uint BN = 64;
+layout(constant_id = 9) const uint BK = 32;
+layout(constant_id = 10) const uint WM = 32; // a subgroup's
+layout(constant_id = 11) const uint WN = 32;
+layout(constant_id = 12) const uint PAD = 1;
 layout(binding = 0) readonly buffer A { uvec4 a[]; };
 layout(binding = 1) readonly buffer B { uvec4 b[]; };
-layout(binding = 2) buffer C { float addend[]; };
-layout(binding = 3) buffer Y { float y[]; };
 
 const uint GROUP = gl_WorkGroupSize.x, SUBGROUPS = (BM / WM) * (BN / WN), STRIP = 8;
 // A slice of an operand: so many rows as stored, of so many uvec4.
@@ -47,29 +45,30 @@ shared float rim[SUBGROUPS * MM * NN]; // a matrix of each subgroup, on its way 
 #define FETCH(to, each, rows, cols, from, r0, c0, rbound, cbound, ld, column) \
 	[[unroll]] for (uint i = 0; i < each; i++) { \
 		uint at = i * GROUP + gl_LocalInvocationID.x, r = at / cols, c = at % cols; \
-		to[i] = at < rows * cols && r0 + r < rbound && c0 + c < cbound ? from[(r0 + r) * (ld / 8) + column / 8 + c0 + c] : uvec4(0); \
+		to[i] = at < rows * cols && r0 + r < rbound && c0 + c < cbound ? from[column / 8 + (r0 + r) * (ld / 8) + c0 + c] : uvec4(0); \
 	}
 #define STAGE(to, each, rows, cols, stride, from) \
 	[[unroll]] for (uint i = 0; i < each; i++) { \
 		uint at = i * GROUP + gl_LocalInvocationID.x; \
 		if (at < rows * cols) to[at / cols * stride + at % cols] = from[i]; \
 	}
-#define FETCH_A(k0) FETCH(ra, EACH_A, ROWS_A, COLS_A, a, (TRANS_A == 1 ? k0 : m0), (TRANS_A == 1 ? m0 : k0) / 8, (TRANS_A == 1 ? K : M), (TRANS_A == 1 ? M : K) / 8, lda, ca)
-#define FETCH_B(k0) FETCH(rb, EACH_B, ROWS_B, COLS_B, b, (TRANS_B == 1 ? n0 : k0), (TRANS_B == 1 ? k0 : n0) / 8, (TRANS_B == 1 ? N : K), (TRANS_B == 1 ? K : N) / 8, ldb, cb)
+#define FETCH_A(k0) FETCH(ra, EACH_A, ROWS_A, COLS_A, a, (TRANS_A == 1 ? k0 : m0), (TRANS_A == 1 ? m0 : k0) / 8, (TRANS_A == 1 ? K : M), (TRANS_A == 1 ? M : K) / 8, lda, item_a())
+#define FETCH_B(k0) FETCH(rb, EACH_B, ROWS_B, COLS_B, b, (TRANS_B == 1 ? n0 : k0), (TRANS_B == 1 ? k0 : n0) / 8, (TRANS_B == 1 ? N : K), (TRANS_B == 1 ? K : N) / 8, ldb, item_b())
 
 void main() {
 	uint nx = gl_NumWorkGroups.x, strip = STRIP * nx, id = gl_WorkGroupID.y * nx + gl_WorkGroupID.x;
 	uint rows = min(STRIP, gl_NumWorkGroups.y - id / strip * STRIP);
 	uint m0 = (id / strip * STRIP + id % strip % rows) * BM, n0 = id % strip / rows * BN;
 	uint wm = gl_SubgroupID / (BN / WN) * WM, wn = gl_SubgroupID % (BN / WN) * WN; // this subgroup's place in the tile
-	// Whole tiles are stored as matrices, which needs rows aligned to 16 bytes.
-	bool whole = m0 + BM <= M && n0 + BN <= N && ldy % 4 == 0 && cy % 4 == 0;
+	// Whole tiles are stored as matrices, if there is no more to do than add; their rows must be aligned to 16 bytes.
+	bool whole = (EPILOGUE & ~ADDEND) == 0 && m0 + BM <= M && n0 + BN <= N && ldy % 4 == 0 && cy % 4 == 0;
+	uint y0 = gl_WorkGroupID.z * zy + cy;
 
 	coopmat<float, gl_ScopeSubgroup, MM, NN, gl_MatrixUseAccumulator> s[(WM / MM) * (WN / NN)];
 	[[unroll]] for (uint i = 0; i < WM / MM; i++) [[unroll]] for (uint j = 0; j < WN / NN; j++) {
 		s[i * (WN / NN) + j] = coopmat<float, gl_ScopeSubgroup, MM, NN, gl_MatrixUseAccumulator>(0.0);
-		if (whole && add == 1)
-			coopMatLoad(s[i * (WN / NN) + j], addend, (m0 + wm + i * MM) * ldy + cy + n0 + wn + j * NN, ldy, gl_CooperativeMatrixLayoutRowMajor);
+		if (whole && EPILOGUE == ADDEND)
+			coopMatLoad(s[i * (WN / NN) + j], addend, y0 + (m0 + wm + i * MM) * ldy + n0 + wn + j * NN, ldy, gl_CooperativeMatrixLayoutRowMajor);
 	}
 
 	uvec4 ra[EACH_A], rb[EACH_B];
@@ -104,16 +103,14 @@ void main() {
 	[[unroll]] for (uint i = 0; i < WM / MM; i++) [[unroll]] for (uint j = 0; j < WN / NN; j++) {
 		uint m = m0 + wm + i * MM, n = n0 + wn + j * NN, base = gl_SubgroupID * MM * NN;
 		if (whole) {
-			coopMatStore(s[i * (WN / NN) + j], y, m * ldy + cy + n, ldy, gl_CooperativeMatrixLayoutRowMajor);
+			coopMatStore(s[i * (WN / NN) + j], y, y0 + m * ldy + n, ldy, gl_CooperativeMatrixLayoutRowMajor);
 			continue;
 		}
 		barrier(); // the last matrix has been read
 		coopMatStore(s[i * (WN / NN) + j], rim, base, NN, gl_CooperativeMatrixLayoutRowMajor);
 		barrier(); // a subgroup's own stores too are seen by plain reads only after one
 		for (uint e = gl_SubgroupInvocationID; e < MM * NN; e += gl_SubgroupSize) {
-			if (m + e / NN >= M || n + e % NN >= N) continue;
-			uint o = (m + e / NN) * ldy + cy + n + e % NN;
-			y[o] = add == 1 ? rim[base + e] + addend[o] : rim[base + e];
+			if (m + e / NN < M && n + e % NN < N) finish(m + e / NN, n + e % NN, rim[base + e]);
 		}
 	}
 }

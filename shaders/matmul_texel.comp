@@ -6,7 +6,7 @@
 // One subgroup makes ROWS x (COLS * 4 * lanes) results, no workgroup memory, no barrier (one costs more than the tile).
 // A's texels are spread over eight lanes and handed round by subgroupShuffle: subgroupBroadcast is a loop in some drivers,
 // which looks for an active lane.
-// Dispatch ceil(N / (COLS * 4 * lanes)), ceil(M / ROWS). Reads past an edge are clamped into the matrix and their results
+// Dispatch ceil(N / (COLS * 4 * lanes)), ceil(M / ROWS), items. Reads past an edge are clamped into the matrix and their results
 // dropped; in K, where they would count, A is replaced by 0.
 //! variant 8x4: -DROWS=8 -DCOLS=1 -DTRANS_A=0
 //! variant 8x8: -DROWS=8 -DCOLS=2 -DTRANS_A=0
@@ -19,24 +19,24 @@
 //! variant 32x4_ta: -DROWS=32 -DCOLS=1 -DTRANS_A=1
 //! variant 32x8_ta: -DROWS=32 -DCOLS=2 -DTRANS_A=1
 #include "index.glsl"
+#define WIDE 4
 #include "matmul.glsl"
-layout(constant_id = 1) const uint TRANS_B = 0;
+layout(constant_id = 2) const uint TRANS_B = 0;
 layout(binding = 0) uniform samplerBuffer a;
 layout(binding = 1) uniform samplerBuffer b;
-layout(binding = 2) readonly buffer C { vec4 addend[]; };
-layout(binding = 3) buffer Y { vec4 y[]; };
 
 void main() {
 	uint lane = gl_SubgroupInvocationID, lanes = gl_WorkGroupSize.x;
 	uint m0 = gl_WorkGroupID.y * ROWS, n0 = gl_WorkGroupID.x * (COLS * 4 * lanes);
 	uint sa = lda / 4, sb = ldb / 4; // texels per row
+	uint a0 = item_a() / 4, b0 = item_b() / 4;
 
 	// Where this lane's texels of A lie, one for each eight rows: row m0 + 8 i + lane, four k; or, transposed, k + lane / 2,
 	// four m. Lanes beyond the eighth hold the same again.
 	uint am[ROWS / 8], ak = TRANS_A == 0 ? 0 : lane % 8 / 2;
 	for (uint i = 0; i < ROWS / 8; i++)
-		am[i] = TRANS_A == 0 ? min(m0 + 8 * i + lane % 8, M - 1) * sa + ca / 4
-		                     : ca / 4 + min((m0 + 8 * i) / 4 + lane % 2, (M - 1) / 4);
+		am[i] = TRANS_A == 0 ? a0 + min(m0 + 8 * i + lane % 8, M - 1) * sa
+		                     : a0 + min((m0 + 8 * i) / 4 + lane % 2, (M - 1) / 4);
 	// The columns of this lane: n[c] to n[c] + 3.
 	uint n[COLS];
 	for (uint c = 0; c < COLS; c++) n[c] = min(n0 + 4 * (c * lanes + lane), (N - 1) / 4 * 4);
@@ -51,8 +51,8 @@ void main() {
 			                     : (k + ak < K ? texelFetch(a, int((k + ak) * sa + am[i])) : vec4(0));
 		vec4 vb[4][COLS]; // for each of the four k, or transposed for each of this lane's four columns, four k
 		for (uint c = 0; c < COLS; c++) for (uint j = 0; j < 4; j++)
-			vb[j][c] = TRANS_B == 1 ? texelFetch(b, int((n[c] + j) * sb + (cb + k) / 4))
-			                        : texelFetch(b, int(min(k + j, K - 1) * sb + (cb + n[c]) / 4));
+			vb[j][c] = TRANS_B == 1 ? texelFetch(b, int(b0 + (n[c] + j) * sb + k / 4))
+			                        : texelFetch(b, int(b0 + min(k + j, K - 1) * sb + n[c] / 4));
 		for (uint r = 0; r < ROWS; r++) {
 			vec4 x; // A[m0 + r, k .. k + 3]
 			if (TRANS_A == 0) x = subgroupShuffle(va[r / 8], r % 8);
@@ -71,8 +71,7 @@ void main() {
 		if (col >= N) continue;
 		for (uint r = 0; r < ROWS; r++) {
 			if (m0 + r >= M) break;
-			uint o = ((m0 + r) * ldy + cy + col) / 4;
-			y[o] = add == 1 ? s[r][c] + addend[o] : s[r][c];
+			finish(m0 + r, col, s[r][c]);
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // The operands of a matrix product, read singly: A(i), B(i). HALVES: of 16-bit floats.
 #ifdef HALVES
-#define HALF_ID 3
+#define HALF_ID 4
 #include "half.glsl"
 layout(binding = 0) readonly buffer DataA { uint a[]; };
 layout(binding = 1) readonly buffer DataB { uint b[]; };

@@ -19,3 +19,19 @@ func MatMul(a, b, y []float64, m, n, k int, transA, transB bool) {
 		}
 	}
 }
+
+// Columns copies columns from to to (exclusive) of rows that are width long.
+func Columns(x []float64, width, from, to int) []float64 {
+	var y []float64
+	for i := 0; i+width <= len(x); i += width {
+		y = append(y, x[i+from:i+to]...)
+	}
+	return y
+}
+
+// AddRow is y[m,n] += row[n].
+func AddRow(y, row []float64) {
+	for i := range y {
+		y[i] += row[i%len(row)]
+	}
+}

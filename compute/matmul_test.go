@@ -1,0 +1,115 @@
+package compute
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestProductGradients compares the gradients of operands and bias with finite differences, in every form, with every
+// activation, for one matrix and for a batch; each is in the middle of a program and its result used twice.
+func TestProductGradients(t *testing.T) {
+	for i, f := range []Form{NN, NT, TN} {
+		for _, batch := range []int{0, 2} {
+			m := MatMul{Form: f, Bias: true, Act: Activation(i+batch/2) % 3}
+			t.Run(fmt.Sprintf("%v/batch=%d", m, batch), func(t *testing.T) {
+				a, b := Shape{3, 4}, Shape{4, 5}
+				if f == NT {
+					b = Shape{5, 4}
+				} else if f == TN {
+					a = Shape{4, 3}
+				}
+				if batch > 0 {
+					a, b = append(Shape{batch}, a...), append(Shape{batch}, b...)
+				}
+				x, w, bias := NewTensor(State, "x", F32, a...), NewTensor(State, "w", F32, b...), NewTensor(State, "bias", F32, 5)
+				gradientOf(t, []*Tensor{x, w, bias}, func(r *Recorder) *Tensor {
+					y := r.Product(m, r.Add(x, x), w, bias)
+					return r.Add(y, y)
+				}, nil)
+			})
+		}
+	}
+}
+
+// TestProductOfColumnsHasNoGradient: the gradient of some columns of a matrix is not one of the matrix.
+func TestProductOfColumnsHasNoGradient(t *testing.T) {
+	x, w := NewTensor(State, "x", F32, 3, 8), NewTensor(State, "w", F32, 5, 4)
+	r := NewRecorder()
+	r.Track(w, NewTensor(State, "dw", F32, 5, 4))
+	r.Seed(r.Product(MatMul{Form: NT, A: Columns{4, 8}}, x, w), NewTensor(State, "seed", F32, 3, 5))
+	r.Backward()
+	if _, err := r.Finish(); err == nil || !strings.Contains(err.Error(), "no gradient") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestProductErrors: shapes that do not fit are refused where they are recorded.
+func TestProductErrors(t *testing.T) {
+	for _, c := range []struct {
+		why, want string
+		m         MatMul
+		in        []Shape
+	}{
+		{"inner dimensions", "inner dimensions 4 and 5 differ", MatMul{Form: NN}, []Shape{{3, 4}, {5, 6}}},
+		{"columns count, not the row", "inner dimensions 2 and 4 differ", MatMul{Form: NT, A: Columns{1, 3}}, []Shape{{3, 4}, {5, 4}}},
+		{"columns beyond the row", "columns 3 to 7 of [3,4]", MatMul{Form: NN, A: Columns{3, 7}}, []Shape{{3, 4}, {4, 6}}},
+		{"a bias is a row", "the bias is [3], not [6]", MatMul{Form: NN, Bias: true}, []Shape{{3, 4}, {4, 6}, {3}}},
+		{"a bias that was not announced", "wants 2 inputs", MatMul{Form: NN}, []Shape{{3, 4}, {4, 6}, {6}}},
+		{"batches", "as many of one as of the other", MatMul{Form: NN}, []Shape{{2, 3, 4}, {3, 4, 6}}},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			r := NewRecorder()
+			var in []*Tensor
+			for _, s := range c.in {
+				in = append(in, NewTensor(State, "x", F32, s...))
+			}
+			r.Product(c.m, in...)
+			if _, err := r.Finish(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestStretchesOfKWait: where K is cut by what a device binds, each launch adds to what the one before wrote and must wait
+// for it; the bias, the activation and the addend come once, at the end where there is an activation.
+func TestStretchesOfKWait(t *testing.T) {
+	l := &Limits{Subgroup: 8, MaxGroup: 256, MaxGridX: 65535, MaxRange: 64 * 64, MaxTexel: 64 * 64, CPU: true}
+	n := trialNode(t, opMatMul, Case{In: []Shape{{200, 32}, {200, 36}, {36}}, Attr: MatMul{Form: TN, Bias: true, Act: GELU}, Addend: true})
+	for i := range opMatMul.Kernels {
+		k := &opMatMul.Kernels[i]
+		launches := k.Launch(n, l)
+		if len(launches) < 2 {
+			t.Errorf("%s: %d launches, want K cut", k.Name, len(launches))
+		}
+		for j, one := range launches {
+			want := uint32(0)
+			switch j {
+			case 0:
+			case len(launches) - 1:
+				want = epilogueResume | epilogueBias | epilogueGELU | epilogueAddend
+			default:
+				want = epilogueAddend
+			}
+			if one.Spec[1] != want || one.Ordered != (j > 0) {
+				t.Errorf("%s: launch %d of %d has epilogue %b, want %b; Ordered is %v", k.Name, j, len(launches), one.Spec[1], want, one.Ordered)
+			}
+		}
+	}
+}
+
+// TestProductsThatFitAreOneLaunch: what a device binds at once is not cut, whatever the sizes divide.
+func TestProductsThatFitAreOneLaunch(t *testing.T) {
+	l := &Limits{Subgroup: 8, MaxGroup: 256, MaxGridX: 65535, MaxRange: 1 << 20, MaxTexel: 1 << 20, CPU: true}
+	for _, in := range [][]Shape{{{100, 100}, {100, 100}}, {{5, 100, 100}, {5, 100, 100}}} {
+		for _, f := range []Form{NN, NT, TN} {
+			n := trialNode(t, opMatMul, Case{In: in, Attr: MatMul{Form: f}})
+			for i := range opMatMul.Kernels {
+				if k := &opMatMul.Kernels[i]; len(k.Launch(n, l)) != 1 {
+					t.Errorf("%v %v, variant %s: %d launches", f, in, k.Name, len(k.Launch(n, l)))
+				}
+			}
+		}
+	}
+}
