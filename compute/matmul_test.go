@@ -79,6 +79,9 @@ func TestStretchesOfKWait(t *testing.T) {
 	n := trialNode(t, opMatMul, Case{In: []Shape{{200, 32}, {200, 36}, {36}}, Attr: MatMul{Form: TN, Bias: true, Act: GELU}, Addend: true})
 	for i := range opMatMul.Kernels {
 		k := &opMatMul.Kernels[i]
+		if k.Fits != nil && !k.Fits(n, l) {
+			continue
+		}
 		launches := k.Launch(n, l)
 		if len(launches) < 2 {
 			t.Errorf("%s: %d launches, want K cut", k.Name, len(launches))
@@ -106,7 +109,7 @@ func TestProductsThatFitAreOneLaunch(t *testing.T) {
 		for _, f := range []Form{NN, NT, TN} {
 			n := trialNode(t, opMatMul, Case{In: in, Attr: MatMul{Form: f}})
 			for i := range opMatMul.Kernels {
-				if k := &opMatMul.Kernels[i]; len(k.Launch(n, l)) != 1 {
+				if k := &opMatMul.Kernels[i]; (k.Fits == nil || k.Fits(n, l)) && len(k.Launch(n, l)) != 1 {
 					t.Errorf("%v %v, variant %s: %d launches", f, in, k.Name, len(k.Launch(n, l)))
 				}
 			}
