@@ -16,6 +16,8 @@ type LossInputs struct {
 	Gradient bool
 	// Stats receives the result, [N,StatsColumns]; nil: a temporary does.
 	Stats *Tensor
+	// Precision is what the products take in: F32, or a 16-bit type. Logits and their gradient are float32 in each.
+	Precision DType
 	// Chunk is how many tokens have logits at a time, a multiple of 64; 0 chooses.
 	Chunk int
 }
@@ -40,8 +42,13 @@ func (r *Recorder) LinearLoss(in LossInputs) *Tensor {
 	if in.Gradient {
 		dHidden = r.Temp("dhidden", in.Hidden.Shape...)
 	}
+	narrow := in
+	narrow.Hidden, narrow.Weight = r.Cast(in.Hidden, in.Precision), r.Cast(in.Weight, in.Precision)
+	if in.TeacherHidden != nil {
+		narrow.TeacherHidden, narrow.TeacherWeight = r.Cast(in.TeacherHidden, in.Precision), r.Cast(in.TeacherWeight, in.Precision)
+	}
 	for i := 0; i < n; i += chunk {
-		r.chunkLoss(in, stats, dHidden, i, min(n, i+chunk))
+		r.chunkLoss(narrow, r.tracked[in.Weight], stats, dHidden, i, min(n, i+chunk))
 	}
 	if in.Gradient {
 		r.Seed(in.Hidden, dHidden)
@@ -49,8 +56,9 @@ func (r *Recorder) LinearLoss(in LossInputs) *Tensor {
 	return stats
 }
 
-// chunkLoss is LinearLoss of tokens i to j.
-func (r *Recorder) chunkLoss(in LossInputs, stats, dHidden *Tensor, i, j int) {
+// chunkLoss is LinearLoss of tokens i to j, its inputs in the precision of the products; dWeight is nil or where the
+// weight's gradient is added.
+func (r *Recorder) chunkLoss(in LossInputs, dWeight, stats, dHidden *Tensor, i, j int) {
 	hidden := in.Hidden.Rows(i, j)
 	logits := r.MatMul(hidden, in.Weight, NT)
 	args := []*Tensor{logits, in.Labels.Rows(i, j), in.Params}
@@ -63,9 +71,10 @@ func (r *Recorder) chunkLoss(in LossInputs, stats, dHidden *Tensor, i, j int) {
 		return
 	}
 	r.Record("softmax_loss", attr, args, stats.Rows(i, j), logits)
-	r.matmulInto(dHidden.Rows(i, j), logits, in.Weight, NN)
-	if grad, ok := r.tracked[in.Weight]; ok {
-		r.Accumulate(grad, r.MatMul(logits, hidden, TN))
+	g := r.Cast(logits, in.Precision)
+	r.matmulInto(dHidden.Rows(i, j), g, in.Weight, NN)
+	if dWeight != nil {
+		r.Accumulate(dWeight, r.MatMul(g, hidden, TN))
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 // The teacher's weights get no gradient. w and T are the trainer's per-step numbers.
 func Objective(teacher *model.Model) model.Objective {
 	return func(r *compute.Recorder, m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor, gradient bool) *compute.Tensor {
+		teacher.Precision = m.Precision
 		return r.LinearLoss(compute.LossInputs{
-			Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, Gradient: gradient,
+			Precision: m.Precision, Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, Gradient: gradient,
 			TeacherHidden: teacher.Hidden(r, t), TeacherWeight: teacher.Head(),
 		})
 	}

@@ -24,6 +24,7 @@ func (b *bench) train(ctx context.Context) error {
 		return err
 	}
 	c := b.job.Config.LLM
+	c.Train = c.Train.OnDevice(b.device.Limits())
 	m := model.New(c.Model, "llm", true)
 	defer b.device.Free(m.Storages()...)
 	c.Train, err = model.ChooseMicrobatch(m, c.Train, b.device.Limits().Memory, model.Plain)

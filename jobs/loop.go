@@ -63,6 +63,9 @@ func (l *loop) restore() error {
 		if err := json.Unmarshal(resume.Job, &l.state); err != nil {
 			return fmt.Errorf("%w: %s: %w", checkpoint.ErrCorrupt, c.Dir, err)
 		}
+		if resume.Scale.Value > 0 { // none was kept before there was float16
+			l.trainer.Scale = resume.Scale
+		}
 		l.step, l.saved, l.inARow = int64(c.Step), int64(c.Step), resume.Skipped
 		l.s.say("%s: going on from step %d", l.label, l.step)
 	}
@@ -131,6 +134,7 @@ func (l *loop) oneStep(ctx context.Context) error {
 	r := metrics.Record{Step: int(l.step), Tokens: l.step * int64(c.Batch*c.Sequence), Values: map[string]float64{
 		metrics.TrainLoss: step.NLL, metrics.LR: step.LR, metrics.GradNorm: step.Norm, metrics.TokensPerSec: float64(step.Tokens) / took.Seconds(),
 		metrics.FLOPs: l.state.FLOPs, metrics.Seconds: l.seconds(), metrics.Skipped: float64(l.state.Skipped),
+		metrics.LossScale: l.trainer.Scale.Value,
 	}}
 	if l.withTeacher != nil {
 		r.Values[metrics.KDWeight] = w
@@ -216,7 +220,7 @@ func (l *loop) save(ctx context.Context) error {
 	}
 	l.saved = l.step
 	_, err = l.model.Save(context.WithoutCancel(ctx), l.s.device, l.checkpoints(), l.step, l.s.tokenizer, l.s.set.Manifest.EndOfText,
-		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Job: state}, l.Train.KeepCheckpoints)
+		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, l.Train.KeepCheckpoints)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"saltern/compute"
 	"saltern/distill"
 	"saltern/model/checkpoint"
 )
@@ -172,6 +173,7 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*t
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
+	job.settlePrecision(s.device.Limits())
 	if err := chooseMicrobatches(job, s.device.Limits().Memory); err != nil {
 		return nil, err
 	}
@@ -215,6 +217,11 @@ func sameSettings(list []*training, fresh bool) error {
 		}
 	}
 	return nil
+}
+
+// settlePrecision chooses the precisions that the job leaves to the device.
+func (j *Job) settlePrecision(l *compute.Limits) {
+	j.SLM.Train, j.LLM.Train = j.SLM.Train.OnDevice(l), j.LLM.Train.OnDevice(l)
 }
 
 // chooseMicrobatches settles what the job leaves open, once for all trainings of a model: the microbatch is an order of

@@ -62,6 +62,7 @@ saltern tune --op matmul --json`,
 				return err
 			}
 			defer func() { err = errors.Join(err, device.CloseChecked()) }()
+			job.settlePrecision(device.Limits())
 			programs, err := jobPrograms(job, device.Limits().Memory)
 			if err != nil {
 				return err

@@ -98,7 +98,7 @@ func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (
 		n = all
 	}
 	buf := make([]uint32, T+1)
-	return e.accumulate(e.exe, int(n), 0, 1, func(first int, ids, labels []uint32) error {
+	return e.accumulate(e.exe, int(n), 1, 0, 1, func(first int, ids, labels []uint32) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -123,9 +123,10 @@ func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (
 	})
 }
 
-func (e *Evaluator) accumulate(x compute.Executable, sequences int, w, temperature float64, fill Fill) (Stats, error) {
+// accumulate runs a program over sequences and adds up its statistics; scale multiplies the gradient.
+func (e *Evaluator) accumulate(x compute.Executable, sequences int, scale, w, temperature float64, fill Fill) (Stats, error) {
 	var sums [compute.StatsColumns]float64
-	if err := e.backend.Write(e.loss, []float32{1, float32(w), float32(1 / temperature), 0}); err != nil {
+	if err := e.backend.Write(e.loss, []float32{float32(scale), float32(w), float32(1 / temperature), 0}); err != nil {
 		return Stats{}, err
 	}
 	var got [compute.StatsColumns]float32

@@ -56,12 +56,17 @@ func (m *Model) Hidden(r *compute.Recorder, t *Tokens) *compute.Tensor {
 	eps := float32(m.NormEps)
 	x := r.Embed(m.embed.Tensor, t.IDs, t.order)
 	for _, l := range m.layers {
-		qkv := r.MatMul(r.RMSNorm(x, l.attnNorm.Tensor, eps), l.qkv.Tensor, compute.NT)
+		qkv := m.linear(r, r.RMSNorm(x, l.attnNorm.Tensor, eps), l.qkv)
 		qkv = r.Rope(qkv, compute.Rope{Heads: m.Heads + m.KVHeads, HeadSize: m.HeadSize, T: t.T, Theta: float32(m.RopeTheta)})
 		o := r.Attention(qkv, compute.Attention{Heads: m.Heads, KVHeads: m.KVHeads, HeadSize: m.HeadSize, T: t.T})
-		x = r.Add(x, r.MatMul(o, l.out.Tensor, compute.NT))
-		h := r.SwiGLU(r.MatMul(r.RMSNorm(x, l.ffnNorm.Tensor, eps), l.gateUp.Tensor, compute.NT))
-		x = r.Add(x, r.MatMul(h, l.down.Tensor, compute.NT))
+		x = r.Add(x, m.linear(r, o, l.out))
+		h := r.SwiGLU(m.linear(r, r.RMSNorm(x, l.ffnNorm.Tensor, eps), l.gateUp))
+		x = r.Add(x, m.linear(r, h, l.down))
 	}
 	return r.RMSNorm(x, m.norm.Tensor, eps)
+}
+
+// linear records x W^T in the model's precision.
+func (m *Model) linear(r *compute.Recorder, x *compute.Tensor, w *Weight) *compute.Tensor {
+	return r.MatMul(r.Cast(x, m.Precision), r.Cast(w.Tensor, m.Precision), compute.NT)
 }

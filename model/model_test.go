@@ -60,19 +60,23 @@ func loaded(t *testing.T, b compute.Backend, c Config, tc TrainConfig) (*Model, 
 // TestGradient compares the gradient of the whole model, through the recorded backward pass in float64, with central
 // finite differences of the loss, for elements of every weight.
 func TestGradient(t *testing.T) {
-	for _, tied := range []bool{false, true} {
-		t.Run(fmt.Sprintf("tied=%v", tied), func(t *testing.T) {
+	for _, v := range []struct {
+		tied      bool
+		precision string
+	}{{false, Float32}, {true, Float32}, {true, Float16}} { // in float64 a cast rounds nothing, but must pass the gradient on
+		t.Run(fmt.Sprintf("tied=%v/%s", v.tied, v.precision), func(t *testing.T) {
 			b, tc := compute.NewReference(), tinyTraining()
+			tc.Precision = v.precision
 			tc.Microbatch = tc.Batch
-			m, trainer := loaded(t, b, tiny(tied), tc)
+			m, trainer := loaded(t, b, tiny(v.tied), tc)
 			fill := randomFill(0, m.Vocab, trainer.T)
 			loss := func() float64 {
-				if _, err := trainer.accumulate(trainer.exe, tc.Batch, 0, 1, fill); err != nil {
+				if _, err := trainer.accumulate(trainer.exe, tc.Batch, 1, 0, 1, fill); err != nil {
 					t.Fatal(err)
 				}
 				return b.Float64(trainer.stats)[compute.StatNLL] // before it is rounded
 			}
-			if _, err := trainer.accumulate(trainer.micro[0], trainer.Config.Batch, 0, 1, fill); err != nil {
+			if _, err := trainer.accumulate(trainer.micro[0], trainer.Config.Batch, 1, 0, 1, fill); err != nil {
 				t.Fatal(err)
 			}
 			rng := rand.New(rand.NewPCG(1, 1))
@@ -141,7 +145,7 @@ func TestLossAtStart(t *testing.T) {
 	d := computetest.Device(t)
 	c := Config{Vocab: 512, Layers: 2, Width: 64, Heads: 4, Context: 32}.Defaults()
 	m, trainer := loaded(t, d, c, TrainConfig{Steps: 1, Batch: 8, Microbatch: 8, Sequence: 32}.Defaults())
-	s, err := trainer.accumulate(trainer.exe, 8, 0, 1, randomFill(0, c.Vocab, 32))
+	s, err := trainer.accumulate(trainer.exe, 8, 1, 0, 1, randomFill(0, c.Vocab, 32))
 	if err != nil {
 		t.Fatal(err)
 	}

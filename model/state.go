@@ -119,8 +119,9 @@ func reader(b compute.Backend, t *compute.Tensor) func() ([]float32, error) {
 
 // Resume is what a training run needs besides tensors to go on; it stands in the checkpoint's manifest.
 type Resume struct {
-	Sample  int64           `json:"sample"`        // global index of the next sequence
-	Skipped int             `json:"skipped"`       // steps skipped in a row
+	Sample  int64           `json:"sample"`  // global index of the next sequence
+	Skipped int             `json:"skipped"` // steps skipped in a row
+	Scale   LossScale       `json:"loss_scale"`
 	Job     json.RawMessage `json:"job,omitempty"` // what the run adds: its seed, its kernels
 }
 

@@ -22,6 +22,11 @@ type TrainConfig struct {
 	// Sequence is T, the length in tokens of a training sequence. Zero means the model's context, which it must not exceed.
 	Sequence int `toml:"sequence"`
 
+	// Precision is what goes into matrix products: "float32"; "float16", under a loss scale that finds its size by
+	// itself; "bfloat16"; or "auto", which takes the 16-bit type that a GPU has matrix units for, else float32. Weights,
+	// optimizer and sums are float32 in each. Empty means "auto".
+	Precision string `toml:"precision"`
+
 	// LR is the peak learning rate. Zero means 3e-4, right for some 100M parameters and more; a model of 1M takes
 	// 3e-3. Above 0, at most 1.
 	LR float64 `toml:"lr"`
@@ -92,6 +97,9 @@ func (c TrainConfig) Defaults() TrainConfig {
 	orInt(&c.Warmup, min(c.Steps/50, 2000))
 	if c.Schedule == "" {
 		c.Schedule = "cosine"
+	}
+	if c.Precision == "" {
+		c.Precision = Auto
 	}
 	orFloat(&c.DecayFraction, 0.2)
 	orFloat(&c.Beta1, 0.9)
@@ -171,6 +179,9 @@ func (c TrainConfig) checkRates(bad func(key, message string)) {
 		if !r.ok {
 			bad(r.key, fmt.Sprintf("%s = %g must %s; %s", r.key, r.value, r.bounds, r.usual))
 		}
+	}
+	if _, ok := precisions[c.Precision]; !ok {
+		bad("precision", fmt.Sprintf("precision = %q is unknown; use \"auto\", \"float32\", \"float16\" or \"bfloat16\"", c.Precision))
 	}
 	if c.Schedule != "cosine" && c.Schedule != "wsd" {
 		bad("schedule", fmt.Sprintf("schedule = %q is unknown; use \"cosine\" or \"wsd\"", c.Schedule))

@@ -13,7 +13,7 @@ type Objective func(r *compute.Recorder, m *Model, hidden *compute.Tensor, t *To
 
 // Plain is the next-token loss NLL alone.
 func Plain(r *compute.Recorder, m *Model, hidden *compute.Tensor, t *Tokens, params *compute.Tensor, gradient bool) *compute.Tensor {
-	return r.LinearLoss(compute.LossInputs{Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, Gradient: gradient})
+	return r.LinearLoss(compute.LossInputs{Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, Gradient: gradient, Precision: m.Precision})
 }
 
 // Trainer holds the programs that train one model on one backend.
@@ -21,6 +21,7 @@ type Trainer struct {
 	*Evaluator
 	Config TrainConfig
 	Memory compute.Memory
+	Scale  LossScale
 
 	programs []*compute.Program   // one per objective: forward, backward, gradients accumulated; evaluation; update
 	micro    []compute.Executable // of the objectives
@@ -39,13 +40,14 @@ type Step struct {
 }
 
 // Programs records what training needs without a device: one program per objective, then evaluation, then the update.
-// c.Microbatch must be set.
+// c.Microbatch must be set. The model takes on c's precision.
 func Programs(m *Model, c TrainConfig, objectives ...Objective) (*Trainer, error) {
+	m.Precision = precisions[c.Precision]
 	e, err := NewEvaluator(m, c.Microbatch, c.Sequence)
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainer{Evaluator: e, Config: c, clip: host("clip_params", 4), adam: host("adam_params", 8), control: host("control", 4)}
+	t := &Trainer{Evaluator: e, Config: c, Scale: newLossScale(c.Precision), clip: host("clip_params", 4), adam: host("adam_params", 8), control: host("control", 4)}
 	record := func(f func(r *compute.Recorder)) error {
 		r := compute.NewRecorder()
 		f(r)
@@ -126,14 +128,14 @@ func (t *Trainer) FLOPs(objective int) int64 {
 // objectives with a teacher.
 func (t *Trainer) Step(step int64, objective int, w, temperature float64, fill Fill) (Step, error) {
 	s := Step{LR: t.Config.LearningRate(step)}
-	stats, err := t.accumulate(t.micro[objective], t.Config.Batch, w, temperature, fill)
+	stats, err := t.accumulate(t.micro[objective], t.Config.Batch, t.Scale.Value, w, temperature, fill)
 	if err != nil {
 		return s, err
 	}
 	s.Stats = stats
 	c := t.Config
 	n := float64(step + 1)
-	if err := t.backend.Write(t.clip, []float32{float32(1 / math.Max(1, float64(s.Tokens))), float32(c.ClipNorm), 0, 0}); err != nil {
+	if err := t.backend.Write(t.clip, []float32{float32(1 / (math.Max(1, float64(s.Tokens)) * t.Scale.Value)), float32(c.ClipNorm), 0, 0}); err != nil {
 		return s, err
 	}
 	if err := t.backend.Write(t.adam, []float32{
@@ -154,5 +156,8 @@ func (t *Trainer) Step(step int64, objective int, w, temperature float64, fill F
 	}
 	s.Norm = float64(control[2])
 	s.Skipped = control[1] != 1
+	if c.Precision == Float16 {
+		t.Scale = t.Scale.after(s.Skipped)
+	}
 	return s, nil
 }

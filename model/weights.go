@@ -40,11 +40,12 @@ type layerWeights struct {
 // Model is a transformer's weights, laid out in buckets, ready to be recorded into programs.
 type Model struct {
 	Config
-	Buckets []*Bucket
-	embed   *Weight
-	head    *Weight // embed itself when tied
-	norm    *Weight
-	layers  []layerWeights
+	Precision compute.DType // of what goes into matrix products; a Trainer sets it
+	Buckets   []*Bucket
+	embed     *Weight
+	head      *Weight // embed itself when tied
+	norm      *Weight
+	layers    []layerWeights
 }
 
 // New lays out a model of a resolved Config; name tells its memory apart from that of other models. A model that is not
