@@ -2,6 +2,7 @@ package compute
 
 import (
 	"fmt"
+	"slices"
 
 	"saltern/compute/ref"
 )
@@ -115,7 +116,7 @@ func (m MatMul) shapes(in []*Tensor) ([]Shape, error) {
 var opMatMul = &Op{
 	Name: "matmul", Doc: "y[m,n] = act(sum_k A[m,k] B[k,n] + bias[n]); NT: B stored [N,K]; TN: A stored [K,M]; or a batch of them",
 	Shapes:  func(in []*Tensor, attr any) ([]Shape, error) { return attr.(MatMul).shapes(in) },
-	Kernels: append(coopKernels(), matmulKernels()...),
+	Kernels: slices.Concat(coop2Kernels(), coopKernels(), matmulKernels()),
 	Ref: func(in, out []ref.Tensor, attr any) {
 		m := attr.(MatMul)
 		batch, rows, cols, inner := m.dims(in[0].Shape, in[1].Shape)

@@ -32,6 +32,30 @@ func subgroupMatrices(info vk.Info) []Matrix {
 	return list
 }
 
+// FlexibleMatrix says which sizes of matrices a device multiplies beside its fixed ones: multiples of M, N and K. They belong
+// to a subgroup, or to a workgroup of exactly Workgroup invocations.
+type FlexibleMatrix struct {
+	Matrix
+	Workgroup    int
+	MaxDimension int
+}
+
+// flexibleMatrices are those of use here.
+func flexibleMatrices(info vk.Info) []FlexibleMatrix {
+	var list []FlexibleMatrix
+	for _, m := range info.Matrices2 {
+		t := F16
+		if m.A == vk.BFloat16 {
+			t = BF16
+		}
+		known := m.A == vk.Float16 || m.A == vk.BFloat16 && info.BFloat16
+		if known && m.B == m.A && m.C == vk.Float32 && m.Result == vk.Float32 && (m.Scope == vk.SubgroupScope || m.Group > 0) {
+			list = append(list, FlexibleMatrix{Matrix{m.M, m.N, m.K, t}, m.Group, info.Matrix2Limits.MaxDimension})
+		}
+	}
+	return list
+}
+
 // matrix is the device's preferred shape for inputs of a type.
 func (l *Limits) matrix(in DType) (Matrix, bool) {
 	for _, m := range l.Matrices {

@@ -77,4 +77,5 @@ type Limits struct {
 	CPU      bool     // the device is a processor: barriers are dear, workgroups are cheap
 	Memory   int64    // bytes
 	Matrices []Matrix // cooperative matrices of a subgroup, in order of preference
+	Flexible []FlexibleMatrix
 }

@@ -1,6 +1,7 @@
 package shaders
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ type Variant struct {
 	Name, Source string
 	Defines      []string
 	Newer        bool   // Debian 12's compiler does not know what it uses
+	Target       string // the oldest Vulkan that runs it
 	Sum          string // SHA-256 of the defines and of the source with everything it includes
 }
 
@@ -23,7 +25,7 @@ func (v Variant) Line(compiler string, code []byte) string {
 
 var (
 	variantLine = regexp.MustCompile(`(?m)^//! variant ([a-z0-9_]+): *(.*)$`)
-	newerLine   = regexp.MustCompile(`(?m)^//! newer$`)
+	newerLine   = regexp.MustCompile(`(?m)^//! newer( vulkan1\.[3-9])?$`)
 	includeLine = regexp.MustCompile(`(?m)^#include "([^"]+)"`)
 )
 
@@ -45,7 +47,11 @@ func Variants(dir fs.FS) ([]Variant, error) {
 			asked = [][]string{{"", "", ""}}
 		}
 		for _, a := range asked {
-			v := Variant{Name: stem, Source: source, Defines: strings.Fields(a[2]), Newer: newerLine.MatchString(text)}
+			v := Variant{Name: stem, Source: source, Defines: strings.Fields(a[2]), Target: "vulkan1.2"}
+			if newer := newerLine.FindStringSubmatch(text); newer != nil {
+				v.Newer = true
+				v.Target = cmp.Or(strings.TrimSpace(newer[1]), v.Target)
+			}
 			if a[1] != "" {
 				v.Name += "." + a[1]
 			}

@@ -45,3 +45,12 @@ void finish(uint m, uint n, REAL s) {
 	}
 	y[o] = (EPILOGUE & ADDEND) != 0 ? s + addend[o] : s;
 }
+
+// tile_in_strip renumbers the workgroups: down eight rows of tiles, then on to the next column, so that those at work at one
+// time share operands in a cache. Row and column of tiles.
+uvec2 tile_in_strip() {
+	const uint STRIP = 8;
+	uint nx = gl_NumWorkGroups.x, strip = STRIP * nx, id = gl_WorkGroupID.y * nx + gl_WorkGroupID.x;
+	uint rows = min(STRIP, gl_NumWorkGroups.y - id / strip * STRIP);
+	return uvec2(id / strip * STRIP + id % strip % rows, id % strip / rows);
+}

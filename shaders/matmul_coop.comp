@@ -27,38 +27,14 @@ layout(constant_id = 9) const uint BK = 32;
 layout(constant_id = 10) const uint WM = 32; // a subgroup's
 layout(constant_id = 11) const uint WN = 32;
 layout(constant_id = 12) const uint PAD = 1;
-layout(binding = 0) readonly buffer A { uvec4 a[]; };
-layout(binding = 1) readonly buffer B { uvec4 b[]; };
+#include "matmul_slice.glsl"
 
-const uint GROUP = gl_WorkGroupSize.x, SUBGROUPS = (BM / WM) * (BN / WN), STRIP = 8;
-// A slice of an operand: so many rows as stored, of so many uvec4.
-const uint ROWS_A = TRANS_A == 1 ? BK : BM, COLS_A = (TRANS_A == 1 ? BM : BK) / 8;
-const uint ROWS_B = TRANS_B == 1 ? BN : BK, COLS_B = (TRANS_B == 1 ? BK : BN) / 8;
-const uint EACH_A = (ROWS_A * COLS_A + GROUP - 1) / GROUP, EACH_B = (ROWS_B * COLS_B + GROUP - 1) / GROUP;
-const uint STRIDE_A = COLS_A + PAD, STRIDE_B = COLS_B + PAD;
-shared uvec4 sa[ROWS_A * STRIDE_A];
-shared uvec4 sb[ROWS_B * STRIDE_B];
+const uint SUBGROUPS = (BM / WM) * (BN / WN);
 shared float rim[SUBGROUPS * MM * NN]; // a matrix of each subgroup, on its way to where not all of it is stored
 
-// fetch reads this invocation's part of a slice that starts at row r0 and column c0 (in uvec4) of a stored matrix of the
-// given bounds; what is outside is 0.
-#define FETCH(to, each, rows, cols, from, r0, c0, rbound, cbound, ld, column) \
-	[[unroll]] for (uint i = 0; i < each; i++) { \
-		uint at = i * GROUP + gl_LocalInvocationID.x, r = at / cols, c = at % cols; \
-		to[i] = at < rows * cols && r0 + r < rbound && c0 + c < cbound ? from[column / 8 + (r0 + r) * (ld / 8) + c0 + c] : uvec4(0); \
-	}
-#define STAGE(to, each, rows, cols, stride, from) \
-	[[unroll]] for (uint i = 0; i < each; i++) { \
-		uint at = i * GROUP + gl_LocalInvocationID.x; \
-		if (at < rows * cols) to[at / cols * stride + at % cols] = from[i]; \
-	}
-#define FETCH_A(k0) FETCH(ra, EACH_A, ROWS_A, COLS_A, a, (TRANS_A == 1 ? k0 : m0), (TRANS_A == 1 ? m0 : k0) / 8, (TRANS_A == 1 ? K : M), (TRANS_A == 1 ? M : K) / 8, lda, item_a())
-#define FETCH_B(k0) FETCH(rb, EACH_B, ROWS_B, COLS_B, b, (TRANS_B == 1 ? n0 : k0), (TRANS_B == 1 ? k0 : n0) / 8, (TRANS_B == 1 ? N : K), (TRANS_B == 1 ? K : N) / 8, ldb, item_b())
-
 void main() {
-	uint nx = gl_NumWorkGroups.x, strip = STRIP * nx, id = gl_WorkGroupID.y * nx + gl_WorkGroupID.x;
-	uint rows = min(STRIP, gl_NumWorkGroups.y - id / strip * STRIP);
-	uint m0 = (id / strip * STRIP + id % strip % rows) * BM, n0 = id % strip / rows * BN;
+	uvec2 tile = tile_in_strip();
+	uint m0 = tile.x * BM, n0 = tile.y * BN;
 	uint wm = gl_SubgroupID / (BN / WN) * WM, wn = gl_SubgroupID % (BN / WN) * WN; // this subgroup's place in the tile
 	// Whole tiles are stored as matrices, if there is no more to do than add; their rows must be aligned to 16 bytes.
 	bool whole = (EPILOGUE & ~ADDEND) == 0 && m0 + BM <= M && n0 + BN <= N && ldy % 4 == 0 && cy % 4 == 0;

@@ -9,9 +9,9 @@
 // --bfloat16 among them the module is compiled with float16_t, and that type then becomes bfloat16, which GLSL compilers
 // learnt late. The SPIR-V in spv/ is derived: `make shaders` makes it, bit for bit, with Debian 12's glslc, or, where a line
 //
-//	//! newer
+//	//! newer            or            //! newer vulkan1.3
 //
-// asks for it, with that of Debian 13 (scripts/fleet.sh). spv/MANIFEST lists it with the checksums that TestShadersAreFresh
+// asks for it, with that of Debian 13 (scripts/fleet.sh), for the Vulkan that it names. spv/MANIFEST lists it with the checksums that TestShadersAreFresh
 // compares, so users need no shader compiler.
 //
 // Which kernel runs when, on which shapes, with which specialization constants, is said in package compute, not here.

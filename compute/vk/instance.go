@@ -36,6 +36,7 @@ const (
 	validationLayer = "VK_LAYER_KHRONOS_validation"
 	messengerExt    = "VK_EXT_debug_utils"
 	api12           = 1<<22 | 2<<12
+	api13           = 1<<22 | 3<<12
 )
 
 // Subgroup operations, as VkSubgroupFeatureFlagBits.
@@ -101,6 +102,7 @@ type Info struct {
 	family   uint32
 	period   float64 // ns per timestamp tick
 	features C.saltern_features
+	api      uint32
 }
 
 // Instance is one open Vulkan loader with what it found.
@@ -144,7 +146,7 @@ func Open(validate bool) (*Instance, error) {
 	if err := openLoader(); err != nil {
 		return nil, err
 	}
-	app := vulkan.ApplicationInfo{SType: vulkan.StructureTypeApplicationInfo, PApplicationName: "saltern\x00", PEngineName: "saltern\x00", ApiVersion: 1<<22 | 3<<12}
+	app := vulkan.ApplicationInfo{SType: vulkan.StructureTypeApplicationInfo, PApplicationName: "saltern\x00", PEngineName: "saltern\x00", ApiVersion: api13}
 	info := vulkan.InstanceCreateInfo{SType: vulkan.StructureTypeInstanceCreateInfo, PApplicationInfo: &app}
 	if validate {
 		info.PpEnabledLayerNames, info.EnabledLayerCount = []string{validationLayer + "\x00"}, 1
@@ -235,6 +237,7 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 		MaxGrid:  [3]int{int(l.MaxComputeWorkGroupCount[0]), int(l.MaxComputeWorkGroupCount[1]), int(l.MaxComputeWorkGroupCount[2])},
 		MaxRange: int64(l.MaxStorageBufferRange), MaxTexels: int64(l.MaxTexelBufferElements), MaxAllocation: int64(c.maxAllocation),
 		Alignment: max(int64(l.MinStorageBufferOffsetAlignment), int64(l.MinTexelBufferOffsetAlignment)),
+		api:       uint32(c.api),
 		physical:  p, period: float64(l.TimestampPeriod),
 	}
 	if c.hasSizeControl != 0 && uint32(c.subgroupRequired)&uint32(vulkan.ShaderStageComputeBit) != 0 {

@@ -66,13 +66,16 @@ func (info *Info) describeMatrices(instance vulkan.Instance, p vulkan.PhysicalDe
 		}
 		return 0
 	}
+	if info.api < api13 {
+		return
+	}
 	has := C.saltern_extensions{khr: flag(extMatrix), nv2: flag(extMatrix2), bf16: flag(extBFloat16)}
 	C.saltern_device_features(unsafe.Pointer(instance), unsafe.Pointer(p), has, &info.features)
 	info.Float16, info.BFloat16 = info.features.float16 != 0, info.features.bfloat16 != 0
 	if info.features.matrix != 0 {
 		info.Matrices = matrices(instance, p, 0)
 	}
-	if info.features.matrix2 != 0 {
+	if info.features.flexible != 0 {
 		info.Matrices2 = matrices(instance, p, 1)
 		info.Matrix2Limits = &Matrix2Limits{int(info.features.maxGroup2), int(info.features.maxDimension2), int(info.features.sharedTaken2)}
 	}
@@ -100,7 +103,7 @@ func (info *Info) matrixExtensions() []string {
 		}
 	}
 	add(info.features.matrix, extMatrix)
-	add(info.features.matrix2, extMatrix2)
+	add(info.features.flexible, extMatrix2)
 	add(info.features.bfloat16, extBFloat16)
 	return list
 }

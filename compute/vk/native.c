@@ -82,7 +82,7 @@ typedef struct { int32_t sType; void *pNext; uint32_t group, dimension, shared; 
 typedef struct { int32_t sType; void *pNext; uint32_t m, n, k, a, b, c, result, saturating, scope; } khr_matrix;
 typedef struct { int32_t sType; void *pNext; uint32_t m, n, k, a, b, c, result, saturating, scope, group; } nv_matrix;
 enum {
-	T_FEATURES2 = 1000059000, T_FLOAT16 = 1000082000, T_MEMORY_MODEL = 1000211000, T_BFLOAT16 = 1000141000, T_MATRIX = 1000506000,
+	T_FEATURES2 = 1000059000, T_16BIT_STORAGE = 1000083000, T_MAINTENANCE4 = 1000413000, T_FLOAT16 = 1000082000, T_MEMORY_MODEL = 1000211000, T_BFLOAT16 = 1000141000, T_MATRIX = 1000506000,
 	T_MATRIX_PROPS = 1000506001, T_MATRIX2 = 1000593000, T_MATRIX2_SIZES = 1000593001, T_MATRIX2_PROPS = 1000593002,
 };
 
@@ -91,9 +91,12 @@ void saltern_device_features(void *instance, void *physical, saltern_extensions 
 	memset(out, 0, sizeof *out);
 	if (!get) return;
 	features half = {T_FLOAT16}, model = {T_MEMORY_MODEL}, bf16 = {T_BFLOAT16}, matrix = {T_MATRIX}, matrix2 = {T_MATRIX2};
+	features small = {T_16BIT_STORAGE}, four = {T_MAINTENANCE4};
 	struct { int32_t sType; void *pNext; uint32_t rest[64]; } all = {T_FEATURES2, &half};
 	half.pNext = &model;
-	void **tail = &model.pNext;
+	model.pNext = &small;
+	void **tail = &small.pNext;
+	if (has.khr) { *tail = &four; tail = &four.pNext; } // such a device has Vulkan 1.3
 	if (has.bf16) { *tail = &bf16; tail = &bf16.pNext; }
 	if (has.khr) { *tail = &matrix; tail = &matrix.pNext; }
 	if (has.nv2) { *tail = &matrix2; tail = &matrix2.pNext; }
@@ -101,9 +104,10 @@ void saltern_device_features(void *instance, void *physical, saltern_extensions 
 	out->float16 = half.flag[0];
 	out->matrix = matrix.flag[0] && model.flag[0] && half.flag[0];
 	out->bfloat16 = out->matrix && bf16.flag[0] && bf16.flag[2]; // the type, and matrices of it
-	// Used of it: workgroup scope, flexible sizes, per-element operations, tensor addressing.
-	out->matrix2 = out->matrix && matrix2.flag[0] && matrix2.flag[1] && matrix2.flag[4] && matrix2.flag[5];
-	if (!out->matrix2) return;
+	// The shaders that use it are SPIR-V 1.6, whose workgroup sizes need maintenance4 to be specialized.
+	out->flexible = out->matrix && four.flag[0] && matrix2.flag[1] && matrix2.flag[4];
+	out->workgroup = out->flexible && small.flag[0] && matrix2.flag[0] && matrix2.flag[5];
+	if (!out->flexible) return;
 	void (*props)(void *, props2 *) = (void (*)(void *, props2 *))gipa(instance, "vkGetPhysicalDeviceProperties2");
 	matrix2_props m2 = {T_MATRIX2_PROPS};
 	props2 p = {T_PROPS2, &m2};
@@ -142,7 +146,8 @@ void *saltern_feature_chain(saltern_features f, int32_t sizeControl) {
 	if (f.float16) c = link_features(c, T_FLOAT16, 1);
 	if (f.matrix) c = link_features(link_features(c, T_MEMORY_MODEL, 1), T_MATRIX, 1);
 	if (f.bfloat16) c = link_features(c, T_BFLOAT16, 5);
-	if (f.matrix2) c = link_features(c, T_MATRIX2, 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5);
+	if (f.flexible) c = link_features(link_features(c, T_MAINTENANCE4, 1), T_MATRIX2, 1 << 1 | 1 << 4 | (f.workgroup ? 1 << 0 | 1 << 5 : 0));
+	if (f.workgroup) c = link_features(c, T_16BIT_STORAGE, 1);
 	return c;
 }
 

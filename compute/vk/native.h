@@ -21,7 +21,8 @@ int32_t saltern_device_props(void *instance, void *physical, int32_t pciExt, sal
 // What a device can do beyond Vulkan 1.2 that Saltern makes use of where it is there.
 typedef struct { int32_t khr, nv2, bf16; } saltern_extensions; // cooperative matrix, cooperative matrix 2, bfloat16: listed
 typedef struct {
-	int32_t float16, bfloat16, matrix, matrix2; // may be enabled
+	int32_t float16, bfloat16, matrix; // may be enabled
+	int32_t flexible, workgroup;       // of matrix2: any size, element by element; of a workgroup, and tensors
 	uint32_t maxGroup2, maxDimension2, sharedTaken2; // limits of matrix2
 } saltern_features;
 // One combination of matrix types and sizes; of matrix2 the sizes are granularities, and group is the workgroup's size.

@@ -77,11 +77,11 @@ func compile(dir string, v shaders.Variant, target string) (code []byte, compile
 	}
 	first, _, _ := bytes.Cut(version, []byte("\n"))
 	defines := slices.DeleteFunc(slices.Clone(v.Defines), func(d string) bool { return d == bfloat16 })
-	args := append([]string{"--target-env=vulkan1.2", optimize, "-I", dir, "-o", target}, defines...)
+	args := append([]string{"--target-env=" + v.Target, optimize, "-I", dir, "-o", target}, defines...)
 	if msg, err := tool("glslc", append(args, filepath.Join(dir, v.Source))...).CombinedOutput(); err != nil {
 		return nil, "", fmt.Errorf("glslc: %s", msg)
 	}
-	if msg, err := tool("spirv-val", "--target-env", "vulkan1.2", target).CombinedOutput(); err != nil {
+	if msg, err := tool("spirv-val", "--target-env", v.Target, target).CombinedOutput(); err != nil {
 		return nil, "", fmt.Errorf("spirv-val: %s", msg)
 	}
 	if code, err = os.ReadFile(target); err != nil {
