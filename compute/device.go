@@ -102,6 +102,9 @@ func (d *Device) Read(t *Tensor, data []float32) error {
 	return nil
 }
 
+// ReadU32 copies a tensor of ids out.
+func (d *Device) ReadU32(t *Tensor, data []uint32) error { return d.transfer(t, bytesOf(data), false) }
+
 func bytesOf[T float32 | uint32 | uint16](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(*new(T))))
 }

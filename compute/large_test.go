@@ -1,8 +1,11 @@
 package compute
 
 import (
+	"errors"
 	"math"
 	"testing"
+
+	"saltern/compute/ref"
 )
 
 // TestTensorsBeyondOneBinding runs operations on tensors of 160 MiB, more than the 128 MiB that a device may bind at
@@ -71,6 +74,29 @@ func TestTensorsBeyondOneBinding(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestLongSums sums over a vocabulary of 262144, where the loops of a CPU device would end silently, by every kernel.
+func TestLongSums(t *testing.T) {
+	d := openTest(t)
+	const m, k, n = 4, 1 << 18, 8
+	for _, f := range []Form{NN, NT} {
+		a, b, y := NewTensor(State, "a", F32, m, k), NewTensor(State, "b", F32, k, n), NewTensor(State, "y", F32, m, n)
+		if f == NT {
+			b.Shape = Shape{n, k}
+		}
+		x, w, want := gaussian(51, m*k, 1), gaussian(52, k*n, 1), make([]float64, m*n)
+		ref.MatMul(wide(x), wide(w), want, m, n, k, false, f == NT)
+		product := &Node{Op: opMatMul, In: []*Tensor{a, b}, Out: []*Tensor{y}, Attr: MatMul{Form: f}}
+		for _, kernel := range d.fitting(product) {
+			t.Run(f.String()+"/"+kernel.Name, func(t *testing.T) {
+				got := make([]float32, m*n)
+				write := func() error { return errors.Join(d.Write(a, x), d.Write(b, w)) }
+				runAlone(t, d, product, kernel, write, func() error { return d.Read(y, got) })
+				compareTo(t, "y", got, want, 1e-4)
+			})
+		}
+	}
 }
 
 // runAlone runs one node with one kernel, between what writes its inputs and what reads its outputs.

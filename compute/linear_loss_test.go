@@ -146,9 +146,15 @@ func compareTo(t *testing.T, what string, got []float32, want []float64, toleran
 	}
 }
 
-// TestLinearLossAtVocabulary32768 holds the loss and the gradient of a few tokens against the reference.
-func TestLinearLossAtVocabulary32768(t *testing.T) {
-	const n, dim, v = 256, 32, 32768
+// TestLinearLossAtLargeVocabularies holds the loss and the gradient of a few tokens against the reference: at 32768, and at 262144,
+// where a chunk's logits are 64 MiB, half of what a device may bind at once, and the smallest chunk is a second one's rest.
+func TestLinearLossAtLargeVocabularies(t *testing.T) {
+	for _, c := range []struct{ n, dim, v int }{{256, 32, 32768}, {67, 8, 1 << 18}} {
+		t.Run(fmt.Sprint(c.v), func(t *testing.T) { checkLargeLoss(t, c.n, c.dim, c.v) })
+	}
+}
+
+func checkLargeLoss(t *testing.T, n, dim, v int) {
 	d := openTest(t)
 	hidden, weight := NewTensor(State, "hidden", F32, n, dim), NewTensor(State, "weight", F32, v, dim)
 	th, tw := NewTensor(State, "th", F32, n, dim), NewTensor(State, "tw", F32, v, dim)
@@ -172,6 +178,7 @@ func TestLinearLossAtVocabulary32768(t *testing.T) {
 	must(t, err)
 	must(t, exes[0].Run())
 	exes[0].Close()
+	defer d.Free(program.Storages()...)
 	gotStats, gotHidden := make([]float32, stats.Len()), make([]float32, dHidden.Len())
 	must(t, d.Read(stats, gotStats))
 	must(t, d.Read(dHidden, gotHidden))
@@ -212,6 +219,31 @@ func TestLinearLossMemory(t *testing.T) {
 		must(t, err)
 		if want := 2*chunk*v + Align(n*dim) + Align(n*StatsColumns); p.Arena != want {
 			t.Errorf("%d tokens: the arena has %d elements, want %d", n, p.Arena, want)
+		}
+	}
+}
+
+// TestLinearLossMemoryAtLargeVocabularies: from 32768 to 262144 ids the logits of student and teacher stay within their budget,
+// 64 MiB each, where those of all tokens would take up to 16 GiB; four times the tokens add their hidden gradients alone.
+func TestLinearLossMemoryAtLargeVocabularies(t *testing.T) {
+	const dim = 64
+	for _, v := range []int{32768, 131072, 262144} {
+		for _, n := range []int{4096, 16384} {
+			r := NewRecorder()
+			state := func(name string, shape ...int) *Tensor { return NewTensor(State, name, F32, shape...) }
+			weight := state("weight", v, dim)
+			r.Track(weight, state("dweight", v, dim))
+			r.LinearLoss(LossInputs{
+				Hidden: state("hidden", n, dim), Weight: weight, Labels: NewTensor(State, "labels", U32, n), Params: state("params", 4),
+				TeacherHidden: state("th", n, dim), TeacherWeight: state("tw", v, dim), Gradient: true,
+			})
+			p, err := r.Finish()
+			must(t, err)
+			m, rows := PlanMemory(p), int64(n*(dim+StatsColumns)*elementBytes)
+			t.Logf("V %6d, N %5d: arena %s, state %s; logits of all tokens, twice: %s", v, n, Bytes(m.Arena), Bytes(m.State), Bytes(2*int64(n)*int64(v)*elementBytes))
+			if limit := 2*maxLossLogits*elementBytes + rows; m.Arena > limit {
+				t.Errorf("V %d, N %d: the arena has %s, more than %s", v, n, Bytes(m.Arena), Bytes(limit))
+			}
 		}
 	}
 }

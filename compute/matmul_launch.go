@@ -23,9 +23,10 @@ const (
 type block struct{ m, n, k [2]int }
 
 // blocks cuts a product along M, N and K so that no storage binding exceeds maxOut (result, addend) or maxIn (operands)
-// elements, given the lengths of stored rows. Only the slow dimension of a stored matrix makes its binding smaller.
-func blocks(f Form, m, n, k, lda, ldb, maxIn, maxOut int) []block {
-	ms, ns, ks := maxOut/n, n, k
+// elements, given the lengths of stored rows, and no stretch of K maxK. Only the slow dimension of a stored matrix makes its
+// binding smaller.
+func blocks(f Form, m, n, k, lda, ldb, maxIn, maxOut, maxK int) []block {
+	ms, ns, ks := maxOut/n, n, min(k, maxK)
 	if f == TN {
 		ks = min(ks, maxIn/lda)
 	} else {
@@ -87,11 +88,23 @@ func (s matmulShader) launches(n *Node, l *Limits) (list []Launch) {
 		items = max(1, min(items, maxIn/max(p.itemA, p.itemB), maxOut/p.itemOut, maxItems))
 	}
 	for z := 0; z < p.batch; z += items {
-		for _, b := range blocks(p.Form, p.m, p.n, p.k, p.lda, p.ldb, maxIn, maxOut) {
+		for _, b := range blocks(p.Form, p.m, p.n, p.k, p.lda, p.ldb, maxIn, maxOut, s.maxStretch(p.k, l)) {
 			list = append(list, s.launch(p, b, z, min(items, p.batch-z)))
 		}
 	}
 	return list
+}
+
+// maxStretch is how much of K a launch may take: the gradient at the hidden states sums over the vocabulary, which is longer than
+// the loops of a CPU device may be.
+func (s matmulShader) maxStretch(k int, l *Limits) int {
+	switch {
+	case !l.CPU:
+		return k
+	case s.subgroup: // these take four at a time, or more
+		return 4 * maxLoopTrips
+	}
+	return maxLoopTrips
 }
 
 // maxItems bounds the grid's z, as every Vulkan device does at least.

@@ -11,10 +11,11 @@ import (
 type Backend interface {
 	// Load prepares programs that run one at a time and so share one arena.
 	Load(programs ...*Program) ([]Executable, error)
-	// Write, WriteU32 and Read copy a State or Host tensor to and from the backend.
+	// Write, WriteU32, Read and ReadU32 copy a State or Host tensor to and from the backend.
 	Write(t *Tensor, data []float32) error
 	WriteU32(t *Tensor, data []uint32) error
 	Read(t *Tensor, data []float32) error
+	ReadU32(t *Tensor, data []uint32) error
 	// Free gives back the memory of State and Host storages; programs that use them must be closed before.
 	Free(list ...*Storage)
 	Close()
@@ -83,13 +84,18 @@ func set[T float32 | uint32](r *Reference, t *Tensor, data []T) error {
 }
 
 // Read copies a tensor out, rounded to float32.
-func (r *Reference) Read(t *Tensor, data []float32) error {
+func (r *Reference) Read(t *Tensor, data []float32) error { return get(r, t, data) }
+
+// ReadU32 copies a tensor of ids out.
+func (r *Reference) ReadU32(t *Tensor, data []uint32) error { return get(r, t, data) }
+
+func get[T float32 | uint32](r *Reference, t *Tensor, data []T) error {
 	src := r.data(t)
 	if len(src) != len(data) {
 		return fmt.Errorf("bug: reading %d elements from %v", len(data), t)
 	}
 	for i, v := range src {
-		data[i] = float32(v)
+		data[i] = T(v)
 	}
 	return nil
 }

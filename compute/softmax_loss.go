@@ -46,8 +46,8 @@ var opSoftmaxLoss = &Op{
 			return nil, fmt.Errorf("wants parameters [4]: scale, w, 1/T, 0")
 		case a.Distill && !in[3].Shape.Equal(z):
 			return nil, fmt.Errorf("the teacher's logits %v are not shaped as the student's %v", in[3].Shape, z)
-		case z[1] >= 1<<24:
-			return nil, fmt.Errorf("a vocabulary of %d is beyond what float32 can count", z[1])
+		case z[1] > maxVocabulary:
+			return nil, fmt.Errorf("a vocabulary of %d is beyond %d", z[1], maxVocabulary)
 		}
 		out := []Shape{{z[0], StatsColumns}}
 		if a.Gradient {
@@ -55,7 +55,7 @@ var opSoftmaxLoss = &Op{
 		}
 		return out, nil
 	},
-	Kernels: softmaxLossKernels(),
+	Kernels: rowKernels(softmaxLossTrips, softmaxLossLaunches),
 	Ref: func(in, out []ref.Tensor, attr any) {
 		var zt, dz []float64
 		if a := attr.(softmaxLoss); a.Distill {
@@ -87,6 +87,8 @@ var opSoftmaxLoss = &Op{
 		lossCase("odd vocabulary without a teacher", 9, 1031, softmaxLoss{false, true}, true),
 		lossCase("evaluation leaves the logits alone", 66, 64, softmaxLoss{true, false}, false),
 		lossCase("evaluation without a teacher", 66, 61, softmaxLoss{false, false}, false),
+		lossCase("the longest odd rows of one subgroup on a CPU device, whose loops end silently", 2, 65535, softmaxLoss{true, true}, true),
+		lossCase("a vocabulary of 262144: the longest rows of texels of one subgroup", 2, 1<<18, softmaxLoss{true, true}, true),
 		lossCase("many rows, so that a device that binds little needs windows", 200, 60, softmaxLoss{true, true}, true),
 	},
 	Random: func(rng *rand.Rand) Case {
@@ -122,57 +124,10 @@ func lossCase(why string, n, v int, a softmaxLoss, inPlace bool) Case {
 	return c
 }
 
-// softmaxLossKernels lists the variants, best guess first. The iterations of an invocation, two passes over a row, must
-// stay below what a CPU device allows (maxLoopTrips).
-//
-//   - texel: one subgroup per row, four logits by texel fetch. For devices that are a CPU.
-//   - subgroup: the same with single loads, for an odd vocabulary.
-//   - workgroup_vec4, workgroup: a workgroup per row. For GPUs; the last one runs everywhere.
-func softmaxLossKernels() []Kernel {
-	texels := func(l *Limits) int { return min(l.MaxRange, l.MaxTexel) }
-	return []Kernel{{
-		Name: "texel",
-		Fits: func(n *Node, l *Limits) bool {
-			rows, v := n.In[0].Shape[0], n.In[0].Shape[1]
-			return l.CPU && v%4 == 0 && min(rows, alignElements)*v <= texels(l) && v/(2*l.Subgroup) <= maxLoopTrips
-		},
-		Launch: func(n *Node, l *Limits) []Launch {
-			return softmaxLossLaunches(n, l, texels(l), "softmax_loss.texel", uint32(l.Subgroup), true)
-		},
-	}, {
-		Name: "subgroup",
-		Fits: func(n *Node, l *Limits) bool { return l.CPU && 2*n.In[0].Shape[1]/l.Subgroup <= maxLoopTrips },
-		Launch: func(n *Node, l *Limits) []Launch {
-			return softmaxLossLaunches(n, l, l.MaxRange, "softmax_loss.scalar", uint32(l.Subgroup), true)
-		},
-	}, {
-		Name: "workgroup_vec4",
-		Fits: func(n *Node, _ *Limits) bool { return n.In[0].Shape[1]%4 == 0 },
-		Launch: func(n *Node, l *Limits) []Launch {
-			return softmaxLossLaunches(n, l, l.MaxRange, "softmax_loss.vec4", wideGroup(l), false)
-		},
-	}, {
-		Name: "workgroup",
-		Launch: func(n *Node, l *Limits) []Launch {
-			return softmaxLossLaunches(n, l, l.MaxRange, "softmax_loss.scalar", wideGroup(l), false)
-		},
-	}}
-}
+// softmaxLossTrips: two passes over a row.
+func softmaxLossTrips(_ *Node, _ rowForm, _ *Limits, steps int) int { return 2 * steps }
 
-// maxLoopTrips is how many iterations the loops of one invocation may make together: a CPU device counts them and leaves
-// the shader, silently, at 65535, and was seen to do so earlier.
-const maxLoopTrips = 16 << 10
-
-// wideGroup is the workgroup for a long row: every device allows 128, most 256.
-func wideGroup(l *Limits) uint32 {
-	if l.MaxGroup >= 256 {
-		return 256
-	}
-	return 128
-}
-
-// softmaxLossLaunches covers the rows, in windows of at most maxRange logits, by one workgroup each.
-func softmaxLossLaunches(n *Node, l *Limits, maxRange int, shader string, group uint32, subgroup bool) []Launch {
+func softmaxLossLaunches(n *Node, l *Limits, f rowForm) []Launch {
 	a := n.Attr.(softmaxLoss)
 	z, stats := n.In[0], n.Out[0]
 	zt, dz := z, z // what is not there is bound to something that is, and not used
@@ -182,17 +137,7 @@ func softmaxLossLaunches(n *Node, l *Limits, maxRange int, shader string, group 
 	if a.Gradient {
 		dz = n.Out[1]
 	}
-	rows, v := z.Shape[0], z.Shape[1]
-	var list []Launch
-	for _, w := range windows(rows, max(v, StatsColumns), maxRange) {
-		i, j := w[0], w[1]
-		list = append(list, Launch{
-			Shader: shader, Subgroup: subgroup,
-			Spec: []uint32{group, flagWord(subgroup), flagWord(a.Distill), flagWord(a.Gradient)},
-			Push: []uint32{uint32(j - i), uint32(v)},
-			Bind: []*Tensor{z.Rows(i, j), n.In[1].Rows(i, j), n.In[2], zt.Rows(i, j), stats.Rows(i, j), dz.Rows(i, j)},
-			Grid: gridFor(j-i, 1, l),
-		})
-	}
-	return list
+	return f.launches(n, l, "softmax_loss", []uint32{flagWord(a.Distill), flagWord(a.Gradient)}, nil, func(i, j int) []*Tensor {
+		return []*Tensor{z.Rows(i, j), n.In[1].Rows(i, j), n.In[2], zt.Rows(i, j), stats.Rows(i, j), dz.Rows(i, j)}
+	})
 }

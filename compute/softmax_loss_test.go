@@ -3,7 +3,10 @@ package compute
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
+
+	"saltern/compute/ref"
 )
 
 // lossRun runs one kernel of softmax_loss in place and gives the gradient and the stats; zt may be nil.
@@ -148,12 +151,78 @@ func TestBadLogitsShow(t *testing.T) {
 	}
 }
 
-// TestLargestVocabulary: a row of 262144, where the loops of a CPU device end silently if they are too long.
-func TestLargestVocabulary(t *testing.T) {
+// TestGradientOfManySmallProbabilities: at 262144 ids a probability is some 1e-6, far below what the common runner allows beside
+// the label's own gradient, which is near 1. So every element is held against p and q there: loops that a CPU device ended
+// early would leave some untouched, and sums that were short make all of them too large.
+func TestGradientOfManySmallProbabilities(t *testing.T) {
 	d := openTest(t)
-	op := *opSoftmaxLoss
-	op.Cases = []Case{lossCase("", 8, 1<<18, softmaxLoss{true, true}, true)}
-	for _, check := range d.Checks(&op, 0) {
-		t.Run(check.Kernel.Name, func(t *testing.T) { must(t, check.Run(d)) })
+	const n, v, scale = 2, 1 << 18, 0.5
+	for _, deviation := range []float64{0.02, 2} { // as before training, when all ids are nearly alike, and after
+		z, zt, labels := gaussian(41, n*v, deviation), gaussian(42, n*v, deviation), []uint32{v - 1, 77}
+		want, wantStats := make([]float64, n*v), make([]float64, n*StatsColumns)
+		ref.SoftmaxLoss(wide(z), []float64{v - 1, 77}, []float64{scale, 0.5, 1, 0}, wide(zt), want, wantStats, v)
+		p, q := make([]float64, n*v), make([]float64, n*v)
+		ref.Softmax(wide(z), 1, nil, p, nil, nil, v)
+		ref.Softmax(wide(zt), 1, nil, q, nil, nil, v)
+		eachLossKernel(t, d, n, v, func(t *testing.T, k *Kernel) {
+			dz, stats := lossRun(t, d, k, z, zt, labels, []float32{scale, 0.5, 1, 0})
+			compareTo(t, "stats", stats, wantStats, 1e-5)
+			for i, g := range dz {
+				terms := scale * (p[i] + 0.5*q[i])
+				if i%v == int(labels[i/v]) {
+					terms++
+				}
+				if !(math.Abs(float64(g)-want[i]) <= 1e-5*terms) {
+					t.Fatalf("deviation %v, token %d: the gradient at %d is %g, the reference says %g", deviation, i/v, i%v, g, want[i])
+				}
+			}
+		})
+	}
+}
+
+// TestLongRowsFit: the variants that claim to fit the vocabularies in use are those whose loops are short enough, and where one
+// subgroup is too narrow a wider one is left.
+func TestLongRowsFit(t *testing.T) {
+	l := Limits{Subgroup: 8, MaxGroup: 1024, MaxGridX: 65535, MaxRange: 32 << 20, MaxTexel: 128 << 20, CPU: true}
+	for _, c := range []struct {
+		op   *Op
+		attr any
+		v    int
+		want string
+	}{
+		{opSoftmaxLoss, softmaxLoss{true, true}, 32768, "texel subgroup workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{true, true}, 65537, "workgroup"},
+		{opSoftmaxLoss, softmaxLoss{true, true}, 131072, "texel workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{true, true}, 262144, "texel workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{true, true}, 262148, "workgroup_vec4 workgroup"},
+		{opTopK, topK{50}, 32768, "texel workgroup_vec4 workgroup"},
+		{opTopK, topK{50}, 262144, "workgroup_vec4 workgroup"},
+		{opSample, sample{50}, 262144, "texel workgroup_vec4 workgroup"},
+	} {
+		var names []string
+		n := &Node{Op: c.op, In: []*Tensor{NewTensor(State, "z", F32, 64, c.v)}, Attr: c.attr}
+		for _, k := range c.op.Kernels {
+			if k.Fits == nil || k.Fits(n, &l) {
+				names = append(names, k.Name)
+			}
+		}
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("%s of %d: %s fit, want %s", c.op.Name, c.v, got, c.want)
+		}
+	}
+	for _, op := range []*Op{opSoftmaxLoss, opSoftmax, opTopK, opSample} {
+		attr := map[*Op]any{opSoftmaxLoss: softmaxLoss{}, opSoftmax: softmaxRows{}, opTopK: topK{1}, opSample: sample{1}}[op]
+		in := []*Tensor{NewTensor(State, "z", F32, 2, maxVocabulary+4), NewTensor(State, "", U32, 2), NewTensor(State, "", F32, 4)}
+		switch op {
+		case opSoftmax:
+			in = []*Tensor{in[0], NewTensor(State, "", F32, 1)}
+		case opTopK:
+			in = in[:1]
+		case opSample:
+			in[2] = NewTensor(State, "", U32, 4)
+		}
+		if _, err := op.Shapes(in, attr); err == nil || !strings.Contains(err.Error(), "beyond") {
+			t.Errorf("%s of %d: %v; wants an error, since its loops would end silently on a CPU device", op.Name, maxVocabulary+4, err)
+		}
 	}
 }

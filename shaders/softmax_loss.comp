@@ -8,78 +8,32 @@
 //        5 p(S) - 1{y in S}   6 p(S) - q(S), S = {v: p(v) > q(v)}   7 1. Without DISTILL 1, 2, 3, 5 and 6 are 0; masked rows are 0.
 // All in f32, the maximum subtracted first, in a fixed order: same bits on the same device. NaN in a row, NaN in that row.
 // With w = 0 the same bits with and without DISTILL, and q = p with w = 1 gives exact zeros: hence the branch on w, and
-// `precise`, which keeps a compiler from contracting one of two equal expressions.
+// `precise`.
 // One workgroup per row. Dispatch N over x and y. Each element is read and written by one invocation only, so that
-// overwriting needs no barrier. An invocation makes 2 V / (WIDTH * workgroup) iterations: a CPU device allows 16k.
-// WIDTH elements at a time: V % WIDTH == 0. TEXEL: z and zt by texel fetch, for devices that are a CPU.
-//! variant texel: -DWIDTH=4 -DTEXEL=1
-//! variant vec4: -DWIDTH=4 -DTEXEL=0
-//! variant scalar: -DWIDTH=1 -DTEXEL=0
+// overwriting needs no barrier. An invocation makes 2 V / (WIDE * workgroup) iterations: a CPU device allows 16k.
+// Elements are taken WIDE at a time: V % WIDE == 0.
 #include "index.glsl"
+#include "wide.glsl"
 #include "reduce.glsl"
+#include "softmax.glsl"
 layout(constant_id = 2) const uint DISTILL = 0;
 layout(constant_id = 3) const uint GRADIENT = 0;
 layout(push_constant) uniform P { uint N, V; };
-
-#if WIDTH == 4
-#define T vec4
-#define MASK bvec4
-const T OFFSETS = T(0, 1, 2, 3);
-float total(T v) { return (v.x + v.y) + (v.z + v.w); }
-float highest(T v) { return max(max(v.x, v.y), max(v.z, v.w)); }
-float lowest(T v) { return min(min(v.x, v.y), min(v.z, v.w)); }
-MASK same(T a, T b) { return equal(a, b); }
-MASK above(T a, T b) { return greaterThan(a, b); }
-#else
-#define T float
-#define MASK bool
-const T OFFSETS = 0;
-float total(T v) { return v; }
-float highest(T v) { return v; }
-float lowest(T v) { return v; }
-MASK same(T a, T b) { return a == b; }
-MASK above(T a, T b) { return a > b; }
-#endif
-
-#if TEXEL
-layout(binding = 0) uniform samplerBuffer z;
-layout(binding = 3) uniform samplerBuffer zt;
-#define LOAD(a, i) texelFetch(a, int(i))
-#else
-layout(binding = 0) readonly buffer Z { T z[]; };
-layout(binding = 3) readonly buffer ZT { T zt[]; };
-#define LOAD(a, i) a[i]
-#endif
+INPUT(0, z);
 layout(binding = 1) readonly buffer L { uint labels[]; };
 layout(binding = 2) readonly buffer H { float params[]; };
 layout(binding = 4) writeonly buffer S { vec4 stats[]; };
-layout(binding = 5) writeonly buffer D { T dz[]; };
-
-const float LOWEST = -3.0e38;
-
-// A maximum m and the sum s of exp(x - m), carried over the elements seen so far (arXiv 1805.02867).
-struct Softmax { float m, s; };
-
-void see(inout Softmax a, T x) {
-	precise float m = max(a.m, highest(x));
-	precise float s = a.s * exp(a.m - m) + total(exp(x - m));
-	a = Softmax(m, s);
-}
-
-Softmax whole(Softmax a) {
-	precise float m = group_max(a.m);
-	precise float s = a.s * exp(a.m - m);
-	return Softmax(m, group_sum(s));
-}
+INPUT(3, zt);
+OUTPUT(5, dz);
 
 void main() {
 	uint row = group_index();
 	if (row >= N) return;
 	uint t = gl_LocalInvocationID.x, lanes = gl_WorkGroupSize.x;
-	uint n = V / WIDTH, begin = row * n;
+	uint n = V / WIDE, begin = row * n;
 	uint label = labels[row];
 	if (label >= V) {
-		if (GRADIENT == 1) for (uint i = t; i < n; i += lanes) dz[begin + i] = T(0);
+		if (GRADIENT == 1) for (uint i = t; i < n; i += lanes) dz[begin + i] = REAL(0);
 		if (t < 2) stats[2 * row + t] = vec4(0);
 		return;
 	}
@@ -87,36 +41,36 @@ void main() {
 
 	Softmax a = Softmax(LOWEST, 0), b = a;
 	for (uint i = t; i < n; i += lanes) {
-		see(a, LOAD(z, begin + i));
-		if (DISTILL == 1) see(b, LOAD(zt, begin + i) * sharpness);
+		see(a, AT(z, begin + i));
+		if (DISTILL == 1) see(b, AT(zt, begin + i) * sharpness);
 	}
 	a = whole(a);
 	if (DISTILL == 1) b = whole(b);
 	precise float ra = 1 / a.s, rb = 1 / b.s;
 
 	// zy, uy: the label's logits, in the one invocation that reads them. best: the lowest index of the maximum.
-	T zy = T(0), uy = T(0), ce = T(0), entropy = T(0), ps = T(0), tv = T(0);
-	T best = T(V);
+	REAL zy = REAL(0), uy = REAL(0), ce = REAL(0), entropy = REAL(0), ps = REAL(0), tv = REAL(0);
+	REAL best = REAL(V);
 	for (uint i = t; i < n; i += lanes) {
-		T index = T(WIDTH * i) + OFFSETS;
-		MASK hot = same(index, T(label));
-		T x = LOAD(z, begin + i);
-		precise T p = exp(x - a.m) * ra;
+		REAL index = REAL(WIDE * i) + OFFSETS;
+		MASK hot = same(index, REAL(label));
+		REAL x = AT(z, begin + i);
+		precise REAL p = exp(x - a.m) * ra;
 		zy = mix(zy, x, hot);
-		best = min(best, mix(T(V), index, same(x, T(a.m))));
-		precise T target = mix(T(0), T(1), hot);
+		best = min(best, mix(REAL(V), index, same(x, REAL(a.m))));
+		precise REAL target = mix(REAL(0), REAL(1), hot);
 		if (DISTILL == 1) {
-			precise T u = LOAD(zt, begin + i) * sharpness;
-			precise T q = exp(u - b.m) * rb;
+			precise REAL u = AT(zt, begin + i) * sharpness;
+			precise REAL q = exp(u - b.m) * rb;
 			uy = mix(uy, u, hot);
 			ce += q * (a.m - x);
 			entropy += q * (b.m - u);
-			ps += mix(T(0), p, above(p, q));
-			tv += max(p - q, T(0));
+			ps += mix(REAL(0), p, above(p, q));
+			tv += max(p - q, REAL(0));
 			if (w != 0) target = (1 - w) * target + w * q;
 		}
 		if (GRADIENT == 1) {
-			precise T g = scale * (p - target);
+			precise REAL g = scale * (p - target);
 			dz[begin + i] = g;
 		}
 	}
@@ -126,7 +80,7 @@ void main() {
 	vec4 teacher = vec4(0);
 	if (DISTILL == 1)
 		teacher = vec4(la + group_sum(total(ce)), lb + group_sum(total(entropy)), group_sum(total(ps)), group_sum(total(tv)));
-	if (t != (label / WIDTH) % lanes) return;
+	if (t != (label / WIDE) % lanes) return;
 	float x = total(zy), u = total(uy);
 	vec4 one = vec4(a.m - x + la, 0, 0, 0), two = vec4(first == float(label), 0, 0, 1);
 	if (DISTILL == 1) {
