@@ -23,10 +23,7 @@ type Check struct {
 func (c Check) Name() string {
 	shapes := make([]string, len(c.Case.In))
 	for i, s := range c.Case.In {
-		if t := c.Case.Types[i]; t.Half() {
-			shapes[i] = t.String()
-		}
-		shapes[i] += s.String()
+		shapes[i] = shapeOf(c.Case.Types[i], s)
 	}
 	attr := ""
 	if c.Case.Attr != nil {

@@ -37,3 +37,21 @@ func TestHalfBits(t *testing.T) {
 		t.Errorf("65520 overflows a float16, and became %g", v)
 	}
 }
+
+// TestClassesOfTypes: a choice for one type of operands is none for another, whose kernels are others.
+func TestClassesOfTypes(t *testing.T) {
+	seen := map[string]DType{}
+	for _, typ := range []DType{F32, F16, BF16} {
+		r := NewRecorder()
+		r.MatMul(NewTensor(State, "a", typ, 8, 8), NewTensor(State, "b", typ, 8, 8), NN)
+		p, err := r.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := class(p.Nodes[0])
+		if other, ok := seen[c]; ok {
+			t.Errorf("%v and %v are both of class %q", other, typ, c)
+		}
+		seen[c] = typ
+	}
+}

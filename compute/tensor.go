@@ -144,9 +144,17 @@ func (t *Tensor) String() string {
 		name = fmt.Sprintf("%s+%d", name, t.Off)
 	}
 	if t.DType.Half() {
-		name += ":" + t.DType.String()
+		name += ":"
 	}
-	return name + t.Shape.String()
+	return name + shapeOf(t.DType, t.Shape)
+}
+
+// shapeOf words a shape, with the type where it is a 16-bit one.
+func shapeOf(t DType, s Shape) string {
+	if t.Half() {
+		return t.String() + s.String()
+	}
+	return s.String()
 }
 
 // bytes is what its elements take.

@@ -156,7 +156,7 @@ func (t *Tuner) TimeNode(n *Node, runs int, beside ...*Kernel) ([]Timing, error)
 	return t.dev.Time(n.Op, caseOf(n), append([]*Kernel{k}, beside...), runs)
 }
 
-// class names what a choice is made for.
+// class names what a choice is made for: operation, attribute, types and shapes of the inputs, addend.
 func class(n *Node) string {
 	name := n.Op.Name
 	if n.Attr != nil {
@@ -164,7 +164,7 @@ func class(n *Node) string {
 	}
 	name += " "
 	for _, x := range n.Inputs() {
-		name += x.Shape.String()
+		name += shapeOf(x.DType, x.Shape)
 	}
 	if n.HasAddend {
 		name += " addend"
