@@ -29,7 +29,8 @@ func caseOf(n *Node) Case {
 	return c
 }
 
-// node makes a node of the case, its tensors where place puts them: inputs, addend, then the outputs that are not an input.
+// node makes a node of the case, its tensors where place puts them: inputs, addend, the outputs
+// that are not an input, workspace.
 func (c Case) node(op *Op, place func(t DType, s Shape) *Tensor) (*Node, error) {
 	n := &Node{Op: op, Attr: c.Attr, HasAddend: c.Addend, at: "case"}
 	for i, s := range c.In {
@@ -48,6 +49,11 @@ func (c Case) node(op *Op, place func(t DType, s Shape) *Tensor) (*Node, error) 
 			n.Out = append(n.Out, n.In[i])
 		} else {
 			n.Out = append(n.Out, place(types[o], s))
+		}
+	}
+	if op.Workspace != nil {
+		if size := op.Workspace(n); size > 0 {
+			n.Workspace = place(F32, Shape{size})
 		}
 	}
 	return n, nil

@@ -138,8 +138,9 @@ var opMatMul = &Op{
 			m.Act.apply(y)
 		}
 	},
-	Grad:   matmulGrad,
-	Addend: true,
+	Grad:      matmulGrad,
+	Workspace: matmulWorkspace,
+	Addend:    true,
 	Cost: func(n *Node) (int64, int64) {
 		m := n.Attr.(MatMul)
 		batch, rows, cols, inner := m.dims(n.In[0].Shape, n.In[1].Shape)

@@ -62,11 +62,12 @@ type product struct {
 	addend, bias, pre     *Tensor // nil: none
 	lda, ldb              int     // elements of a stored row
 	itemA, itemB, itemOut int     // elements of an item of the batch
+	workspace             *Tensor // nil: none
 }
 
 func productOf(n *Node) product {
 	m := n.Attr.(MatMul)
-	p := product{MatMul: m, a: n.In[0], b: n.In[1], y: n.Out[0], addend: n.AddendOr(nil)}
+	p := product{MatMul: m, a: n.In[0], b: n.In[1], y: n.Out[0], addend: n.AddendOr(nil), workspace: n.Workspace}
 	p.batch, p.m, p.n, p.k = m.dims(p.a.Shape, p.b.Shape)
 	p.lda, p.ldb = p.a.Shape[len(p.a.Shape)-1], p.b.Shape[len(p.b.Shape)-1]
 	p.itemA, p.itemB, p.itemOut = p.a.Len()/p.batch, p.b.Len()/p.batch, p.m*p.n
@@ -112,13 +113,10 @@ const maxItems = 65535
 
 // launch is one block of items z on.
 func (s matmulShader) launch(p product, b block, z, items int) Launch {
-	// A block is a run of rows of each stored matrix plus a column offset within them.
-	ra, ca, rb, cb := b.m, b.k[0], b.k, b.n[0]
-	if p.Form == TN {
-		ra, ca = b.k, b.m[0]
-	}
+	ra, ca, rb, cb := p.stored(b)
+	tileB := s.cols // from one tile's columns of B to the next
 	if p.Form == NT {
-		rb, cb = b.n, b.k[0]
+		tileB *= p.ldb
 	}
 	at := func(t *Tensor, item, width int, rows [2]int) (*Tensor, int) {
 		from, to := z*item+rows[0]*width, (z+items-1)*item+rows[1]*width
@@ -132,13 +130,25 @@ func (s matmulShader) launch(p product, b block, z, items int) Launch {
 	l := Launch{
 		Shader: s.name, Subgroup: s.subgroup, Ordered: b.k[0] > 0,
 		Push: words(b.m[1]-b.m[0], b.n[1]-b.n[0], b.k[1]-b.k[0], p.lda, p.ldb, p.n,
-			a0+p.A.From+ca, b0+p.B.From+cb, y0+b.n[0], b.n[0], p.itemA, p.itemB, p.itemOut),
+			a0+p.A.From+ca, b0+p.B.From+cb, y0+b.n[0], b.n[0], p.itemA, p.itemB, p.itemOut, items*(b.k[1]-b.k[0]), tileB),
 		Bind: []*Tensor{aw, bw, yw, yw, yw, yw}, // what the epilogue does not touch must be bound nevertheless
-		Grid: [3]int{ceilDiv(b.n[1]-b.n[0], s.cols), ceilDiv(b.m[1]-b.m[0], s.rows), items},
+		Grid: [3]int{ceilDiv(b.m[1]-b.m[0], s.rows), ceilDiv(b.n[1]-b.n[0], s.cols), items},
 	}
 	out := func(t *Tensor) *Tensor { w, _ := at(t, p.itemOut, p.n, b.m); return w }
 	l.Spec = append(words(s.group, p.epilogue(b, l.Bind, out)), s.spec...)
 	return l
+}
+
+// stored is a block as a run of rows of each stored matrix plus a column offset within them.
+func (p product) stored(b block) (rowsA [2]int, colA int, rowsB [2]int, colB int) {
+	rowsA, colA, rowsB, colB = b.m, b.k[0], b.k, b.n[0]
+	if p.Form == TN {
+		rowsA, colA = b.k, b.m[0]
+	}
+	if p.Form == NT {
+		rowsB, colB = b.n, b.k[0]
+	}
+	return rowsA, colA, rowsB, colB
 }
 
 // epilogue binds what becomes of the sums of a block and gives constant 1. Where K is cut, the sums of its stretches add up

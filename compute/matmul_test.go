@@ -79,7 +79,7 @@ func TestStretchesOfKWait(t *testing.T) {
 	n := trialNode(t, opMatMul, Case{In: []Shape{{200, 32}, {200, 36}, {36}}, Attr: MatMul{Form: TN, Bias: true, Act: GELU}, Addend: true})
 	for i := range opMatMul.Kernels {
 		k := &opMatMul.Kernels[i]
-		if k.Fits != nil && !k.Fits(n, l) {
+		if k.Fits != nil && !k.Fits(n, l) { // the packed and the split ones, which order their launches in another way
 			continue
 		}
 		launches := k.Launch(n, l)
@@ -114,5 +114,75 @@ func TestProductsThatFitAreOneLaunch(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestPackedAndSplitProductsWait: the product waits for the copy of B, which waits for the product before it, whose copy it
+// overwrites; the sum waits for its parts. All that is written beside the result lies in the workspace.
+func TestPackedAndSplitProductsWait(t *testing.T) {
+	l := &Limits{Subgroup: 8, MaxGroup: 256, MaxGridX: 65535, MaxRange: 1 << 20, MaxTexel: 64 * 64, CPU: true}
+	for _, c := range []struct {
+		variant string
+		in      []Shape
+		form    Form
+		want    []string
+	}{
+		{"texel_16x8_packed", []Shape{{128, 32}, {288, 32}}, NT, []string{"matmul_pack.texel", "matmul_texel.16x8", "matmul_pack.texel", "matmul_texel.16x8", "matmul_pack.texel", "matmul_texel.16x8"}},
+		{"vec4_16x8_packed", []Shape{{60, 128}, {60, 64}}, TN, []string{"matmul_pack.vec4", "matmul_vec4.16x8_ta"}},
+		{"texel_16x8_split", []Shape{{2, 1024}, {4, 1024}}, NT, []string{"matmul_texel.16x8", "matmul_sum"}},
+	} {
+		n := trialNode(t, opMatMul, Case{In: c.in, Attr: MatMul{Form: c.form}})
+		k := kernelNamed(t, opMatMul, c.variant)
+		if !k.Fits(n, l) {
+			t.Errorf("%s does not fit %v", c.variant, c.in)
+			continue
+		}
+		for i, one := range k.Launch(n, l) {
+			if i >= len(c.want) || one.Shader != c.want[i] || one.Ordered != (i > 0) {
+				t.Errorf("%s: launch %d is %s, ordered %v", c.variant, i, one.Shader, one.Ordered)
+			}
+		}
+	}
+}
+
+func kernelNamed(t *testing.T, op *Op, name string) *Kernel {
+	t.Helper()
+	for i := range op.Kernels {
+		if op.Kernels[i].Name == name {
+			return &op.Kernels[i]
+		}
+	}
+	t.Fatalf("%s has no kernel %s", op.Name, name)
+	return nil
+}
+
+// TestWorkspaceIsPlanned: what a kernel may use besides its tensors lies in the arena, apart from all that is alive, and a
+// node waits for whoever used it before.
+func TestWorkspaceIsPlanned(t *testing.T) {
+	x, w := NewTensor(State, "x", F32, 256, 64), NewTensor(State, "w", F32, 64, 64)
+	r := NewRecorder()
+	h := r.MatMul(x, w, NT)
+	r.MatMul(x, w, NN)
+	r.MatMul(h, w, NT)
+	p, err := r.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range p.Nodes {
+		if n.Workspace == nil || n.Workspace.Len() != 64*128 {
+			t.Fatalf("node %d has the workspace %v", i, n.Workspace)
+		}
+		ws := p.span(n.Workspace, true)
+		if ws.b > p.Arena*elementBytes {
+			t.Errorf("node %d: workspace to byte %d of an arena of %d words", i, ws.b, p.Arena)
+		}
+		for _, other := range append([]*Tensor{h}, n.Out...) {
+			if s := p.span(other, true); conflict([]span{ws}, []span{s}) {
+				t.Errorf("node %d: its workspace lies in %v", i, other)
+			}
+		}
+	}
+	if a, b := p.span(p.Nodes[0].Workspace, true), p.span(p.Nodes[1].Workspace, true); conflict([]span{a}, []span{b}) && !p.Barrier[1] {
+		t.Error("nodes 0 and 1 share a workspace and nothing waits")
 	}
 }

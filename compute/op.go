@@ -24,6 +24,9 @@ type Op struct {
 	Grad func(r *Recorder, n *Node, dy []*Tensor) []*Tensor
 	// NoGrad says why there is no Grad.
 	NoGrad string
+	// Workspace is how many float32 elements the node's kernels may use as they like while it runs, by its shapes alone, so that
+	// a plan knows it before a device chooses a kernel; nil: none. A kernel that needs more than Node.Workspace must not fit.
+	Workspace func(n *Node) int
 	// Addend says that the kernels take one more input, of the first output's shape, and add it to the result.
 	Addend bool
 	// Cost is the arithmetic and the least memory traffic of one run.

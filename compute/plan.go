@@ -18,12 +18,14 @@ type Program struct {
 
 // passes turn a recording into a plan. The order matters:
 //   - fuse-add first: it removes nodes and temporaries that the others would plan for;
+//   - workspace after it, for what is left, and before the arena, which places it;
 //   - arena before barriers: two temporaries that share memory conflict, and only the arena knows that they do.
 var passes = []struct {
 	name string
 	run  func(*Program) error
 }{
 	{"fuse-add", fuseAdd},
+	{"workspace", addWorkspaces},
 	{"arena", placeTemps},
 	{"barriers", placeBarriers},
 }
@@ -96,6 +98,20 @@ func fusable(nodes []*Node, j, i, uses int) bool {
 	return true
 }
 
+// addWorkspaces gives each node the memory that its operation's kernels may use: a temporary of that node alone, which
+// mostly finds room where others are not alive.
+func addWorkspaces(p *Program) error {
+	for i, n := range p.Nodes {
+		if n.Op.Workspace == nil {
+			continue
+		}
+		if size := n.Op.Workspace(n); size > 0 {
+			n.Workspace = NewTensor(Temp, fmt.Sprintf("workspace.%d", i), F32, size)
+		}
+	}
+	return nil
+}
+
 type lifetime struct {
 	s           *Storage
 	first, last int
@@ -106,7 +122,7 @@ func lifetimes(nodes []*Node) []lifetime {
 	at := map[*Storage]int{}
 	var list []lifetime
 	for i, n := range nodes {
-		for _, t := range append(slices.Clone(n.In), n.Out...) {
+		for _, t := range n.tensors() {
 			if t.Storage.Kind != Temp {
 				continue
 			}
@@ -174,7 +190,7 @@ func placeBarriers(p *Program) error {
 		for _, t := range n.In {
 			mine = append(mine, p.span(t, false))
 		}
-		for _, t := range n.Out {
+		for _, t := range n.tensors()[len(n.In):] {
 			mine = append(mine, p.span(t, true))
 		}
 		if conflict(since, mine) {
@@ -270,6 +286,9 @@ func (p *Program) Print(w io.Writer) {
 			if t.Storage.Kind == Temp {
 				fmt.Fprintf(w, "@%d", p.Offset[t.Storage]+t.Off*t.Storage.width()/elementBytes)
 			}
+		}
+		if t := n.Workspace; t != nil {
+			fmt.Fprintf(w, " workspace %d@%d", t.Len(), p.Offset[t.Storage])
 		}
 		fmt.Fprintln(w)
 	}

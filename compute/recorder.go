@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 )
 
 // Node is one recorded operation.
@@ -14,6 +15,8 @@ type Node struct {
 	Attr any
 	// HasAddend says that the last input is added to the first output (Op.Addend).
 	HasAddend bool
+	// Workspace is memory for the kernel's own use while the node runs (Op.Workspace); nil: none.
+	Workspace *Tensor
 	at        string // the recording code's file:line, for errors
 }
 
@@ -31,6 +34,15 @@ func (n *Node) AddendOr(t *Tensor) *Tensor {
 		return n.In[len(n.In)-1]
 	}
 	return t
+}
+
+// tensors are all that the node touches: inputs, then what it writes.
+func (n *Node) tensors() []*Tensor {
+	list := append(slices.Clone(n.In), n.Out...)
+	if n.Workspace != nil {
+		list = append(list, n.Workspace)
+	}
+	return list
 }
 
 func (n *Node) String() string {

@@ -173,7 +173,7 @@ type scratch struct {
 	op      *Op
 	c       Case
 	node    *Node
-	tensors []*Tensor // inputs, addend, then outputs that are not an input
+	tensors []*Tensor // inputs, addend, outputs that are not an input, workspace
 }
 
 func newScratch(op *Op, c Case) (*scratch, error) {
@@ -286,6 +286,9 @@ func shrink(op *Op, c Case, limit int) Case {
 		}
 		total, largest := 0, 0
 		for i, t := range s.tensors {
+			if t == s.node.Workspace {
+				continue
+			}
 			total += t.Len()
 			if t.Len() > s.tensors[largest].Len() {
 				largest = i

@@ -5,7 +5,7 @@
 // 4 bias [N] f32   5 pre [M,N] f32, the sum before the activation. What EPILOGUE leaves out is bound and not touched.
 // Sums in f32, k ascending: same bits on the same device. Any M, N, K. Nothing is read or written past an edge.
 // The variant that runs everywhere, a plain register tile: an invocation makes 4 x 4 results, its columns a workgroup apart.
-// Dispatch ceil(N / (4 workgroup)), ceil(M / 4), items.
+// Dispatch ceil(M / 4), ceil(N / (4 workgroup)), items.
 //! variant float:
 //! variant half: -DHALVES
 #include "index.glsl"
@@ -15,17 +15,18 @@ layout(constant_id = 2) const uint TRANS_B = 0;
 layout(constant_id = 3) const uint TRANS_A = 0;
 
 void main() {
-	uint group = gl_WorkGroupSize.x, n0 = gl_WorkGroupID.x * 4 * group + gl_LocalInvocationID.x, m0 = gl_WorkGroupID.y * 4;
+	uint group = gl_WorkGroupSize.x, n0 = gl_WorkGroupID.y * 4 * group + gl_LocalInvocationID.x, m0 = gl_WorkGroupID.x * 4;
+	uint first = gl_WorkGroupID.y * 4 * group; // column of this tile
 	if (n0 >= N) return;
-	uint a0 = item_a(), b0 = item_b();
+	uint depth = inner(), a0 = start_a(), b0 = start_b(gl_WorkGroupID.y);
 	uint m[4], n[4]; // clamped into the matrix; what is beyond is not stored
 	float s[4][4];
 	for (uint i = 0; i < 4; i++) {
 		m[i] = min(m0 + i, M - 1);
-		n[i] = min(n0 + i * group, N - 1);
+		n[i] = min(n0 + i * group, N - 1) - first;
 		for (uint j = 0; j < 4; j++) s[i][j] = 0;
 	}
-	for (uint k = 0; k < K; k++) {
+	for (uint k = 0; k < depth; k++) {
 		float x[4], w[4];
 		for (uint i = 0; i < 4; i++) {
 			x[i] = TRANS_A == 1 ? A(a0 + k * lda + m[i]) : A(a0 + m[i] * lda + k);
@@ -34,5 +35,5 @@ void main() {
 		for (uint i = 0; i < 4; i++) for (uint j = 0; j < 4; j++) s[i][j] += x[i] * w[j];
 	}
 	for (uint i = 0; i < 4; i++) for (uint j = 0; j < 4; j++)
-		if (m0 + i < M && n0 + j * group < N) finish(m[i], n[j], s[i][j]);
+		if (m0 + i < M && n0 + j * group < N) finish(m[i], first + n[j], s[i][j]);
 }

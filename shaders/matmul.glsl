@@ -1,7 +1,11 @@
 // What every variant of the matrix product is told, and what becomes of a sum. Whoever includes this may set WIDE to 4: then
-// results are finished four at a time, and rows of y are a multiple of 4 elements long.
+// results are finished four at a time, and rows of y are a multiple of 4 elements long; and RESULTS, the first binding of what
+// follows the operands.
 #ifndef WIDE
 #define WIDE 1
+#endif
+#ifndef RESULTS
+#define RESULTS 2
 #endif
 #if WIDE == 4
 #define REAL vec4
@@ -9,23 +13,26 @@
 #define REAL float
 #endif
 layout(push_constant) uniform P {
-	uint M, N, K;       // of this block
+	uint M, N, K;       // of an item, z in the grid: of a batch, or a stretch of K
 	uint lda, ldb, ldy; // elements per stored row of A, B, y
 	uint ca, cb, cy;    // element at which the block starts in A, B, y
 	uint cn;            // and in the bias
-	uint za, zb, zy;    // elements from one item of a batch, z in the grid, to the next
+	uint za, zb, zy;    // elements from one item to the next in A, B, y
+	uint end;           // K of all items, of which the last may have less
+	uint pb;            // elements from one tile's columns of B to the next one's
 };
 layout(constant_id = 1) const uint EPILOGUE = 0; // these, together:
 const uint ADDEND = 1, BIAS = 2, SILU = 4, GELU = 8;
 const uint RESUME = 16; // sums of an earlier stretch of K lie in pre
-layout(binding = 2) readonly buffer C { REAL addend[]; };
-layout(binding = 3) buffer Y { REAL y[]; };
-layout(binding = 4) readonly buffer Bias { REAL bias[]; };
-layout(binding = 5) buffer Pre { REAL pre[]; };
+layout(binding = RESULTS) readonly buffer C { REAL addend[]; };
+layout(binding = RESULTS + 1) buffer Y { REAL y[]; };
+layout(binding = RESULTS + 2) readonly buffer Bias { REAL bias[]; };
+layout(binding = RESULTS + 3) buffer Pre { REAL pre[]; };
 
-// item_a, item_b: where the item's operands start.
-uint item_a() { return gl_WorkGroupID.z * za + ca; }
-uint item_b() { return gl_WorkGroupID.z * zb + cb; }
+// Where the operands of this workgroup's item start in A, and in B for the columns of its tile; how long its sums are.
+uint start_a() { return gl_WorkGroupID.z * za + ca; }
+uint start_b(uint tile) { return gl_WorkGroupID.z * zb + cb + tile * pb; }
+uint inner() { return min(K, end - gl_WorkGroupID.z * K); }
 
 // x sigmoid(t x'): SiLU, arXiv 1702.03118; GELU in its tanh form, arXiv 1606.08415, as 0.5 (1 + tanh u) = sigmoid(2 u).
 REAL activated(REAL x) {
@@ -50,7 +57,7 @@ void finish(uint m, uint n, REAL s) {
 // time share operands in a cache. Row and column of tiles.
 uvec2 tile_in_strip() {
 	const uint STRIP = 8;
-	uint nx = gl_NumWorkGroups.x, strip = STRIP * nx, id = gl_WorkGroupID.y * nx + gl_WorkGroupID.x;
-	uint rows = min(STRIP, gl_NumWorkGroups.y - id / strip * STRIP);
+	uint nx = gl_NumWorkGroups.y, strip = STRIP * nx, id = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+	uint rows = min(STRIP, gl_NumWorkGroups.x - id / strip * STRIP);
 	return uvec2(id / strip * STRIP + id % strip % rows, id % strip / rows);
 }

@@ -10,7 +10,7 @@
 // A workgroup makes BM x BN results from slices of BK along K, staged in workgroup memory in the order in which they are
 // stored: the matrix unit's loads transpose. While it multiplies one slice the next is on its way into registers.
 // A subgroup makes WM x WN of them, as matrices of MM x NN. The slices' rows are padded by PAD uvec4 against bank conflicts.
-// Dispatch ceil(N / BN), ceil(M / BM), items. Workgroups are renumbered into strips of rows, whose operands stay in a cache.
+// Dispatch ceil(M / BM), ceil(N / BN), items. Workgroups are renumbered into strips of rows, whose operands stay in a cache.
 //! newer
 //! variant f16: -DELEMENT=float16_t
 //! variant bf16: -DELEMENT=float16_t --bfloat16

@@ -65,10 +65,10 @@ void main() {
 	for (uint k0 = 0; k0 < K; k0 += BK) {
 		coopmat<ELEMENT, SCOPE, ROWS, BK, gl_MatrixUseA> x;
 		coopmat<ELEMENT, SCOPE, BK, COLS, gl_MatrixUseB> w;
-		if (TRANS_A == 1) coopMatLoadTensorNV(x, a, item_a(), sliceTensorLayoutNV(la, k0, BK, m0, BM), transposed);
-		else coopMatLoadTensorNV(x, a, item_a(), sliceTensorLayoutNV(la, m0, BM, k0, BK));
-		if (TRANS_B == 1) coopMatLoadTensorNV(w, b, item_b(), sliceTensorLayoutNV(lb, n0, BN, k0, BK), transposed);
-		else coopMatLoadTensorNV(w, b, item_b(), sliceTensorLayoutNV(lb, k0, BK, n0, BN));
+		if (TRANS_A == 1) coopMatLoadTensorNV(x, a, start_a(), sliceTensorLayoutNV(la, k0, BK, m0, BM), transposed);
+		else coopMatLoadTensorNV(x, a, start_a(), sliceTensorLayoutNV(la, m0, BM, k0, BK));
+		if (TRANS_B == 1) coopMatLoadTensorNV(w, b, start_b(0), sliceTensorLayoutNV(lb, n0, BN, k0, BK), transposed);
+		else coopMatLoadTensorNV(w, b, start_b(0), sliceTensorLayoutNV(lb, k0, BK, n0, BN));
 		s = coopMatMulAdd(x, w, s);
 	}
 #else

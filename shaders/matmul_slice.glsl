@@ -24,5 +24,5 @@ shared uvec4 sb[ROWS_B * STRIDE_B];
 		uint at = i * GROUP + gl_LocalInvocationID.x; \
 		if (at < rows * cols) to[at / cols * stride + at % cols] = from[i]; \
 	}
-#define FETCH_A(k0) FETCH(ra, EACH_A, ROWS_A, COLS_A, a, (TRANS_A == 1 ? k0 : m0), (TRANS_A == 1 ? m0 : k0) / 8, (TRANS_A == 1 ? K : M), (TRANS_A == 1 ? M : K) / 8, lda, item_a())
-#define FETCH_B(k0) FETCH(rb, EACH_B, ROWS_B, COLS_B, b, (TRANS_B == 1 ? n0 : k0), (TRANS_B == 1 ? k0 : n0) / 8, (TRANS_B == 1 ? N : K), (TRANS_B == 1 ? K : N) / 8, ldb, item_b())
+#define FETCH_A(k0) FETCH(ra, EACH_A, ROWS_A, COLS_A, a, (TRANS_A == 1 ? k0 : m0), (TRANS_A == 1 ? m0 : k0) / 8, (TRANS_A == 1 ? K : M), (TRANS_A == 1 ? M : K) / 8, lda, start_a())
+#define FETCH_B(k0) FETCH(rb, EACH_B, ROWS_B, COLS_B, b, (TRANS_B == 1 ? n0 : k0), (TRANS_B == 1 ? k0 : n0) / 8, (TRANS_B == 1 ? N : K), (TRANS_B == 1 ? K : N) / 8, ldb, start_b(0))

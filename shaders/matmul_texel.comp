@@ -6,7 +6,7 @@
 // One subgroup makes ROWS x (COLS * 4 * lanes) results, no workgroup memory, no barrier (one costs more than the tile).
 // A's texels are spread over eight lanes and handed round by subgroupShuffle: subgroupBroadcast is a loop in some drivers,
 // which looks for an active lane.
-// Dispatch ceil(N / (COLS * 4 * lanes)), ceil(M / ROWS), items. Reads past an edge are clamped into the matrix and their results
+// Dispatch ceil(M / ROWS), ceil(N / (COLS * 4 * lanes)), items. Reads past an edge are clamped into the matrix and their results
 // dropped; in K, where they would count, A is replaced by 0.
 //! variant 8x4: -DROWS=8 -DCOLS=1 -DTRANS_A=0
 //! variant 8x8: -DROWS=8 -DCOLS=2 -DTRANS_A=0
@@ -27,9 +27,9 @@ layout(binding = 1) uniform samplerBuffer b;
 
 void main() {
 	uint lane = gl_SubgroupInvocationID, lanes = gl_WorkGroupSize.x;
-	uint m0 = gl_WorkGroupID.y * ROWS, n0 = gl_WorkGroupID.x * (COLS * 4 * lanes);
+	uint m0 = gl_WorkGroupID.x * ROWS, n0 = gl_WorkGroupID.y * (COLS * 4 * lanes);
 	uint sa = lda / 4, sb = ldb / 4; // texels per row
-	uint a0 = item_a() / 4, b0 = item_b() / 4;
+	uint depth = inner(), a0 = start_a() / 4, b0 = start_b(gl_WorkGroupID.y) / 4;
 
 	// Where this lane's texels of A lie, one for each eight rows: row m0 + 8 i + lane, four k; or, transposed, k + lane / 2,
 	// four m. Lanes beyond the eighth hold the same again.
@@ -37,22 +37,22 @@ void main() {
 	for (uint i = 0; i < ROWS / 8; i++)
 		am[i] = TRANS_A == 0 ? a0 + min(m0 + 8 * i + lane % 8, M - 1) * sa
 		                     : a0 + min((m0 + 8 * i) / 4 + lane % 2, (M - 1) / 4);
-	// The columns of this lane: n[c] to n[c] + 3.
+	// The columns of this lane within the tile: n[c] to n[c] + 3.
 	uint n[COLS];
-	for (uint c = 0; c < COLS; c++) n[c] = min(n0 + 4 * (c * lanes + lane), (N - 1) / 4 * 4);
+	for (uint c = 0; c < COLS; c++) n[c] = min(4 * (c * lanes + lane), N - 4 - n0);
 
 	vec4 s[ROWS][COLS];
 	for (uint r = 0; r < ROWS; r++) for (uint c = 0; c < COLS; c++) s[r][c] = vec4(0);
 
-	for (uint k = 0; k < K; k += 4) {
+	for (uint k = 0; k < depth; k += 4) {
 		vec4 va[ROWS / 8];
 		for (uint i = 0; i < ROWS / 8; i++)
 			va[i] = TRANS_A == 0 ? texelFetch(a, int(am[i] + k / 4))
-			                     : (k + ak < K ? texelFetch(a, int((k + ak) * sa + am[i])) : vec4(0));
+			                     : (k + ak < depth ? texelFetch(a, int((k + ak) * sa + am[i])) : vec4(0));
 		vec4 vb[4][COLS]; // for each of the four k, or transposed for each of this lane's four columns, four k
 		for (uint c = 0; c < COLS; c++) for (uint j = 0; j < 4; j++)
 			vb[j][c] = TRANS_B == 1 ? texelFetch(b, int(b0 + (n[c] + j) * sb + k / 4))
-			                        : texelFetch(b, int(b0 + min(k + j, K - 1) * sb + n[c] / 4));
+			                        : texelFetch(b, int(b0 + min(k + j, depth - 1) * sb + n[c] / 4));
 		for (uint r = 0; r < ROWS; r++) {
 			vec4 x; // A[m0 + r, k .. k + 3]
 			if (TRANS_A == 0) x = subgroupShuffle(va[r / 8], r % 8);
