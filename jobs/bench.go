@@ -164,7 +164,7 @@ func (f *productsFlag) Set(text string) error {
 // benchSizes is how large the workloads are: enough to fill the device, small enough to take seconds.
 type benchSizes struct {
 	products             []product
-	ceilings             []int // squares; the best product of these is the ceiling of arithmetic
+	ceilings             []int // squares; the best product of these is the ceiling of arithmetic, the first alone the peak of MFU
 	copyBytes            int64 // beyond what caches hold
 	rows, width          int   // of the matrices of the memory-bound operations
 	tokens, heads, size  int   // of attention
@@ -182,7 +182,7 @@ func sizesFor(cpu bool) benchSizes {
 		}
 	}
 	return benchSizes{
-		products: []product{square(2048), square(4096), square(8192)}, ceilings: []int{2048, 4096}, copyBytes: 512 << 20,
+		products: []product{square(2048), square(4096), square(8192)}, ceilings: []int{4096, 2048}, copyBytes: 512 << 20,
 		rows: 32768, width: 2048, tokens: 8192, heads: 16, size: 128, sequences: []int{1024, 2048, 4096},
 		lossTokens: 8192, lossW: 2048, v: 32768,
 		job: []string{"llm.model.preset=125M", "tokenizer.vocab_size=32768", "llm.train.batch=16", "llm.train.sequence=1024"},
