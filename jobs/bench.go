@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,8 +30,8 @@ func benchCommand() *Command {
 		Summary: "measure this device: matmul, attention, loss, memory, train, or all of them",
 		Help: `Measures on this device, with the kernels that the tuner chooses for it:
 
-  matmul     float32 matrix products in the three forms of a training step; --size takes others
-             than the usual squares
+  matmul     matrix products in the three forms of a training step, in float32 and what a GPU
+             has matrix units for; --size takes others than the usual squares
   attention  causal attention, forward and with its gradient
   loss       output projection, softmax and cross entropy in one, forward and with gradient
   memory     a copy, and all that does little but move memory: norms, gates, embedding, AdamW
@@ -199,7 +200,7 @@ type bench struct {
 	runs   int
 	json   bool
 
-	best     *ceilingProduct
+	best     map[compute.DType]*ceilingProduct
 	rows     []row
 	profiled *profile // of a training step
 }
@@ -207,12 +208,18 @@ type bench struct {
 func (b *bench) run(ctx context.Context, list []suite) (err error) {
 	info := b.device.Info()
 	date, command := time.Now().UTC().Format("2006-01-02 15:04 UTC"), commandLine(os.Args[1:])
-	if b.best, err = bestProduct(b.device, b.tuner, b.sizes.ceilings, b.runs); err != nil {
+	b.best = map[compute.DType]*ceilingProduct{}
+	defer func() {
+		for _, c := range b.best {
+			c.close()
+		}
+	}()
+	best, err := b.product(compute.F32)
+	if err != nil {
 		return err
 	}
-	defer b.best.close()
 	if !b.json {
-		fmt.Fprintf(b.io.Out, "device   %s\ndriver   %s\ndate     %s\ncommand  %s\nceiling  %s\n", info.Name, info.Driver, date, command, b.best)
+		fmt.Fprintf(b.io.Out, "device   %s\ndriver   %s\ndate     %s\ncommand  %s\nceiling  %s\n", info.Name, info.Driver, date, command, best)
 	}
 	for _, s := range list {
 		from := len(b.rows)
@@ -250,6 +257,31 @@ func (b *bench) run(ctx context.Context, list []suite) (err error) {
 	}
 	_, err = fmt.Fprintf(b.io.Out, "%s\n", text)
 	return err
+}
+
+// product is the best matrix product of a type, chosen when it is first asked for.
+func (b *bench) product(t compute.DType) (*ceilingProduct, error) {
+	if c, ok := b.best[t]; ok {
+		return c, nil
+	}
+	c, err := bestProduct(b.device, b.tuner, t, b.sizes.ceilings, b.runs)
+	if err == nil {
+		b.best[t] = c
+	}
+	return c, err
+}
+
+// types are those that matrix products are measured in: float32, and on a GPU what it has matrix units for.
+func (b *bench) types() []compute.DType {
+	list := []compute.DType{compute.F32}
+	if l := b.device.Limits(); !l.CPU {
+		for _, m := range l.Matrices {
+			if m.In.Half() && !slices.Contains(list, m.In) {
+				list = append(list, m.In)
+			}
+		}
+	}
+	return list
 }
 
 // record makes a program.

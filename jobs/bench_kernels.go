@@ -11,24 +11,34 @@ import (
 // matmul measures products in each form, and on the first size the plain register tile, the floor that others stand on.
 func (b *bench) matmul(ctx context.Context) error {
 	for i, size := range b.sizes.products {
-		r := row{suite: "matmul", limit: "matmul", dims: dims{{"m", size.m}, {"n", size.n}, {"k", size.k}}}
-		for _, f := range []compute.Form{compute.NN, compute.NT, compute.TN} {
-			p, err := productProgram(size, f)
-			if err != nil {
+		for _, t := range b.types() {
+			if err := b.products(ctx, size, t, i == 0 && t == compute.F32); err != nil {
 				return err
 			}
-			n := p.Nodes[0]
-			r.op = label(n)
-			if err := b.addNode(ctx, r, n); err != nil {
-				return err
-			}
-			if i > 0 || f != compute.NN {
-				continue
-			}
-			r.op += ", plain tile"
-			if err := b.addNode(ctx, r, n, &n.Op.Kernels[len(n.Op.Kernels)-1]); err != nil {
-				return err
-			}
+		}
+	}
+	return nil
+}
+
+// products measures one size in each form; floor adds the plain register tile.
+func (b *bench) products(ctx context.Context, size product, t compute.DType, floor bool) error {
+	r := row{suite: "matmul", dtype: t, limit: "matmul", dims: dims{{"m", size.m}, {"n", size.n}, {"k", size.k}}}
+	for _, f := range []compute.Form{compute.NN, compute.NT, compute.TN} {
+		p, err := productProgram(t, size, f)
+		if err != nil {
+			return err
+		}
+		n := p.Nodes[0]
+		r.op = n.Op.Name + " " + f.String()
+		if err := b.addNode(ctx, r, n); err != nil {
+			return err
+		}
+		if !floor || f != compute.NN {
+			continue
+		}
+		r.op += ", plain tile"
+		if err := b.addNode(ctx, r, n, &n.Op.Kernels[len(n.Op.Kernels)-1]); err != nil {
+			return err
 		}
 	}
 	return nil

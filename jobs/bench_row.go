@@ -15,9 +15,10 @@ import (
 // row is one measurement of the benchmark: every table and --json hold rows and nothing else of their own.
 type row struct {
 	suite, op, kernel string // kernel is empty for several in one
-	dims              dims   // all that it takes to do the same elsewhere
-	flops, bytes      int64  // of one run; 0: not what it is measured by
-	tokens            int64  // of a training step
+	dtype             compute.DType
+	dims              dims  // all that it takes to do the same elsewhere
+	flops, bytes      int64 // of one run; 0: not what it is measured by
+	tokens            int64 // of a training step
 	spread
 	limit   string  // the ceiling that share is of: "matmul" or "copy"
 	ceiling float64 // that ceiling, measured right before and after, in GFLOP/s or GB/s
@@ -81,7 +82,7 @@ func (r row) MarshalJSON() ([]byte, error) {
 		Limit  string   `json:"ceiling"`
 		Rate   float64  `json:"ceiling_rate"`
 		Share  *float64 `json:"share"`
-	}{r.suite, r.op, compute.F32.String(), r.kernel, r.dims, r.median, r.min, r.max, r.flops, r.bytes,
+	}{r.suite, r.op, r.dtype.String(), r.kernel, r.dims, r.median, r.min, r.max, r.flops, r.bytes,
 		r.spread.rate(r.flops), r.spread.rate(r.bytes), 1000 * float64(r.tokens) / r.median, r.limit, r.ceiling, r.share()})
 }
 
@@ -161,7 +162,7 @@ func (b *bench) add(ctx context.Context, r row, measure func() ([]time.Duration,
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	before, err := b.ceiling(r.limit)
+	before, err := b.ceiling(r)
 	if err != nil {
 		return err
 	}
@@ -169,7 +170,7 @@ func (b *bench) add(ctx context.Context, r row, measure func() ([]time.Duration,
 	if err != nil {
 		return err
 	}
-	after, err := b.ceiling(r.limit)
+	after, err := b.ceiling(r)
 	if err != nil {
 		return err
 	}
@@ -179,16 +180,20 @@ func (b *bench) add(ctx context.Context, r row, measure func() ([]time.Duration,
 	return nil
 }
 
-// ceiling measures what shares are of, as it is now.
-func (b *bench) ceiling(limit string) (float64, error) {
-	if limit == "copy" {
+// ceiling measures what the row's share is of, as it is now: for arithmetic the best product of the row's own type.
+func (b *bench) ceiling(r row) (float64, error) {
+	if r.limit == "copy" {
 		runs, err := b.device.TimeCopy(b.sizes.copyBytes, 3)
 		if err != nil {
 			return 0, err
 		}
 		return spreadOf(runs).rate(2 * b.sizes.copyBytes), nil
 	}
-	return b.best.rate(3)
+	best, err := b.product(r.dtype)
+	if err != nil {
+		return 0, err
+	}
+	return best.rate(3)
 }
 
 // cost takes of a work what its ceiling counts.

@@ -41,7 +41,7 @@ func (b *bench) train(ctx context.Context) error {
 	defer trainer.Close()
 	step := randomSteps(trainer, c)
 	tokens := int64(c.Train.Batch) * int64(c.Train.Sequence)
-	r := row{suite: "train", op: "step", limit: "matmul", dims: stepDims(c), tokens: tokens,
+	r := row{suite: "train", op: "step", dtype: m.Precision, limit: "matmul", dims: stepDims(c), tokens: tokens,
 		flops: int64(c.Model.FLOPsPerToken(c.Train.Sequence) * float64(tokens))}
 	if err := b.add(ctx, r, func() ([]time.Duration, string, error) {
 		runs, err := timeSteps(ctx, step, b.runs)

@@ -20,13 +20,13 @@ type ceilingProduct struct {
 	gflops  float64 // when it was chosen
 }
 
-// bestProduct times squares of the given sizes in the three forms, with the kernels that the tuner chooses, and loads the
+// bestProduct times squares of that type and the given sizes in the three forms, with the kernels that the tuner chooses, and loads the
 // fastest. Close it.
-func bestProduct(device *compute.Device, tuner *compute.Tuner, sizes []int, runs int) (*ceilingProduct, error) {
+func bestProduct(device *compute.Device, tuner *compute.Tuner, t compute.DType, sizes []int, runs int) (*ceilingProduct, error) {
 	best := &ceilingProduct{device: device}
 	for _, size := range sizes {
 		for _, f := range []compute.Form{compute.NN, compute.NT, compute.TN} {
-			p, err := productProgram(square(size), f)
+			p, err := productProgram(t, square(size), f)
 			if err != nil {
 				return nil, err
 			}
@@ -74,12 +74,15 @@ func (c *ceilingProduct) String() string {
 }
 
 // productProgram is one matrix product.
-func productProgram(p product, f compute.Form) (*compute.Program, error) {
-	a, b := state("a", p.m, p.k), state("b", p.k, p.n)
+func productProgram(t compute.DType, p product, f compute.Form) (*compute.Program, error) {
+	of := func(name string, rows, columns int) *compute.Tensor {
+		return compute.NewTensor(compute.State, name, t, rows, columns)
+	}
+	a, b := of("a", p.m, p.k), of("b", p.k, p.n)
 	if f == compute.NT {
-		b = state("b", p.n, p.k)
+		b = of("b", p.n, p.k)
 	} else if f == compute.TN {
-		a = state("a", p.k, p.m)
+		a = of("a", p.k, p.m)
 	}
 	return record(func(r *compute.Recorder) { r.MatMul(a, b, f) })
 }
@@ -94,15 +97,15 @@ func writeRandom(d *compute.Device, t *compute.Tensor) error {
 	return d.Write(t, data)
 }
 
-// measuredPeak is the rate of the device's best matrix product in GFLOP/s, measured in some tenths of a second where the
+// measuredPeak is the rate of the device's best matrix product of that type in GFLOP/s, measured in some tenths of a second where the
 // tuner's cache knows the kernels; 0 where memory is too short to tell.
-func measuredPeak(io IO, device *compute.Device) (float64, error) {
+func measuredPeak(io IO, device *compute.Device, t compute.DType) (float64, error) {
 	tuner, err := newTuner(io, device) // of its own: its choices are no part of a training's
 	if err != nil {
 		return 0, err
 	}
 	tuner.Progress = nil
-	c, err := bestProduct(device, tuner, sizesFor(device.Limits().CPU).ceilings[:1], 3)
+	c, err := bestProduct(device, tuner, t, sizesFor(device.Limits().CPU).ceilings[:1], 3)
 	if errors.Is(err, vk.ErrMemory) {
 		return 0, nil
 	}
@@ -113,10 +116,21 @@ func measuredPeak(io IO, device *compute.Device) (float64, error) {
 	return c.gflops, nil
 }
 
-// peakNote says what MFU is a share of.
-func peakNote(gflops float64) string {
-	if gflops == 0 {
-		return ""
+// peak is what the MFU of a training in that type is a share of, in GFLOP/s; 0: unknown. It is measured, and said, once.
+func (s *session) peak(t compute.DType) (float64, error) {
+	if gflops, ok := s.peaks[t]; ok {
+		return gflops, nil
 	}
-	return fmt.Sprintf("; MFU is the share of its best matrix product, %.4g GFLOP/s now", gflops)
+	gflops, err := measuredPeak(s.io, s.device, t)
+	if err != nil {
+		return 0, err
+	}
+	if s.peaks == nil {
+		s.peaks = map[compute.DType]float64{}
+	}
+	s.peaks[t] = gflops
+	if gflops > 0 {
+		s.say("MFU is the share of the device's best matrix product in %s, now %.4g GFLOP/s", t, gflops)
+	}
+	return gflops, nil
 }

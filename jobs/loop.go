@@ -24,6 +24,7 @@ type loop struct {
 	trainer     *model.Trainer
 	withTeacher *model.Model
 	tracer      *tracer
+	peak        float64 // GFLOP/s that MFU is a share of; 0: unknown
 	log         *metrics.Writer
 	order       corpus.Order
 	step        int64 // steps done
@@ -166,8 +167,8 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 		metrics.FLOPs: l.state.FLOPs, metrics.Seconds: l.seconds(), metrics.Skipped: float64(l.state.Skipped),
 		metrics.LossScale: l.trainer.Scale.Value,
 	}}
-	if l.s.peak > 0 {
-		r.Values[metrics.MFU] = flops / took.Seconds() / (1e9 * l.s.peak)
+	if l.peak > 0 {
+		r.Values[metrics.MFU] = flops / took.Seconds() / (1e9 * l.peak)
 	}
 	if l.withTeacher != nil {
 		r.Values[metrics.KDWeight] = w
@@ -219,7 +220,7 @@ func (l *loop) show(step model.Step, w float64, took time.Duration, flops float6
 	}
 	l.shown = &progress.Sample{
 		Unit: l.label + " step", Done: l.step, Total: l.Train.Steps, Loss: step.NLL, Norm: step.Norm, LR: step.LR, Each: took,
-		TokensPerSec: float64(step.Tokens) / took.Seconds(), FLOPS: flops / took.Seconds(), Peak: 1e9 * l.s.peak,
+		TokensPerSec: float64(step.Tokens) / took.Seconds(), FLOPS: flops / took.Seconds(), Peak: 1e9 * l.peak,
 		Left: progress.Left(time.Since(l.steady), l.step-l.from, l.Train.Steps-l.step), Note: note,
 	}
 	l.s.meter.Update(time.Now(), *l.shown)

@@ -109,12 +109,16 @@ func (p *profile) MarshalJSON() ([]byte, error) {
 	}{ms(p.step), ms(p.device), p.attributed(), list})
 }
 
-// label names a node's operation, with the form of a matrix product.
+// label names a node's operation, with the form of a matrix product, and its type where that is not float32.
 func label(n *compute.Node) string {
-	if f, ok := n.Attr.(compute.Form); ok {
-		return n.Op.Name + " " + f.String()
+	name := n.Op.Name
+	if m, ok := n.Attr.(compute.MatMul); ok {
+		name += " " + m.Form.String()
+		if t := n.In[0].DType; t != compute.F32 {
+			name += " " + t.String()
+		}
 	}
-	return n.Op.Name
+	return name
 }
 
 // shapesOf words a node's inputs.

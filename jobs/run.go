@@ -184,10 +184,7 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	job.settlePrecision(s.device.Limits())
-	if s.peak, err = measuredPeak(io, s.device); err != nil {
-		return nil, err
-	}
-	s.say("device: %s (%s)%s", s.device.Info().Name, s.device.Info().Driver, peakNote(s.peak))
+	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
 	if err := chooseMicrobatches(job, s.device.Limits().Memory); err != nil {
 		return nil, err
 	}

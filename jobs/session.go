@@ -19,7 +19,7 @@ type session struct {
 	job       *Job
 	device    *compute.Device
 	tuner     *compute.Tuner
-	peak      float64 // the device's best matrix product in GFLOP/s, which a step's rate is a share of; 0: unknown
+	peaks     map[compute.DType]float64 // see peak
 	set       *corpus.Set
 	tokenizer []byte // tokenizer.json
 	meter     *progress.Meter

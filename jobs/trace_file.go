@@ -48,7 +48,7 @@ func (l *loop) writeTrace() error {
 	p := l.tracer.profile()
 	l.tracer.steps = 0
 	var table strings.Builder
-	if err := p.table(l.s.peak).Write(&table, false); err != nil {
+	if err := p.table(l.peak).Write(&table, false); err != nil {
 		return err
 	}
 	l.s.say("%s: step %d traced in %s: %s\n%s", l.label, l.step, l.training.trace.file, p, strings.TrimSuffix(table.String(), "\n"))

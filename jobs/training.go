@@ -103,6 +103,10 @@ func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
 		}
 		return o, err
 	}
+	peak, err := s.peak(t.Train.DType())
+	if err != nil {
+		return nil, err
+	}
 	trace := &tracer{Device: s.device}
 	m, trainer, err := t.start(ctx, s, trace, teacher)
 	if err != nil {
@@ -112,7 +116,7 @@ func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
 		trainer.Close()
 		s.device.Free(m.Storages()...)
 	}()
-	l := &loop{training: t, s: s, model: m, trainer: trainer, withTeacher: teacher, tracer: trace}
+	l := &loop{training: t, s: s, model: m, trainer: trainer, withTeacher: teacher, tracer: trace, peak: peak}
 	if err := l.restore(); err != nil {
 		return nil, badCheckpoint(err, "or move the damaged folder and the file `latest` beside it away, and the same command goes on from what is left")
 	}
