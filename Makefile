@@ -4,7 +4,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 JOB = examples/go-source.toml
 
 .NOTPARALLEL: # setup comes before what needs it
-.PHONY: help setup ready build run test lint docs shaders size
+.PHONY: help setup ready build run test lint docs shaders size figures
 
 help:
 	@echo 'make setup    install what is missing to build and run: a Vulkan loader, a driver, the validation layers'
@@ -14,6 +14,7 @@ help:
 	@echo 'make lint     gofmt, go vet, staticcheck'
 	@echo 'make docs     write the generated reference pages in docs/ anew'
 	@echo 'make shaders  compile the shaders anew; needs glslc and spirv-val, which nothing else does'
+	@echo 'make figures  measure this device, and PyTorch, NumPy and llama.cpp where they are, into docs/PERFORMANCE.md'
 	@echo 'make size     count the code, for a look now and then'
 
 setup:
@@ -44,6 +45,9 @@ docs:
 
 shaders:
 	go run ./shaders/build
+
+figures: build
+	scripts/bench-peers --into docs/PERFORMANCE.md
 
 size:
 	@scripts/size

@@ -146,6 +146,19 @@ func (d *Device) Profile(p *Program) (*DeviceRun, error) {
 	return runs[0], nil
 }
 
+// Profile records the run's program once more, with the same kernels over the same arena, and with a timestamp after every
+// node. Before each timestamp stands a barrier, so nodes that may overlap in the run do not in its profile: it gives the
+// same bits, later.
+func (x *DeviceRun) Profile() (*DeviceRun, error) {
+	y, err := x.dev.record(x.program, x.arena.buffer, x.Kernels, true)
+	if err != nil {
+		return nil, err
+	}
+	y.arena = x.arena
+	y.arena.users++
+	return y, nil
+}
+
 // load records the programs over one arena. Where it fails, what it made is freed.
 func (d *Device) load(profile bool, programs ...*Program) (runs []*DeviceRun, err error) {
 	a := &arena{users: 1} // this function is one, until it returns
@@ -168,7 +181,7 @@ func (d *Device) load(profile bool, programs ...*Program) (runs []*DeviceRun, er
 		}
 	}
 	for _, p := range programs {
-		x, err := d.record(p, a.buffer, profile)
+		x, err := d.record(p, a.buffer, nil, profile)
 		if err != nil {
 			return runs, err
 		}
@@ -224,7 +237,8 @@ func (x *DeviceRun) Times() ([]float64, error) {
 	return times, nil
 }
 
-func (d *Device) record(p *Program, arena *vk.Buffer, profile bool) (*DeviceRun, error) {
+// record writes a program's command buffer with the given kernels, one for each node; nil: those that are chosen here.
+func (d *Device) record(p *Program, arena *vk.Buffer, kernels []*Kernel, profile bool) (*DeviceRun, error) {
 	marks := 0
 	if profile {
 		marks = len(p.Nodes) + 1
@@ -237,9 +251,13 @@ func (d *Device) record(p *Program, arena *vk.Buffer, profile bool) (*DeviceRun,
 		if p.Barrier[i] {
 			x.commands.Barrier()
 		}
-		k, err := d.choose(n)
-		if err != nil {
+		var k *Kernel
+		if kernels != nil {
+			k = kernels[i]
+		} else if chosen, err := d.choose(n); err != nil {
 			return nil, err
+		} else {
+			k = chosen
 		}
 		x.Kernels = append(x.Kernels, k)
 		if err := d.dispatch(x.commands, p, n, k, arena); err != nil {

@@ -1,15 +1,15 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"saltern/compute"
@@ -18,56 +18,55 @@ import (
 // benchCommand measures this device.
 func benchCommand() *Command {
 	var flags struct {
-		sets   listFlag
-		device string
-		runs   int
-		large  bool
-		json   bool
+		sets     listFlag
+		products productsFlag
+		device   string
+		runs     int
+		json     bool
 	}
 	return &Command{
 		Name:    "bench",
-		Usage:   "SUITE [--runs N] [--large] [--device NAME] [--set key=value]... [--json] [job.toml]",
-		Summary: "measure this device: matmul, elementwise, attention, loss, train, or all of them",
+		Usage:   "[SUITE] [--runs N] [--size N|MxNxK]... [--device NAME] [--set key=value]... [--json] [job.toml]",
+		Summary: "measure this device: matmul, attention, loss, memory, train, or all of them",
 		Help: `Measures on this device, with the kernels that the tuner chooses for it:
 
-  matmul       square float32 matrix products in the three forms of a training step, beside
-               the plain register tile in the same runs
-  elementwise  a copy, the device's own ceiling, and what only moves memory beside it
-  attention    causal attention, forward and backward
-  loss         output projection, softmax and cross entropy in one, forward and backward
-  train        whole optimizer steps of a job's LLM on random tokens, and where their time
-               goes; without a job file, of a model of a million parameters
-  all          all of these
+  matmul     matrix products in the three forms of a training step, in float32 and what a GPU
+             has matrix units for; --size takes others than the usual squares
+  attention  causal attention, forward and with its gradient
+  loss       output projection, softmax and cross entropy in one, forward and with gradient
+  memory     a copy, and all that does little but move memory: norms, gates, embedding, AdamW
+  train      whole optimizer steps of a job's LLM on random tokens, and where their time goes;
+             without a job file, of a model of a million parameters (on a GPU: 125 million)
 
-Each figure is the median of --runs runs after a warm-up, with the fastest and the slowest.
-What a share is of is measured in the same process: a copy, or the best matrix product of
-512 square on a CPU, 4096 on a GPU. "model" GFLOP/s count the arithmetic that a step is
-defined by (6 per weight and token, and attention), "planned" that of the recorded programs,
-with what is computed twice and the optimizer. Only an idle machine gives steady figures:
-look at min and max.`,
-		Example: `saltern bench matmul
+Without a suite, all of them: a few minutes on a CPU. Every row is the median of --runs runs
+after a warm-up, with the fastest and the slowest. GFLOP/s count the arithmetic that defines
+the operation, GB/s the least traffic that it needs.
+
+"share" is of this device's own ceiling: for arithmetic the best square matrix product of this
+run, for what moves memory a copy. The ceiling is measured again before and after each row,
+as machines change their speed from minute to minute. Run nothing else, and look at min and
+max: where they lie far apart, the median says how busy the machine was.`,
+		Example: `saltern bench
+saltern bench matmul --size 768 --size 4096x512x14336
 saltern bench train --runs 10 job.toml
-saltern bench all --json > bench.json`,
+saltern bench --json > bench.json`,
 		Exits: []Kind{BadConfig, NoDevice, LacksFeature, NoMemory, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
 			setFlag(fs, &flags.sets)
 			fs.IntVar(&flags.runs, "runs", 5, "take the median of `N` runs, at least 5")
-			fs.BoolVar(&flags.large, "large", false, "matmul: 2048 square too, and 4096 on a GPU")
+			fs.Var(&flags.products, "size", "matmul: a `size`, N square or MxNxK, instead of the usual ones; may be given more than once")
 			deviceFlag(fs, &flags.device)
 			jsonFlag(fs, &flags.json)
 		},
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
-			if len(args) == 0 {
-				return fail(Usage, "bench needs a suite: matmul, elementwise, attention, loss, train or all; run: saltern help bench")
-			}
-			suites, err := findSuites(args[0])
+			suites, args, err := findSuites(args)
 			if err != nil {
 				return err
 			}
 			if flags.runs < 5 {
 				return fail(Usage, "bench: a median of %d runs says little; use --runs 5 or more", flags.runs)
 			}
-			job, err := jobOrBuiltin("bench", args[1:], flags.sets)
+			job, err := jobOrBuiltin("bench", args, flags.sets)
 			if err != nil {
 				return err
 			}
@@ -76,44 +75,119 @@ saltern bench all --json > bench.json`,
 				return err
 			}
 			defer func() { err = errors.Join(err, device.CloseChecked()) }()
+			sizes := sizesFor(device.Limits().CPU)
+			if len(flags.products) > 0 {
+				sizes.products = flags.products
+			}
+			if len(args) == 0 {
+				if job, err = jobOrBuiltin("bench", nil, append(sizes.job, flags.sets...)); err != nil {
+					return err
+				}
+			}
 			tuner, err := newTuner(io, device)
 			if err != nil {
 				return err
 			}
 			tuner.Progress = nil // a benchmark tunes a node here and a node there
 			device.Choose = tuner.Choose
-			b := &bench{io: io, job: job, device: device, tuner: tuner, runs: flags.runs, large: flags.large, json: flags.json}
+			b := &bench{io: io, job: job, device: device, tuner: tuner, sizes: sizes, runs: flags.runs, json: flags.json}
 			return b.run(ctx, suites)
 		},
 	}
 }
 
-// suite is one of the benchmarks: it adds its tables to b.
+// suite is one of the benchmarks: it adds its rows to b.
 type suite struct {
-	name string
-	run  func(b *bench, ctx context.Context) error
+	name, title string
+	run         func(b *bench, ctx context.Context) error
 }
 
 func suites() []suite {
 	return []suite{
-		{"matmul", (*bench).matmul}, {"elementwise", (*bench).elementwise}, {"attention", (*bench).attention},
-		{"loss", (*bench).loss}, {"train", (*bench).train},
+		{"matmul", "Matrix products", (*bench).matmul},
+		{"attention", "Causal attention; FLOPs of the causal half", (*bench).attention},
+		{"loss", "Output projection, softmax and cross entropy", (*bench).loss},
+		{"memory", "What moves memory; GB/s of the least traffic that the definition needs", (*bench).memory},
+		{"train", "Optimizer steps; FLOPs of the model, as papers count MFU", (*bench).train},
 	}
 }
 
-func findSuites(name string) ([]suite, error) {
+// findSuites takes the suite from the arguments, if there is one, and gives the rest. An argument that ends in .toml is a job.
+func findSuites(args []string) ([]suite, []string, error) {
 	list := suites()
-	if name == "all" {
-		return list, nil
+	if len(args) == 0 || strings.HasSuffix(args[0], ".toml") {
+		return list, args, nil
+	}
+	if args[0] == "all" {
+		return list, args[1:], nil
 	}
 	names := []string{"all"}
 	for _, s := range list {
-		if s.name == name {
-			return []suite{s}, nil
+		if s.name == args[0] {
+			return []suite{s}, args[1:], nil
 		}
 		names = append(names, s.name)
 	}
-	return nil, fail(Usage, "there is no benchmark %q%s", name, didYouMean(name, names, "saltern help bench"))
+	return nil, nil, fail(Usage, "there is no benchmark %q%s", args[0], didYouMean(args[0], names, "saltern help bench"))
+}
+
+// product is the extent of a matrix product, [m,k] by [k,n].
+type product struct{ m, n, k int }
+
+func square(n int) product { return product{n, n, n} }
+
+// productsFlag is the list of --size.
+type productsFlag []product
+
+func (f *productsFlag) String() string { return "" }
+
+// Set appends "N" or "MxNxK".
+func (f *productsFlag) Set(text string) error {
+	var list []int
+	for part := range strings.SplitSeq(text, "x") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 1 || n > 1<<20 {
+			return fmt.Errorf("%q is not N or MxNxK, each from 1 to %d", text, 1<<20)
+		}
+		list = append(list, n)
+	}
+	switch len(list) {
+	case 1:
+		*f = append(*f, square(list[0]))
+	case 3:
+		*f = append(*f, product{list[0], list[1], list[2]})
+	default:
+		return fmt.Errorf("%q is not N or MxNxK", text)
+	}
+	return nil
+}
+
+// benchSizes is how large the workloads are: enough to fill the device, small enough to take seconds.
+type benchSizes struct {
+	products             []product
+	ceilings             []int // squares; the best product of these is the ceiling of arithmetic, the first alone the peak of MFU
+	copyBytes            int64 // beyond what caches hold
+	rows, width          int   // of the matrices of the memory-bound operations
+	tokens, heads, size  int   // of attention
+	sequences            []int // T
+	lossTokens, lossW, v int
+	job                  []string // settings of the built-in job
+}
+
+func sizesFor(cpu bool) benchSizes {
+	if cpu {
+		return benchSizes{
+			products: []product{square(512), square(1024), square(2048)}, ceilings: []int{512, 1024}, copyBytes: 64 << 20,
+			rows: 4096, width: 2048, tokens: 1024, heads: 4, size: 64, sequences: []int{128, 512, 1024},
+			lossTokens: 1024, lossW: 256, v: 8192,
+		}
+	}
+	return benchSizes{
+		products: []product{square(2048), square(4096), square(8192)}, ceilings: []int{4096, 2048}, copyBytes: 512 << 20,
+		rows: 32768, width: 2048, tokens: 8192, heads: 16, size: 128, sequences: []int{1024, 2048, 4096},
+		lossTokens: 8192, lossW: 2048, v: 32768,
+		job: []string{"llm.model.preset=125M", "tokenizer.vocab_size=32768", "llm.train.batch=16", "llm.train.sequence=1024"},
+	}
 }
 
 // bench is a benchmark under way.
@@ -122,42 +196,62 @@ type bench struct {
 	job    *Job
 	device *compute.Device
 	tuner  *compute.Tuner
+	sizes  benchSizes
 	runs   int
-	large  bool
 	json   bool
 
-	tables map[string]json.RawMessage // of --json, by name
-	best   float64                    // the best matmul rate of this process, GFLOP/s
+	best     map[compute.DType]*ceilingProduct
+	rows     []row
+	profiled *profile // of a training step
 }
 
-func (b *bench) run(ctx context.Context, list []suite) error {
+func (b *bench) run(ctx context.Context, list []suite) (err error) {
 	info := b.device.Info()
 	date, command := time.Now().UTC().Format("2006-01-02 15:04 UTC"), commandLine(os.Args[1:])
-	b.tables = map[string]json.RawMessage{}
+	b.best = map[compute.DType]*ceilingProduct{}
+	defer func() {
+		for _, c := range b.best {
+			c.close()
+		}
+	}()
+	best, err := b.product(compute.F32)
+	if err != nil {
+		return err
+	}
 	if !b.json {
-		fmt.Fprintf(b.io.Out, "device   %s\ndriver   %s\ndate     %s\ncommand  %s\n", info.Name, info.Driver, date, command)
+		fmt.Fprintf(b.io.Out, "device   %s\ndriver   %s\ndate     %s\ncommand  %s\nceiling  %s\n", info.Name, info.Driver, date, command, best)
 	}
 	for _, s := range list {
+		from := len(b.rows)
 		if err := s.run(b, ctx); err != nil {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
-			return err
+		if !b.json {
+			fmt.Fprintf(b.io.Out, "\n%s\n", strings.TrimSuffix(s.title+": "+common(b.rows[from:]).String(), ": "))
+			if err := rowTable(b.rows[from:]).Write(b.io.Out, false); err != nil {
+				return err
+			}
 		}
+	}
+	if b.profiled != nil && !b.json {
+		fmt.Fprintf(b.io.Out, "\nWhere a step's time goes: %s\n", b.profiled)
+		return b.profiled.table(b.rows[len(b.rows)-1].ceiling).Write(b.io.Out, false)
 	}
 	if !b.json {
 		return nil
 	}
 	text, err := json.MarshalIndent(struct {
-		Device  string                     `json:"device"`
-		Driver  string                     `json:"driver"`
-		UUID    string                     `json:"uuid"`
-		Date    string                     `json:"date"`
-		Command string                     `json:"command"`
-		Runs    int                        `json:"runs"`
-		Kernels map[string]string          `json:"kernels"`
-		Tables  map[string]json.RawMessage `json:"tables"`
-	}{info.Name, info.Driver, info.UUID, date, command, b.runs, b.tuner.Choices().Kernels, b.tables}, "", "  ")
+		Device  string            `json:"device"`
+		Driver  string            `json:"driver"`
+		UUID    string            `json:"uuid"`
+		Type    string            `json:"type"`
+		Date    string            `json:"date"`
+		Command string            `json:"command"`
+		Runs    int               `json:"runs"`
+		Kernels map[string]string `json:"kernels"`
+		Rows    []row             `json:"rows"`
+		Profile *profile          `json:"profile,omitempty"`
+	}{info.Name, info.Driver, info.UUID, info.Type.String(), date, command, b.runs, b.tuner.Choices().Kernels, b.rows, b.profiled}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("bug: %w", err)
 	}
@@ -165,81 +259,29 @@ func (b *bench) run(ctx context.Context, list []suite) error {
 	return err
 }
 
-// show writes a table now, or keeps it for --json.
-func (b *bench) show(key, title string, t Table) error {
-	if !b.json {
-		fmt.Fprintf(b.io.Out, "\n%s\n", title)
-		return t.Write(b.io.Out, false)
+// product is the best matrix product of a type, chosen when it is first asked for.
+func (b *bench) product(t compute.DType) (*ceilingProduct, error) {
+	if c, ok := b.best[t]; ok {
+		return c, nil
 	}
-	var text bytes.Buffer
-	err := t.Write(&text, true)
-	b.tables[key] = text.Bytes()
-	return err
+	c, err := bestProduct(b.device, b.tuner, t, b.sizes.ceilings, b.runs)
+	if err == nil {
+		b.best[t] = c
+	}
+	return c, err
 }
 
-// spread is the median of some sorted runs between their ends, in milliseconds.
-type spread struct{ median, min, max float64 }
-
-func spreadOf(runs []time.Duration) spread {
-	slices.Sort(runs)
-	return spread{ms(runs[len(runs)/2]), ms(runs[0]), ms(runs[len(runs)-1])}
-}
-
-// rate is that of the median: GFLOP/s of FLOPs, GB/s of bytes.
-func (s spread) rate(work int64) float64 { return float64(work) / s.median / 1e6 }
-
-// timeColumns are the three of a spread.
-func timeColumns() []Column {
-	return []Column{
-		{Key: "ms", Title: "median", Unit: "ms", Format: "%.3f"}, {Key: "ms_min", Title: "min", Unit: "ms", Format: "%.3f"},
-		{Key: "ms_max", Title: "max", Unit: "ms", Format: "%.3f"},
-	}
-}
-
-func (s spread) cells() []any { return []any{s.median, s.min, s.max} }
-
-// percent shows a share; what it is of is unknown where of is 0.
-func percent(part, of float64) any {
-	if of == 0 || math.IsNaN(part) {
-		return nil
-	}
-	return 100 * part / of
-}
-
-// timeNode measures a node with its chosen kernel alone.
-func (b *bench) timeNode(n *compute.Node) (spread, *compute.Kernel, error) {
-	list, err := b.tuner.TimeNode(n, b.runs)
-	if err != nil {
-		return spread{}, nil, err
-	}
-	return spreadOf(list[0].Runs), list[0].Kernel, nil
-}
-
-// timeProgram measures a whole program; prepare writes its inputs.
-func (b *bench) timeProgram(ctx context.Context, p *compute.Program, prepare func() error) (spread, error) {
-	defer b.device.Free(p.Storages()...)
-	if err := b.tuner.Tune(ctx, p); err != nil {
-		return spread{}, err
-	}
-	exes, err := b.device.Load(p)
-	if err != nil {
-		return spread{}, err
-	}
-	defer exes[0].Close()
-	var runs []time.Duration
-	for i := range b.runs + 1 {
-		if err := prepare(); err != nil {
-			return spread{}, err
-		}
-		start := time.Now()
-		if err := exes[0].Run(); err != nil {
-			return spread{}, err
-		}
-		if i > 0 {
-			runs = append(runs, time.Since(start))
+// types are those that matrix products are measured in: float32, and on a GPU what it has matrix units for.
+func (b *bench) types() []compute.DType {
+	list := []compute.DType{compute.F32}
+	if l := b.device.Limits(); !l.CPU {
+		for _, m := range l.Matrices {
+			if m.In.Half() && !slices.Contains(list, m.In) {
+				list = append(list, m.In)
+			}
 		}
 	}
-	return spreadOf(runs), nil
+	return list
 }
 
 // record makes a program.
@@ -252,21 +294,4 @@ func record(f func(r *compute.Recorder)) (*compute.Program, error) {
 // state declares device memory.
 func state(name string, shape ...int) *compute.Tensor {
 	return compute.NewTensor(compute.State, name, compute.F32, shape...)
-}
-
-// label names a node's operation, with the form of a matrix product.
-func label(n *compute.Node) string {
-	if f, ok := n.Attr.(compute.Form); ok {
-		return n.Op.Name + " " + f.String()
-	}
-	return n.Op.Name
-}
-
-// shapesOf words a node's inputs.
-func shapesOf(n *compute.Node) string {
-	text := ""
-	for _, t := range n.Inputs() {
-		text += t.Shape.String()
-	}
-	return text
 }

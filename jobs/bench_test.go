@@ -43,9 +43,9 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// TestElementwiseNodes wants every memory-bound operation of a training step in the benchmark.
-func TestElementwiseNodes(t *testing.T) {
-	p, err := record(elementwiseNodes)
+// TestMemoryNodes wants every memory-bound operation of a training step in the benchmark.
+func TestMemoryNodes(t *testing.T) {
+	p, err := record(func(r *compute.Recorder) { memoryNodes(r, 64, 32) })
 	if err != nil {
 		t.Fatal(err)
 	}

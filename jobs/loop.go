@@ -23,6 +23,8 @@ type loop struct {
 	model       *model.Model
 	trainer     *model.Trainer
 	withTeacher *model.Model
+	tracer      *tracer
+	peak        float64 // GFLOP/s that MFU is a share of; 0: unknown
 	log         *metrics.Writer
 	order       corpus.Order
 	step        int64 // steps done
@@ -95,11 +97,35 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 			return nil, err
 		}
 	}
+	if f := l.training.trace; f.file != "" && l.from+f.step > l.step {
+		l.s.say("%s: %d steps were trained, so step %d was not traced and %s not written", l.label, l.step-l.from, f.step, f.file)
+	}
 	return l.finish()
 }
 
-// oneStep trains one step and does what is due after it: a line of metrics, an evaluation, a checkpoint.
+// oneStep trains one step and does what is due after it: a line of metrics, an evaluation, a checkpoint. The step that is to be
+// traced is, with all of that.
 func (l *loop) oneStep(ctx context.Context) error {
+	if l.training.trace.file == "" || l.step+1 != l.from+l.training.trace.step {
+		return l.trainStep(ctx, func(run func() error) error { return run() })
+	}
+	traced := false
+	err := l.trainStep(ctx, func(run func() error) (err error) {
+		traced, err = l.tracer.step(run)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !traced {
+		l.s.say("%s: step %d is not traced, as the device has no timestamps", l.label, l.step)
+		return nil
+	}
+	return l.writeTrace()
+}
+
+// trainStep is oneStep; around runs the step itself.
+func (l *loop) trainStep(ctx context.Context, around func(run func() error) error) error {
 	c := l.Train
 	w := l.Distill.WeightAt(l.step, c.Steps)
 	objective := 0
@@ -107,8 +133,13 @@ func (l *loop) oneStep(ctx context.Context) error {
 		objective = 1
 	}
 	start := time.Now()
-	step, err := l.trainer.Step(l.step, objective, w, l.Distill.Temperature, func(first int, ids, labels []uint32) error {
-		return l.s.set.Train.Batch(l.order, l.step*int64(c.Batch)+int64(first), c.Microbatch, c.Sequence, ids, labels)
+	var step model.Step
+	err := around(func() (err error) {
+		step, err = l.trainer.Step(l.step, objective, w, l.Distill.Temperature, func(first int, ids, labels []uint32) error {
+			defer l.tracer.passing("read the text", time.Now())
+			return l.s.set.Train.Batch(l.order, l.step*int64(c.Batch)+int64(first), c.Microbatch, c.Sequence, ids, labels)
+		})
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("%s, step %d: %w", l.label, l.step+1, err)
@@ -136,6 +167,9 @@ func (l *loop) oneStep(ctx context.Context) error {
 		metrics.FLOPs: l.state.FLOPs, metrics.Seconds: l.seconds(), metrics.Skipped: float64(l.state.Skipped),
 		metrics.LossScale: l.trainer.Scale.Value,
 	}}
+	if l.peak > 0 {
+		r.Values[metrics.MFU] = flops / took.Seconds() / (1e9 * l.peak)
+	}
 	if l.withTeacher != nil {
 		r.Values[metrics.KDWeight] = w
 	}
@@ -186,7 +220,7 @@ func (l *loop) show(step model.Step, w float64, took time.Duration, flops float6
 	}
 	l.shown = &progress.Sample{
 		Unit: l.label + " step", Done: l.step, Total: l.Train.Steps, Loss: step.NLL, Norm: step.Norm, LR: step.LR, Each: took,
-		TokensPerSec: float64(step.Tokens) / took.Seconds(), FLOPS: flops / took.Seconds(),
+		TokensPerSec: float64(step.Tokens) / took.Seconds(), FLOPS: flops / took.Seconds(), Peak: 1e9 * l.peak,
 		Left: progress.Left(time.Since(l.steady), l.step-l.from, l.Train.Steps-l.step), Note: note,
 	}
 	l.s.meter.Update(time.Now(), *l.shown)
@@ -194,6 +228,7 @@ func (l *loop) show(step model.Step, w float64, took time.Duration, flops float6
 
 // evaluate measures the held-out loss and writes it with the step's record.
 func (l *loop) evaluate(ctx context.Context, r metrics.Record) error {
+	defer l.tracer.after("evaluate", time.Now())
 	// Not to be canceled: a step and its line of metrics are one.
 	stats, err := l.trainer.EvaluateText(context.WithoutCancel(ctx), l.s.set.HeldOut, l.Train.EvalTokens)
 	if err != nil {
@@ -210,6 +245,7 @@ func (l *loop) save(ctx context.Context) error {
 	if l.saved == l.step && l.step > 0 {
 		return nil
 	}
+	defer l.tracer.after("checkpoint", time.Now())
 	if err := l.log.Sync(); err != nil {
 		return err
 	}

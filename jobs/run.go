@@ -21,10 +21,11 @@ func runCommand() *Command {
 		device string
 		fresh  bool
 		json   bool
+		trace  traceFlags
 	}
 	return &Command{
 		Name:    "run",
-		Usage:   "[--set key=value]... [--device D] [--fresh] [--json] job.toml",
+		Usage:   "[--set key=value]... [--device D] [--fresh] [--json] [--trace FILE] job.toml",
 		Summary: "do a whole job: prepare, train the SLM, train the LLM with and without it, compare",
 		Help: `Prepares the text, trains the small model (SLM), then trains the same large model (LLM) twice
 from the same seed on the same data: BASELINE alone, and by the job's method with the SLM's
@@ -34,7 +35,9 @@ Everything lies in the run folder (run_dir, usually runs/<name>). Interrupt it a
 moment: the same command goes on from the last checkpoint, and what is finished is not
 done again. A run folder belongs to its settings; with others, the command refuses and says
 which differ. --fresh removes the run's models and begins them anew (the prepared text is
-kept where it still fits).`,
+kept where it still fits).
+
+` + traceHelp,
 		Example: `saltern run examples/go-source.toml
 saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
@@ -43,6 +46,7 @@ saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 			deviceFlag(fs, &flags.device)
 			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the run's models first")
 			jsonFlag(fs, &flags.json)
+			flags.trace.define(fs)
 		},
 		Run: func(ctx context.Context, io IO, args []string) error {
 			job, err := jobArgument("run", args, flags.sets)
@@ -50,7 +54,7 @@ saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 				return err
 			}
 			job.Config.Device = either(flags.device, job.Config.Device)
-			done, err := runTrainings(ctx, io, job, flags.fresh, func(*training) bool { return true })
+			done, err := runTrainings(ctx, io, job, flags.fresh, flags.trace, func(*training) bool { return true })
 			if err != nil {
 				return err
 			}
@@ -75,14 +79,17 @@ func trainCommand() *Command {
 		device string
 		fresh  bool
 		json   bool
+		trace  traceFlags
 	}
 	return &Command{
 		Name:    "train",
-		Usage:   "[--only slm|baseline|method] [--set key=value]... [--device D] [--fresh] [--json] job.toml",
+		Usage:   "[--only slm|baseline|method] [--set key=value]... [--device D] [--fresh] [--json] [--trace FILE] job.toml",
 		Summary: "train a job's LLM by its method, and the SLM before it where there is none yet",
 		Help: `Trains the job's LLM by the job's method; the text is prepared and the SLM trained first where
 that is not done yet. --only slm trains the SLM alone, --only baseline the LLM without help.
-Goes on from the last checkpoint; checkpoints are folders that Hugging Face's Llama loads.`,
+Goes on from the last checkpoint; checkpoints are folders that Hugging Face's Llama loads.
+
+` + traceHelp,
 		Example: `saltern train --only slm job.toml
 saltern train job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
@@ -92,6 +99,7 @@ saltern train job.toml`,
 			fs.StringVar(&flags.only, "only", "", "train only this `model`: slm, baseline, or method (the LLM by the job's method)")
 			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the run's models first")
 			jsonFlag(fs, &flags.json)
+			flags.trace.define(fs)
 		},
 		Run: func(ctx context.Context, io IO, args []string) error {
 			job, err := jobArgument("train", args, flags.sets)
@@ -103,7 +111,7 @@ saltern train job.toml`,
 				return err
 			}
 			job.Config.Device = either(flags.device, job.Config.Device)
-			done, err := runTrainings(ctx, io, job, flags.fresh, want)
+			done, err := runTrainings(ctx, io, job, flags.fresh, flags.trace, want)
 			if err != nil {
 				return err
 			}
@@ -158,7 +166,10 @@ type finishedTraining struct {
 }
 
 // runTrainings prepares the text and runs those of the job's trainings that are wanted.
-func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*training) bool) (done []finishedTraining, err error) {
+func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceFlags, want func(*training) bool) (done []finishedTraining, err error) {
+	if err := trace.check(); err != nil {
+		return nil, err
+	}
 	if err := writeResolved(job); err != nil {
 		return nil, err
 	}
@@ -172,8 +183,8 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*t
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
 	job.settlePrecision(s.device.Limits())
+	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
 	if err := chooseMicrobatches(job, s.device.Limits().Memory); err != nil {
 		return nil, err
 	}
@@ -181,7 +192,10 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, want func(*t
 	if err := sameSettings(list, fresh); err != nil {
 		return nil, err
 	}
-	for _, t := range list {
+	for i, t := range list {
+		if i == len(list)-1 {
+			t.trace = trace
+		}
 		if fresh {
 			if err := os.RemoveAll(t.dir); err != nil {
 				return nil, err

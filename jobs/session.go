@@ -19,6 +19,7 @@ type session struct {
 	job       *Job
 	device    *compute.Device
 	tuner     *compute.Tuner
+	peaks     map[compute.DType]float64 // see peak
 	set       *corpus.Set
 	tokenizer []byte // tokenizer.json
 	meter     *progress.Meter

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -127,4 +128,17 @@ func isNumber(v any) bool {
 		return true
 	}
 	return false
+}
+
+// withoutEmpty leaves out the columns that no row has a value in.
+func (t Table) withoutEmpty() Table {
+	for j := len(t.Columns) - 1; j >= 0; j-- {
+		if !slices.ContainsFunc(t.Rows, func(row []any) bool { return row[j] != nil }) {
+			t.Columns = slices.Delete(t.Columns, j, j+1)
+			for i := range t.Rows {
+				t.Rows[i] = slices.Delete(t.Rows[i], j, j+1)
+			}
+		}
+	}
+	return t
 }

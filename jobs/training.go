@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"saltern/compute"
 	"saltern/distill"
 	"saltern/model"
 	"saltern/model/checkpoint"
@@ -28,6 +29,7 @@ type training struct {
 	label   string // for people
 	dir     string
 	teacher string // folder of the teacher's checkpoints
+	trace   traceFlags
 }
 
 // outcome is what a finished training leaves in result.json.
@@ -63,8 +65,8 @@ func (t *training) finished() (*outcome, error) {
 	return &o, nil
 }
 
-// start lays out the model and loads the programs, choosing the microbatch where the job leaves that open.
-func (t *training) start(ctx context.Context, s *session, teacher *model.Model) (*model.Model, *model.Trainer, error) {
+// start lays out the model and loads the programs on the backend, which is the session's device or a look at it.
+func (t *training) start(ctx context.Context, s *session, b compute.Backend, teacher *model.Model) (*model.Model, *model.Trainer, error) {
 	m := model.New(t.Model, t.name, true)
 	objectives := []model.Objective{model.Plain}
 	if teacher != nil {
@@ -77,7 +79,7 @@ func (t *training) start(ctx context.Context, s *session, teacher *model.Model) 
 	if err := t.settleKernels(ctx, s, trainer.Programs()); err != nil {
 		return nil, nil, err
 	}
-	return m, trainer, trainer.Load(s.device)
+	return m, trainer, trainer.Load(b)
 }
 
 // run trains to the end, going on from the last checkpoint if there is one. A canceled context ends it after the step
@@ -96,9 +98,17 @@ func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
 		return nil, err
 	}
 	if o, err := t.finished(); o != nil || err != nil {
+		if t.trace.file != "" && err == nil {
+			s.say("%s: done already, so no step is traced; --fresh trains it anew", t.label)
+		}
 		return o, err
 	}
-	m, trainer, err := t.start(ctx, s, teacher)
+	peak, err := s.peak(t.Train.DType())
+	if err != nil {
+		return nil, err
+	}
+	trace := &tracer{Device: s.device}
+	m, trainer, err := t.start(ctx, s, trace, teacher)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +116,7 @@ func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
 		trainer.Close()
 		s.device.Free(m.Storages()...)
 	}()
-	l := &loop{training: t, s: s, model: m, trainer: trainer, withTeacher: teacher}
+	l := &loop{training: t, s: s, model: m, trainer: trainer, withTeacher: teacher, tracer: trace, peak: peak}
 	if err := l.restore(); err != nil {
 		return nil, badCheckpoint(err, "or move the damaged folder and the file `latest` beside it away, and the same command goes on from what is left")
 	}

@@ -35,6 +35,9 @@ func (c TrainConfig) OnDevice(l *compute.Limits) TrainConfig {
 	return c
 }
 
+// DType is the type of what goes into matrix products, once "auto" is settled.
+func (c TrainConfig) DType() compute.DType { return precisions[c.Precision] }
+
 // LossScale multiplies the loss's gradient before it is rounded to float16, whose smallest number is 6e-8, and is divided
 // out in float32 where the weights are updated. It is a power of two, so that it changes no other bit. It halves with every
 // step whose gradient overflowed, which is skipped, and doubles after growAfter steps that did not.

@@ -42,7 +42,7 @@ type Step struct {
 // Programs records what training needs without a device: one program per objective, then evaluation, then the update.
 // c.Microbatch must be set. The model takes on c's precision.
 func Programs(m *Model, c TrainConfig, objectives ...Objective) (*Trainer, error) {
-	m.Precision = precisions[c.Precision]
+	m.Precision = c.DType()
 	e, err := NewEvaluator(m, c.Microbatch, c.Sequence)
 	if err != nil {
 		return nil, err

@@ -230,7 +230,7 @@ func (c *Commands) Run() error {
 	return nil
 }
 
-// Times are the marks' timestamps of the last run, in nanoseconds.
+// Times are when the marks of the last run were passed, in nanoseconds after the first.
 func (c *Commands) Times() ([]float64, error) {
 	if c.marked == 0 {
 		return nil, nil
@@ -240,11 +240,17 @@ func (c *Commands) Times() ([]float64, error) {
 	if r := vulkan.GetQueryPoolResults(c.dev.handle, c.queries, 0, uint32(c.marked), uint(8*c.marked), unsafe.Pointer(&ticks[0]), 8, wait64); r != vulkan.Success {
 		return nil, c.dev.failed("vkGetQueryPoolResults", r)
 	}
-	ns := make([]float64, c.marked)
+	return elapsed(ticks, c.dev.tickBits, c.dev.period), nil
+}
+
+// elapsed turns ticks into nanoseconds after the first. The difference is taken of the integers: as floats, the ticks of a
+// device that counts nanoseconds since 1970 are 256 ns apart. Ticks of fewer than 64 bits may have passed zero in between.
+func elapsed(ticks []uint64, bits uint32, period float64) []float64 {
+	ns := make([]float64, len(ticks))
 	for i, t := range ticks {
-		ns[i] = float64(t) * c.dev.period
+		ns[i] = float64((t-ticks[0])<<(64-bits)>>(64-bits)) * period
 	}
-	return ns, nil
+	return ns
 }
 
 // Close frees the recording.

@@ -101,6 +101,7 @@ type Info struct {
 	physical vulkan.PhysicalDevice
 	family   uint32
 	period   float64 // ns per timestamp tick
+	tickBits uint32  // of a timestamp that count; it starts anew from 0 beyond them
 	features C.saltern_features
 	api      uint32
 }
@@ -259,7 +260,7 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 		info.Memory = hostMemory(info.Memory) // lavapipe says 2 GiB, whatever the machine has
 	}
 	family, ticks, ok := computeFamily(p)
-	info.family, info.Timestamps = family, ticks
+	info.family, info.tickBits, info.Timestamps = family, ticks, ticks > 0
 	info.describeMatrices(instance, p)
 	const ops = subgroupBasic | subgroupArithmetic | subgroupBallot | subgroupShuffle
 	switch {
@@ -296,8 +297,8 @@ func hasExtension(p vulkan.PhysicalDevice, name string) bool {
 	return false
 }
 
-// computeFamily picks the first queue family that computes, and says whether its timestamps work.
-func computeFamily(p vulkan.PhysicalDevice) (family uint32, timestamps, ok bool) {
+// computeFamily picks the first queue family that computes, and says how many bits of its timestamps count.
+func computeFamily(p vulkan.PhysicalDevice) (family, tickBits uint32, ok bool) {
 	var n uint32
 	vulkan.GetPhysicalDeviceQueueFamilyProperties(p, &n, nil)
 	list := make([]vulkan.QueueFamilyProperties, n)
@@ -305,10 +306,10 @@ func computeFamily(p vulkan.PhysicalDevice) (family uint32, timestamps, ok bool)
 	for i, f := range list[:n] {
 		f.Deref()
 		if uint32(f.QueueFlags)&uint32(vulkan.QueueComputeBit) != 0 {
-			return uint32(i), f.TimestampValidBits > 0, true
+			return uint32(i), f.TimestampValidBits, true
 		}
 	}
-	return 0, false, false
+	return 0, 0, false
 }
 
 // resultName is Vulkan's own name for a result code.

@@ -40,13 +40,14 @@ const (
 	LossScale    = "loss_scale"     // of float16 training
 	Skipped      = "skipped"        // steps skipped so far
 	TokensPerSec = "tokens_per_sec" // over the last step
+	MFU          = "mfu"            // model FLOP/s of the last step as a part of the device's best matrix product
 	FLOPs        = "flops"          // spent so far by the whole run, its teacher included
 	Seconds      = "seconds"        // of wall clock since the run began, over all its restarts
 )
 
 // Keys lists the keys above in the order in which a line has them.
 func Keys() []string {
-	return []string{TrainLoss, ValLoss, KDLoss, KDWeight, LR, GradNorm, LossScale, Skipped, TokensPerSec, FLOPs, Seconds}
+	return []string{TrainLoss, ValLoss, KDLoss, KDWeight, LR, GradNorm, LossScale, Skipped, TokensPerSec, MFU, FLOPs, Seconds}
 }
 
 // Record is one line: what was measured at a step.
