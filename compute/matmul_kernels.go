@@ -37,7 +37,9 @@ func subgroupMatmul(loads string, rows, cols int) Kernel {
 			// Loads take four elements along each operand's rows; eight lanes hold the texels of eight rows of A.
 			_, _, width, k := m.dims(n.In[0].Shape, n.In[1].Shape)
 			aligned := width%4 == 0 && m.A.aligned(n.In[0], 4) && m.B.aligned(n.In[1], 4)
-			return n.In[0].DType == F32 && aligned && n.Out[0].Len() > 0 && k > 0 && l.Subgroup >= 8 && l.MaxTexel > 0
+			// A CPU's driver spills to its first-level cache; a GPU has 128 to 255 registers for an invocation, and memory far away.
+			registers := l.CPU || rows*4*cols <= 64
+			return n.In[0].DType == F32 && aligned && registers && n.Out[0].Len() > 0 && k > 0 && l.Subgroup >= 8 && l.MaxTexel > 0
 		},
 		Launch: func(n *Node, l *Limits) []Launch {
 			s := matmulShader{
