@@ -4,13 +4,14 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 JOB = examples/go-source.toml
 
 .NOTPARALLEL: # setup comes before what needs it
-.PHONY: help setup ready build run test lint docs shaders size figures
+.PHONY: help setup ready build run test test-fleet lint docs shaders size figures
 
 help:
 	@echo 'make setup    install what is missing to build and run: a Vulkan loader, a driver, the validation layers'
 	@echo 'make build    build bin/saltern'
 	@echo 'make run      build, then run the job $(JOB); another one: make run JOB=path.toml'
 	@echo 'make test     run every test, with the Vulkan validation layers on, after saying on which device'
+	@echo 'make test-fleet  run the kernels on the drivers of scripts/fleet.sh, compile them for many GPUs, write docs/FLEET.md; needs root'
 	@echo 'make lint     gofmt, go vet, staticcheck'
 	@echo 'make docs     write the generated reference pages in docs/ anew'
 	@echo 'make shaders  compile the shaders anew; needs glslc and spirv-val, which nothing else does'
@@ -33,6 +34,9 @@ run: ready build
 test: ready build
 	-bin/saltern devices
 	SALTERN_VALIDATION=1 go test ./...
+
+test-fleet:
+	go test ./jobs -run '^TestFleet$$' -count 1 -timeout 60m -v -fleet -fix
 
 lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \

@@ -29,10 +29,13 @@ func caseOf(n *Node) Case {
 	return c
 }
 
-// node makes a node of the case, its tensors where place puts them: inputs, addend, the outputs
-// that are not an input, workspace.
+// caseAt is where a case's node was recorded: nowhere.
+const caseAt = "case"
+
+// node makes a node of the case, its tensors where place puts them: inputs, addend, then the outputs that are not an input, then
+// the workspace.
 func (c Case) node(op *Op, place func(t DType, s Shape) *Tensor) (*Node, error) {
-	n := &Node{Op: op, Attr: c.Attr, HasAddend: c.Addend, at: "case"}
+	n := &Node{Op: op, Attr: c.Attr, HasAddend: c.Addend, at: caseAt}
 	for i, s := range c.In {
 		n.In = append(n.In, place(c.Types[i], s))
 	}

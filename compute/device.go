@@ -298,15 +298,7 @@ func (d *Device) choose(n *Node) (*Kernel, error) {
 
 func (d *Device) dispatch(c *vk.Commands, p *Program, n *Node, k *Kernel, arena *vk.Buffer) error {
 	for _, l := range k.Launch(n, &d.limits) {
-		code, err := shaders.Module(l.Shader)
-		if err != nil {
-			return err
-		}
-		subgroup := 0
-		if l.Subgroup {
-			subgroup = d.limits.Subgroup
-		}
-		pipe, err := d.vk.Pipeline(l.Shader, code, l.Spec, subgroup)
+		pipe, err := d.pipeline(l)
 		if err != nil {
 			return err
 		}
@@ -324,6 +316,19 @@ func (d *Device) dispatch(c *vk.Commands, p *Program, n *Node, k *Kernel, arena 
 		}
 	}
 	return nil
+}
+
+// pipeline is the machine code of a launch, compiled at the first time.
+func (d *Device) pipeline(l Launch) (*vk.Pipeline, error) {
+	code, err := shaders.Module(l.Shader)
+	if err != nil {
+		return nil, err
+	}
+	subgroup := 0
+	if l.Subgroup {
+		subgroup = d.limits.Subgroup
+	}
+	return d.vk.Pipeline(l.Shader, code, l.Spec, subgroup)
 }
 
 func (d *Device) bind(p *Program, t *Tensor, arena *vk.Buffer) (vk.Range, error) {

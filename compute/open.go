@@ -25,6 +25,16 @@ func Devices(validate bool) ([]vk.Info, error) {
 // CloseChecked. Errors are vk.ErrNoDriver where nothing is there or nothing has that name, vk.ErrLacks where what is there
 // cannot be used.
 func Open(selector string, validate bool) (*Device, error) {
+	return open(selector, validate, (*vk.Instance).OpenDevice)
+}
+
+// OpenToExamine is Open for a device whose kernels are to be looked at by Examine: its driver keeps what it knows of them,
+// where it can.
+func OpenToExamine(selector string, validate bool) (*Device, error) {
+	return open(selector, validate, (*vk.Instance).OpenToExamine)
+}
+
+func open(selector string, validate bool, openDevice func(*vk.Instance, int) (*vk.Device, error)) (*Device, error) {
 	in, err := vk.Open(validate)
 	if err != nil {
 		return nil, err
@@ -34,7 +44,7 @@ func Open(selector string, validate bool) (*Device, error) {
 		in.Close()
 		return nil, err
 	}
-	v, err := in.OpenDevice(index)
+	v, err := openDevice(in, index)
 	if err != nil {
 		in.Close()
 		return nil, err

@@ -12,6 +12,7 @@ func commands() []*Command {
 		devicesCommand(),
 		doctorCommand(),
 		tuneCommand(),
+		kernelsCommand(),
 		benchCommand(),
 		configCommand(),
 		versionCommand(),

@@ -1,3 +1,8 @@
+// Texel buffers are read without a sampler: of a buffer, SPIR-V 1.6 forbids the type of an image with its sampler, which
+// glslang makes of samplerBuffer, and newer drivers warn.
+#extension GL_EXT_samplerless_texture_functions : require
+#define samplerBuffer textureBuffer
+
 // The workgroup size, specialization constant 0 in every shader, and flat indices in a grid spread over x and y.
 layout(local_size_x_id = 0) in;
 

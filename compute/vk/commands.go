@@ -224,6 +224,9 @@ func (c *Commands) describe(k *command) error {
 
 // Run submits the commands and waits until they are done: one cgo call.
 func (c *Commands) Run() error {
+	if err := c.dev.ready(); err != nil {
+		return err
+	}
 	if r := C.saltern_run(&c.dev.run, &c.run[0], 1); r != 0 {
 		return c.dev.failed("vkQueueSubmit", vulkan.Result(r))
 	}

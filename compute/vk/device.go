@@ -2,6 +2,7 @@ package vk
 
 /*
 #include "native.h"
+#include "statistics.h"
 #include <stdlib.h>
 */
 import "C"
@@ -16,17 +17,18 @@ import (
 // Device is one open device with one compute queue. It is not safe for concurrent use.
 type Device struct {
 	Info
-	handle    vulkan.Device
-	instance  *Instance
-	queue     vulkan.Queue
-	pool      vulkan.CommandPool
-	fence     vulkan.Fence
-	run       C.saltern_queue
-	memory    []vulkan.MemoryType
-	modules   map[string]*module
-	pipelines map[pipelineKey]*Pipeline
-	allocated int64
-	staging   *Buffer
+	handle     vulkan.Device
+	instance   *Instance
+	queue      vulkan.Queue
+	pool       vulkan.CommandPool
+	fence      vulkan.Fence
+	run        C.saltern_queue
+	memory     []vulkan.MemoryType
+	modules    map[string]*module
+	pipelines  map[pipelineKey]*Pipeline
+	allocated  int64
+	staging    *Buffer
+	statistics bool // pipelines keep theirs
 
 	// ForceStaging makes Upload and Download go through a staging buffer even where the memory could be mapped: the path
 	// of a discrete GPU, testable on any device.
@@ -34,7 +36,13 @@ type Device struct {
 }
 
 // OpenDevice opens the device with that index of Devices.
-func (in *Instance) OpenDevice(index int) (*Device, error) {
+func (in *Instance) OpenDevice(index int) (*Device, error) { return in.open(index, false) }
+
+// OpenToExamine is OpenDevice for a device whose pipelines are to tell of themselves by Statistics, where it has
+// Info.Statistics. A driver may compile longer for that, and less well.
+func (in *Instance) OpenToExamine(index int) (*Device, error) { return in.open(index, true) }
+
+func (in *Instance) open(index int, examine bool) (*Device, error) {
 	defer holdGC()()
 	if index < 0 || index >= len(in.infos) {
 		return nil, fmt.Errorf("%w: there is no device %d, only 0 to %d", ErrNoDriver, index, len(in.infos)-1)
@@ -52,9 +60,14 @@ func (in *Instance) OpenDevice(index int) (*Device, error) {
 	}
 	create.PNext = C.saltern_feature_chain(info.features, sizeControl)
 	defer C.saltern_free_chain(create.PNext)
-	if ext := info.matrixExtensions(); len(ext) > 0 {
-		create.PpEnabledExtensionNames, create.EnabledExtensionCount = ext, uint32(len(ext))
+	extensions := info.matrixExtensions()
+	if examine && info.Statistics {
+		d.statistics = true
+		create.PNext = C.saltern_statistics_features(create.PNext)
+		defer C.free(create.PNext)
+		extensions = append(extensions, statisticsExt+"\x00")
 	}
+	create.PpEnabledExtensionNames, create.EnabledExtensionCount = extensions, uint32(len(extensions))
 	if r := made(&d.handle, func(h *vulkan.Device) vulkan.Result { return vulkan.CreateDevice(info.physical, &create, nil, h) }); r != vulkan.Success {
 		return nil, d.failed("vkCreateDevice", r)
 	}
@@ -66,13 +79,6 @@ func (in *Instance) OpenDevice(index int) (*Device, error) {
 	if r := made(&d.pool, func(h *vulkan.CommandPool) vulkan.Result { return vulkan.CreateCommandPool(d.handle, &pool, nil, h) }); r != vulkan.Success {
 		return nil, d.failed("vkCreateCommandPool", r)
 	}
-	fence := vulkan.FenceCreateInfo{SType: vulkan.StructureTypeFenceCreateInfo}
-	if r := made(&d.fence, func(h *vulkan.Fence) vulkan.Result { return vulkan.CreateFence(d.handle, &fence, nil, h) }); r != vulkan.Success {
-		return nil, d.failed("vkCreateFence", r)
-	}
-	if r := C.saltern_queue_init(&d.run, unsafe.Pointer(in.handle), unsafe.Pointer(d.handle), unsafe.Pointer(d.queue), unsafe.Pointer(d.fence)); r != 0 {
-		return nil, d.failed("vkGetDeviceProcAddr", vulkan.Result(r))
-	}
 	var props vulkan.PhysicalDeviceMemoryProperties
 	vulkan.GetPhysicalDeviceMemoryProperties(info.physical, &props)
 	props.Deref()
@@ -83,12 +89,31 @@ func (in *Instance) OpenDevice(index int) (*Device, error) {
 	return d, nil
 }
 
+// ready makes what only running needs, once: a driver that compiles for a GPU that is not there has no fences.
+func (d *Device) ready() error {
+	if d.run.fence != nil {
+		return nil
+	}
+	defer holdGC()()
+	fence := vulkan.FenceCreateInfo{SType: vulkan.StructureTypeFenceCreateInfo}
+	if r := made(&d.fence, func(h *vulkan.Fence) vulkan.Result { return vulkan.CreateFence(d.handle, &fence, nil, h) }); r != vulkan.Success {
+		return d.failed("vkCreateFence", r)
+	}
+	if r := C.saltern_queue_init(&d.run, unsafe.Pointer(d.instance.handle), unsafe.Pointer(d.handle), unsafe.Pointer(d.queue), unsafe.Pointer(d.fence)); r != 0 {
+		return d.failed("vkGetDeviceProcAddr", vulkan.Result(r))
+	}
+	return nil
+}
+
 // Allocated is the device memory held now, in bytes, as the driver was asked for it.
 func (d *Device) Allocated() int64 { return d.allocated }
 
 // Close destroys everything that was made with the device.
 func (d *Device) Close() {
-	vulkan.DeviceWaitIdle(d.handle)
+	if d.fence != vulkan.NullFence { // else nothing ever ran
+		vulkan.DeviceWaitIdle(d.handle)
+		vulkan.DestroyFence(d.handle, d.fence, nil)
+	}
 	if d.staging != nil {
 		d.staging.Close()
 	}
@@ -98,7 +123,6 @@ func (d *Device) Close() {
 	for _, m := range d.modules {
 		m.close(d.handle)
 	}
-	vulkan.DestroyFence(d.handle, d.fence, nil)
 	vulkan.DestroyCommandPool(d.handle, d.pool, nil)
 	vulkan.DestroyDevice(d.handle, nil)
 }

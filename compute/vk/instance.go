@@ -89,6 +89,7 @@ type Info struct {
 	Alignment     int64  `json:"alignment"` // of every bound offset
 	Memory        int64  `json:"memory"`    // the largest device-local heap
 	Timestamps    bool   `json:"timestamps"`
+	Statistics    bool   `json:"statistics"` // the driver can tell of a pipeline's machine code
 
 	Float16       bool           `json:"float16"` // arithmetic in shaders
 	BFloat16      bool           `json:"bfloat16"`
@@ -237,9 +238,8 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 		SharedMemory: int(l.MaxComputeSharedMemorySize), MaxWorkgroup: int(l.MaxComputeWorkGroupInvocations),
 		MaxGrid:  [3]int{int(l.MaxComputeWorkGroupCount[0]), int(l.MaxComputeWorkGroupCount[1]), int(l.MaxComputeWorkGroupCount[2])},
 		MaxRange: int64(l.MaxStorageBufferRange), MaxTexels: int64(l.MaxTexelBufferElements), MaxAllocation: int64(c.maxAllocation),
-		Alignment: max(int64(l.MinStorageBufferOffsetAlignment), int64(l.MinTexelBufferOffsetAlignment)),
-		api:       uint32(c.api),
-		physical:  p, period: float64(l.TimestampPeriod),
+		Alignment:  max(int64(l.MinStorageBufferOffsetAlignment), int64(l.MinTexelBufferOffsetAlignment)),
+		Statistics: hasExtension(p, statisticsExt), api: uint32(c.api), physical: p, period: float64(l.TimestampPeriod),
 	}
 	if c.hasSizeControl != 0 && uint32(c.subgroupRequired)&uint32(vulkan.ShaderStageComputeBit) != 0 {
 		info.SubgroupMin, info.SubgroupMax, info.SizeControl = int(c.subgroupMin), int(c.subgroupMax), true

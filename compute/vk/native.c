@@ -21,6 +21,11 @@ void *saltern_open_loader(const char *name, char *err, size_t errLen) {
 	return (void *)gipa;
 }
 
+void *saltern_device_proc(void *instance, void *device, const char *name) {
+	get_proc gdpa = (get_proc)gipa(instance, "vkGetDeviceProcAddr");
+	return gdpa ? (void *)gdpa(device, name) : NULL;
+}
+
 // Structures of Vulkan 1.1 to 1.3, laid out as the specification says.
 typedef struct { int32_t sType; void *pNext; } chain;
 typedef struct {
@@ -212,12 +217,10 @@ size_t saltern_messages(char *out, size_t cap) {
 }
 
 int32_t saltern_queue_init(saltern_queue *q, void *instance, void *device, void *queue, void *fence) {
-	get_proc gdpa = (get_proc)gipa(instance, "vkGetDeviceProcAddr");
-	if (!gdpa) return -1;
 	q->device = device; q->queue = queue; q->fence = fence;
-	q->submit = (int32_t (*)(void *, uint32_t, const void *, void *))gdpa(device, "vkQueueSubmit");
-	q->wait = (int32_t (*)(void *, uint32_t, void *const *, uint32_t, uint64_t))gdpa(device, "vkWaitForFences");
-	q->reset = (int32_t (*)(void *, uint32_t, void *const *))gdpa(device, "vkResetFences");
+	q->submit = (int32_t (*)(void *, uint32_t, const void *, void *))saltern_device_proc(instance, device, "vkQueueSubmit");
+	q->wait = (int32_t (*)(void *, uint32_t, void *const *, uint32_t, uint64_t))saltern_device_proc(instance, device, "vkWaitForFences");
+	q->reset = (int32_t (*)(void *, uint32_t, void *const *))saltern_device_proc(instance, device, "vkResetFences");
 	return q->submit && q->wait && q->reset ? 0 : -1;
 }
 

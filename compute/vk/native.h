@@ -15,6 +15,7 @@ typedef struct {
 	int32_t hasPCI, hasSizeControl;
 } saltern_props;
 
+void *saltern_device_proc(void *instance, void *device, const char *name);
 void *saltern_open_loader(const char *name, char *err, size_t errLen);
 int32_t saltern_device_props(void *instance, void *physical, int32_t pciExt, saltern_props *out);
 

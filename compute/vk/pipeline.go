@@ -16,6 +16,7 @@ import (
 
 // Pipeline is one compute shader with its specialization constants, ready to dispatch.
 type Pipeline struct {
+	dev    *Device
 	module *module
 	handle vulkan.Pipeline
 }
@@ -76,11 +77,14 @@ func (d *Device) Pipeline(name string, code []byte, spec []uint32, subgroup int)
 		stage.Flags = fullSubgroups
 	}
 	info := vulkan.ComputePipelineCreateInfo{SType: vulkan.StructureTypeComputePipelineCreateInfo, Stage: stage, Layout: m.layout}
+	if d.statistics {
+		info.Flags = captureStatistics
+	}
 	handles := make([]vulkan.Pipeline, 1)
 	if r := vulkan.CreateComputePipelines(d.handle, nil, 1, []vulkan.ComputePipelineCreateInfo{info}, nil, handles); r != vulkan.Success {
 		return nil, d.failed("vkCreateComputePipelines "+name, r)
 	}
-	p := &Pipeline{module: m, handle: handles[0]}
+	p := &Pipeline{dev: d, module: m, handle: handles[0]}
 	d.pipelines[key] = p
 	return p, nil
 }

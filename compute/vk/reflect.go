@@ -31,21 +31,9 @@ const (
 
 // Reflect reads the bindings and the push constant size from a module, so that no table repeats them.
 func Reflect(code []byte) (Interface, error) {
-	if len(code) < 20 || len(code)%4 != 0 || binary.LittleEndian.Uint32(code) != 0x07230203 {
-		return Interface{}, fmt.Errorf("not a SPIR-V module")
-	}
-	words := make([]uint32, len(code)/4)
-	for i := range words {
-		words[i] = binary.LittleEndian.Uint32(code[4*i:])
-	}
-	m := reflection{size: map[uint32]int{}, constant: map[uint32]int{}, pointee: map[uint32]uint32{}, binding: map[uint32]int{}, members: map[uint32][]uint32{}, offset: map[[2]uint32]int{}}
-	for i := 5; i < len(words); {
-		n, op := int(words[i]>>16), words[i]&0xffff
-		if n == 0 || i+n > len(words) {
-			return Interface{}, fmt.Errorf("truncated SPIR-V module")
-		}
-		m.instruction(op, words[i+1:i+n])
-		i += n
+	m := newReflection()
+	if err := instructions(code, m.instruction); err != nil {
+		return Interface{}, err
 	}
 	out := Interface{Push: m.push}
 	for b := 0; ; b++ {
@@ -59,6 +47,30 @@ func Reflect(code []byte) (Interface, error) {
 		return Interface{}, fmt.Errorf("binding numbers have gaps")
 	}
 	return out, nil
+}
+
+// instructions hands on each instruction of a module: opcode and operands.
+func instructions(code []byte, receive func(op uint32, operands []uint32)) error {
+	if len(code) < 20 || len(code)%4 != 0 || binary.LittleEndian.Uint32(code) != 0x07230203 {
+		return fmt.Errorf("not a SPIR-V module")
+	}
+	words := make([]uint32, len(code)/4)
+	for i := range words {
+		words[i] = binary.LittleEndian.Uint32(code[4*i:])
+	}
+	for i := 5; i < len(words); {
+		n, op := int(words[i]>>16), words[i]&0xffff
+		if n == 0 || i+n > len(words) {
+			return fmt.Errorf("truncated SPIR-V module")
+		}
+		receive(op, words[i+1:i+n])
+		i += n
+	}
+	return nil
+}
+
+func newReflection() reflection {
+	return reflection{size: map[uint32]int{}, constant: map[uint32]int{}, pointee: map[uint32]uint32{}, binding: map[uint32]int{}, members: map[uint32][]uint32{}, offset: map[[2]uint32]int{}}
 }
 
 type reflection struct {
