@@ -2,13 +2,62 @@ package compute
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 
 	"saltern/compute/ref"
 )
 
-// The gradient of attention in three operations, without atomics: the products of the output with its gradient, then a pass
-// by queries and a pass by keys, which write their columns of one dqkv.
+// The gradient of attention in three operations, without atomics: the products of the output with its gradient; a pass by
+// keys, which recomputes the probabilities p and makes dk, dv and ds, the gradient of the scores; and a pass by queries, which
+// makes dq of ds. That is five products, two more than half of the seven that two passes take which both recompute, for N H T
+// elements of memory. So the passes go over as many sequences at a time as scoreElements allow, and share that memory.
+
+// scoreElements bounds the ds held at once, in elements: 64 MiB. One sequence is the least.
+const scoreElements = 16 << 20
+
+// scoreWidth is how many elements of ds a query takes: for each head the keys of the sequence, filled up to a multiple of 4.
+func (a Attention) scoreWidth() int { return a.Heads * ((a.T + 3) / 4 * 4) }
+
+// scoreGroup is how many queries of a sequence lie side by side in ds; a row of ds holds them for all heads and keys.
+const scoreGroup = 16
+
+// scoreShape is ds for n rows of qkv.
+func (a Attention) scoreShape(n int) Shape {
+	return Shape{n / a.T * ceilDiv(a.T, scoreGroup), a.scoreWidth() * scoreGroup}
+}
+
+// scoreRows are the rows of ds that hold the queries of a window.
+func (a Attention) scoreRows(ds *Tensor, w [2]int) *Tensor {
+	group := func(n int) int { return n/a.T*ceilDiv(a.T, scoreGroup) + n%a.T/scoreGroup }
+	return ds.Rows(group(w[0]), group(w[1]-1)+1)
+}
+
+func gradAttention(r *Recorder, n *Node, dy []*Tensor) []*Tensor {
+	a := n.Attr.(Attention)
+	qkv, o, lse := n.In[0], n.Out[0], n.Out[1]
+	if dy[0] == nil || dy[1] != nil {
+		r.Fail(fmt.Errorf("bug: %s: attention passes on the gradient of its first output only", n.at))
+		return []*Tensor{nil}
+	}
+	rows := qkv.Shape[0]
+	dots := r.Record("attention_dot", a, []*Tensor{o, dy[0]})[0]
+	dqkv := r.Temp("attention_grad", rows, a.width())
+	step := max(1, scoreElements/(a.T*a.scoreWidth())) * a.T
+	for from := 0; from < rows; from += step {
+		part := func(t *Tensor) *Tensor { return t.Rows(from, min(from+step, rows)) }
+		var spans []*Tensor
+		for _, t := range n.In[1:] {
+			spans = append(spans, part(t))
+		}
+		kv := r.Record("attention_grad_kv", a, append([]*Tensor{part(qkv), part(dy[0]), part(lse), part(dots), part(dqkv)}, spans...), part(dqkv))
+		if r.err != nil {
+			break
+		}
+		r.Record("attention_grad_q", a, append([]*Tensor{part(qkv), kv[1], part(dqkv)}, spans...), part(dqkv))
+	}
+	return []*Tensor{dqkv}
+}
 
 var opAttentionDot = &Op{
 	Name: "attention_dot", Doc: "D[n,h] = sum_d do[n,h,d] o[n,h,d]",
@@ -34,11 +83,13 @@ var opAttentionDot = &Op{
 		return 2 * int64(n.In[0].Len()), elementBytes * int64(2*n.In[0].Len()+n.Out[0].Len())
 	},
 	Tol: 1e-5,
-	Cases: attentionCases(func(a Attention, n int) Case {
-		return Case{In: []Shape{{n, a.Heads * a.HeadSize}, {n, a.Heads * a.HeadSize}}}
-	}),
+	Cases: []Case{
+		{Why: "one element", In: []Shape{{1, 1}, {1, 1}}, Attr: Attention{1, 1, 1, 1}},
+		{Why: "a whole layer's shape", In: []Shape{{64, 128}, {64, 128}}, Attr: Attention{4, 4, 32, 32}},
+		{Why: "a head size that is no multiple of 4", In: []Shape{{140, 18}, {140, 18}}, Attr: Attention{3, 1, 6, 70}},
+	},
 	Random: func(rng *rand.Rand) Case {
-		a, n := randomAttention(rng)
+		a, n := Attention{Heads: 1 + rng.IntN(6), KVHeads: 1, HeadSize: 1 + rng.IntN(100), T: 1}, 1+rng.IntN(90)
 		return Case{In: []Shape{{n, a.Heads * a.HeadSize}, {n, a.Heads * a.HeadSize}}, Attr: a}
 	},
 }
@@ -56,105 +107,130 @@ func dotLaunches(n *Node, l *Limits, bound int, shader string) []Launch {
 	return list
 }
 
-var opAttentionGradQ = &Op{
-	Name: "attention_grad_q", Doc: "dq[n,h] = sum_j p (do[n,h] . v[j,g] - D[n,h]) k[j,g] / sqrt(dh), p = exp(s - lse); the other columns become 0",
-	Shapes: attentionGradShapes(4),
-	Kernels: attentionKernels("attention_grad_q", false, func(n *Node, m, s [2]int) []*Tensor {
-		return []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.In[1].Rows(m[0], m[1]), n.In[2].Rows(m[0], m[1]), n.In[3].Rows(m[0], m[1]), n.Out[0].Rows(m[0], m[1])}
-	}),
-	Ref: func(in, out []ref.Tensor, attr any) {
-		refAttentionGrad(in, attr.(Attention), func(i int, v float64, isQ bool) {
-			if !isQ {
-				v = 0
-			}
-			out[0].Data[i] = v
-		})
-	},
-	NoGrad: "it is part of attention's gradient",
-	Cost:   func(n *Node) (int64, int64) { return attentionGradCost(n, 2) },
-	Tol:    1e-5, Fill: fillAttentionGrad,
-	Cases: attentionCases(func(a Attention, n int) Case { return Case{In: attentionGradIn(a, n)} }),
-	Random: func(rng *rand.Rand) Case {
-		a, n := randomAttention(rng)
-		return Case{In: attentionGradIn(a, n), Attr: a}
-	},
-}
-
 var opAttentionGradKV = &Op{
-	Name: "attention_grad_kv", Doc: "in place in dqkv: dv[j,g] = sum p do[n,h], dk[j,g] = sum p (do[n,h] . v[j,g] - D[n,h]) q[n,h] / sqrt(dh), over h of g, n >= j",
-	Shapes: attentionGradShapes(5),
-	Kernels: attentionKernels("attention_grad_kv", true, func(n *Node, m, s [2]int) []*Tensor {
-		return []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.In[1].Rows(s[0], s[1]), n.In[2].Rows(s[0], s[1]), n.In[3].Rows(s[0], s[1]), n.Out[0].Rows(m[0], m[1])}
-	}),
-	Ref: func(in, out []ref.Tensor, attr any) {
-		refAttentionGrad(in, attr.(Attention), func(i int, v float64, isQ bool) {
-			if isQ {
-				v = in[4].Data[i]
-			}
-			out[0].Data[i] = v
-		})
-	},
-	NoGrad: "it is part of attention's gradient",
-	Cost:   func(n *Node) (int64, int64) { return attentionGradCost(n, 3) },
-	Tol:    1e-5, Fill: fillAttentionGrad,
-	Cases: attentionCases(func(a Attention, n int) Case {
-		return Case{In: append(attentionGradIn(a, n), Shape{n, a.width()}), InPlace: map[int]int{0: 4}}
-	}),
-	Random: func(rng *rand.Rand) Case {
-		a, n := randomAttention(rng)
-		return Case{In: append(attentionGradIn(a, n), Shape{n, a.width()}), Attr: a, InPlace: map[int]int{0: 4}}
-	},
-}
-
-// attentionGradIn are the shapes of qkv, do, lse, D.
-func attentionGradIn(a Attention, n int) []Shape {
-	return []Shape{{n, a.width()}, {n, a.Heads * a.HeadSize}, {n, a.Heads}, {n, a.Heads}}
-}
-
-func attentionGradShapes(inputs int) func(in []*Tensor, attr any) ([]Shape, error) {
-	return func(in []*Tensor, attr any) ([]Shape, error) {
+	Name: "attention_grad_kv", Doc: "in place in dqkv: dv[j,g] = sum p do[n,h], dk[j,g] = sum ds q[n,h], over h of g and the n that see j; ds[j,h,n] = p (do[n,h] . v[j,g] - D[n,h]) / sqrt(dh), p = exp(s - lse)",
+	Shapes: func(in []*Tensor, attr any) ([]Shape, error) {
 		a := attr.(Attention)
-		if len(in) != inputs {
-			return nil, fmt.Errorf("wants %d tensors", inputs)
-		}
-		if err := a.check(in[0].Shape); err != nil {
+		if err := checkAttentionGrad(a, in, attentionGradIn); err != nil {
 			return nil, err
 		}
-		for i, s := range append(attentionGradIn(a, in[0].Shape[0]), in[0].Shape)[:inputs] {
-			if !in[i].Shape.Equal(s) {
-				return nil, fmt.Errorf("input %d is %v, not %v", i, in[i].Shape, s)
+		return []Shape{in[0].Shape, a.scoreShape(in[0].Shape[0])}, nil
+	},
+	Kernels: attentionKernels("attention_grad_kv", true, 5, func(n *Node, m, s [2]int) []*Tensor {
+		return []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.In[1].Rows(s[0], s[1]), n.In[2].Rows(s[0], s[1]), n.In[3].Rows(s[0], s[1]), n.Out[0].Rows(m[0], m[1]), n.Attr.(Attention).scoreRows(n.Out[1], s)}
+	}),
+	Ref: func(in, out []ref.Tensor, attr any) {
+		a := attr.(Attention)
+		for i := range out[1].Data {
+			out[1].Data[i] = math.NaN()
+		}
+		for i, v := range in[4].Data {
+			if out[0].Data[i] = v; i%a.width() >= a.Heads*a.HeadSize {
+				out[0].Data[i] = 0
 			}
 		}
+		ref.AttentionGradKV(in[0].Data, refSpans(in, 5), in[1].Data, in[2].Data, in[3].Data, out[0].Data, out[1].Data, a.Heads, a.KVHeads, a.HeadSize, a.T)
+	},
+	Partial: true,
+	NoGrad:  "it is part of attention's gradient",
+	Cost:    func(n *Node) (int64, int64) { return attentionGradCost(n, 4) },
+	Tol:     1e-5, Fill: fillAttentionGradKV,
+	Cases: attentionCases(func(a Attention, n int) Case { return Case{In: attentionGradIn(a, n), InPlace: map[int]int{0: 4}} }),
+	Random: randomAttention(func(a Attention, n int) Case {
+		return Case{In: attentionGradIn(a, n), InPlace: map[int]int{0: 4}}
+	}),
+}
+
+var opAttentionGradQ = &Op{
+	Name: "attention_grad_q", Doc: "in place in dqkv: dq[n,h] = sum_j ds[j,h,n] k[j,g] over the j that n sees",
+	Shapes: func(in []*Tensor, attr any) ([]Shape, error) {
+		if err := checkAttentionGrad(attr.(Attention), in, attentionGradQIn); err != nil {
+			return nil, err
+		}
 		return []Shape{in[0].Shape}, nil
-	}
+	},
+	Kernels: attentionKernels("attention_grad_q", false, 3, func(n *Node, m, s [2]int) []*Tensor {
+		return []*Tensor{n.In[0].Rows(s[0], s[1]), n.Attr.(Attention).scoreRows(n.In[1], m), n.Out[0].Rows(m[0], m[1])}
+	}),
+	Ref: func(in, out []ref.Tensor, attr any) {
+		a := attr.(Attention)
+		for i, v := range in[2].Data {
+			if out[0].Data[i] = v; i%a.width() < a.Heads*a.HeadSize {
+				out[0].Data[i] = 0
+			}
+		}
+		ref.AttentionGradQ(in[0].Data, refSpans(in, 3), in[1].Data, out[0].Data, a.Heads, a.KVHeads, a.HeadSize, a.T)
+	},
+	NoGrad: "it is part of attention's gradient",
+	Cost:   func(n *Node) (int64, int64) { return attentionGradCost(n, 1) },
+	Tol:    1e-5, Fill: fillAttentionGradQ,
+	Cases: attentionCases(func(a Attention, n int) Case { return Case{In: attentionGradQIn(a, n), InPlace: map[int]int{0: 2}} }),
+	Random: randomAttention(func(a Attention, n int) Case {
+		return Case{In: attentionGradQIn(a, n), InPlace: map[int]int{0: 2}}
+	}),
 }
 
-// refAttentionGrad computes the whole gradient and hands over each element, telling whether it belongs to a query.
-func refAttentionGrad(in []ref.Tensor, a Attention, put func(i int, v float64, isQ bool)) {
-	dqkv := make([]float64, len(in[0].Data))
-	ref.AttentionGrad(in[0].Data, in[1].Data, in[2].Data, in[3].Data, dqkv, a.Heads, a.KVHeads, a.HeadSize, a.T)
-	for i, v := range dqkv {
-		put(i, v, i%a.width() < a.Heads*a.HeadSize)
-	}
+// attentionGradIn are the shapes of qkv, do, lse, D, dqkv.
+func attentionGradIn(a Attention, n int) []Shape {
+	return []Shape{{n, a.width()}, {n, a.Heads * a.HeadSize}, {n, a.Heads}, {n, a.Heads}, {n, a.width()}}
 }
 
-// fillAttentionGrad makes lse what a forward pass would have made of qkv, and D nearly so: with the exact D the gradient of
+// attentionGradQIn are the shapes of qkv, ds, dqkv.
+func attentionGradQIn(a Attention, n int) []Shape {
+	return []Shape{{n, a.width()}, a.scoreShape(n), {n, a.width()}}
+}
+
+// checkAttentionGrad holds the inputs against the shapes wanted, after which there may be spans.
+func checkAttentionGrad(a Attention, in []*Tensor, shapes func(a Attention, n int) []Shape) error {
+	if len(in) == 0 || len(in[0].Shape) == 0 {
+		return fmt.Errorf("wants qkv")
+	}
+	want := shapes(a, in[0].Shape[0])
+	if len(in) != len(want) && len(in) != len(want)+1 {
+		return fmt.Errorf("wants %d tensors, and spans or none", len(want))
+	}
+	for i, s := range want {
+		if !in[i].Shape.Equal(s) {
+			return fmt.Errorf("input %d is %v, not %v", i, in[i].Shape, s)
+		}
+	}
+	return a.check(in[0], in[len(want):])
+}
+
+// fillAttentionGradKV makes lse what a forward pass would have made of qkv, and D nearly so: with the exact D the gradient of
 // a row that meets only itself would be nothing but rounding.
-func fillAttentionGrad(rng *rand.Rand, in []ref.Tensor, attr any) {
+func fillAttentionGradKV(rng *rand.Rand, in []ref.Tensor, attr any) {
+	fillSpans(rng, in, attr)
 	a := attr.(Attention)
+	if len(in[0].Data) < Shape(in[0].Shape).Size() { // for timing, where no more than the spans counts
+		return
+	}
 	o := make([]float64, len(in[1].Data))
-	ref.Attention(in[0].Data, o, in[2].Data, a.Heads, a.KVHeads, a.HeadSize, a.T)
+	ref.Attention(in[0].Data, refSpans(in, 5), o, in[2].Data, a.Heads, a.KVHeads, a.HeadSize, a.T)
 	ref.AttentionDot(o, in[1].Data, in[3].Data, a.HeadSize)
 	for i := range in[3].Data {
 		in[3].Data[i] += rng.NormFloat64()
 	}
 }
 
-// attentionGradCost counts the given number of products; both passes together count five, two and a half times the
-// forward pass, although they recompute two.
+// fillAttentionGradQ makes the ds of pairs that do not meet so large that to use one shows.
+func fillAttentionGradQ(rng *rand.Rand, in []ref.Tensor, attr any) {
+	fillSpans(rng, in, attr)
+	if len(in[1].Data) < Shape(in[1].Shape).Size() {
+		return
+	}
+	a := attr.(Attention)
+	keep := append([]float64(nil), in[1].Data...)
+	for i := range in[1].Data {
+		in[1].Data[i] = 1e30
+	}
+	ref.AttentionPairs(refSpans(in, 3), in[0].Shape[0], a.Heads, a.T, func(_, _, _, s int) { in[1].Data[s] = keep[s] })
+}
+
+// attentionGradCost counts the given number of products; both passes together count five.
 func attentionGradCost(n *Node, products int64) (flops, bytes int64) {
-	for _, t := range n.In {
+	for _, t := range append(n.In, n.Out...) {
 		bytes += elementBytes * int64(t.Len())
 	}
-	return products * n.Attr.(Attention).products(n.In[0].Shape[0]), bytes + elementBytes*int64(n.Out[0].Len())
+	return products * n.Attr.(Attention).products(n.In[0].Shape[0]), bytes
 }

@@ -5,61 +5,78 @@ import (
 	"math/bits"
 )
 
-// attentionKernels lists the variants of one pass of attention. An invocation owns rows of one side; the other side's rows
-// are staged for the whole workgroup (shaders/attention.glsl).
+// attentionKernels lists the variants of one pass of attention. A workgroup owns a block of rows of one side and meets the
+// other side's rows (shaders/attention.glsl).
 //
-//   - texel: a workgroup is one subgroup, rows staged in its registers through texel buffers, no barrier. Made for devices
-//     that are a CPU.
-//   - tiled: rows staged in workgroup memory. Any head size, any device.
+//   - texel: a workgroup is one subgroup, which makes register tiles as the matrix product's texel kernels do, no barrier.
+//     Made for devices that are a CPU.
+//   - tiled: an invocation owns a row, the others are staged in workgroup memory. Any head size, any device.
 //
-// bind gives the tensors by binding number for windows of own and of other rows.
-func attentionKernels(shader string, ownKeys bool, bind func(n *Node, own, other [2]int) []*Tensor) []Kernel {
+// inputs is how many inputs there are before the spans, which are the last binding; bind gives the other tensors by binding
+// number for windows of own and of other rows.
+func attentionKernels(shader string, ownKeys bool, inputs int, bind func(n *Node, own, other [2]int) []*Tensor) []Kernel {
+	bound := func(n *Node, own, other [2]int) []*Tensor {
+		list := bind(n, own, other)
+		if len(n.In) > inputs {
+			return append(list, n.In[inputs])
+		}
+		return append(list, list[0]) // not read
+	}
 	var list []Kernel
-	for _, v := range []struct{ rows, step int }{{2, 2}, {1, 4}, {1, 1}} {
+	for _, rows := range []int{32, 16, 8} {
 		list = append(list, Kernel{
-			Name: fmt.Sprintf("texel_%dx%d", v.rows, v.step),
+			Name: fmt.Sprintf("texel_%d", rows),
 			Fits: func(n *Node, l *Limits) bool {
 				dh := n.Attr.(Attention).HeadSize
-				// All loops but one are unrolled: a larger product takes a CPU's driver minutes to compile.
-				return l.CPU && dh%4 == 0 && v.rows*v.step*dh <= MaxHeadSize && l.Subgroup >= v.step && l.MaxTexel > 0
+				// Tiles large enough to be worth their loads, and no larger than the first cache takes them, for they spill.
+				fits := rows*dh <= 2048 && rows*dh > 512
+				if dh < 32 {
+					fits = rows == 16
+				} else if dh > 128 {
+					fits = rows == 8
+				}
+				return fits && l.CPU && dh%4 == 0 && l.MaxTexel > 0 && l.Subgroup >= 8
 			},
 			Launch: func(n *Node, l *Limits) []Launch {
-				p := attentionPass{shader + ".texel", ownKeys, l.Subgroup, v.step, v.step, v.rows, min(l.MaxRange, l.MaxTexel), true}
-				return p.launches(n, l, bind)
+				p := attentionPass{shader: shader + "_texel", ownKeys: ownKeys, rows: rows, spanned: len(n.In) > inputs, bound: min(l.MaxRange, l.MaxTexel), subgroup: true}
+				p.spec = words(l.Subgroup, n.Attr.(Attention).HeadSize, rows)
+				return p.launches(n, l, bound)
 			},
 		})
 	}
-	// Where the other variant serves, a CPU is spared the minute that compiling this one for a large head takes.
+	// Where the other variants serve, a CPU is spared the minute that compiling this one for a large head takes.
 	spared := func(n *Node, l *Limits) bool {
 		dh := n.Attr.(Attention).HeadSize
-		return l.CPU && dh > 64 && dh%4 == 0 && l.MaxTexel > 0
+		return l.CPU && dh > 64 && dh%4 == 0 && l.MaxTexel > 0 && l.Subgroup >= 8
 	}
 	return append(list, Kernel{Name: "tiled", Fits: func(n *Node, l *Limits) bool { return !spared(n, l) }, Launch: func(n *Node, l *Limits) []Launch {
-		const shared = 15 << 10 // 16 KiB are there on every device, and some are needed besides
+		const group, shared = 64, 15 << 10 // 16 KiB are there on every device, and some are needed besides
 		dh := n.Attr.(Attention).HeadSize
 		perRow := 2 * 4 * elementBytes * ((dh + 3) / 4)
 		step := 1 << min(2, 8-bits.Len(uint(dh-1))) // 4 up to 64, 2 up to 128, then 1: registers, and time to compile
-		p := attentionPass{shader + ".tiled", ownKeys, 64, min(32, shared/perRow/step*step), step, 1, l.MaxRange, false}
-		return p.launches(n, l, bind)
+		p := attentionPass{shader: shader, ownKeys: ownKeys, rows: group, spanned: len(n.In) > inputs, bound: l.MaxRange}
+		p.spec = words(group, dh, min(32, shared/perRow/step*step), step)
+		return p.launches(n, l, bound)
 	}})
 }
 
-// attentionPass is one variant of one pass: its workgroup size, rows staged and met at once, own rows per invocation, and
-// how many elements it may bind.
+// attentionPass is one variant of one pass: own rows of a workgroup, how many elements it may bind, specialization constants.
 type attentionPass struct {
-	shader                   string
-	ownKeys                  bool
-	group, stage, step, rows int
-	bound                    int
-	subgroup                 bool
+	shader   string
+	ownKeys  bool
+	spanned  bool
+	rows     int
+	bound    int
+	spec     []uint32
+	subgroup bool
 }
 
 // launches pairs each window of own rows with those windows of other rows that hold something for it, in ascending order,
 // each adding to what the last one left. Windows are as small as the device's bindings and, on a CPU, its loops ask for.
 func (p attentionPass) launches(n *Node, l *Limits, bind func(n *Node, own, other [2]int) []*Tensor) []Launch {
 	a := n.Attr.(Attention)
-	total, width, heads := n.In[0].Shape[0], a.width(), a.Heads
-	most := total
+	total, heads := n.In[0].Shape[0], a.Heads
+	width, most := max(a.width(), a.scoreWidth()), total
 	if l.CPU { // loops longer than 65,535 in total end early there, silently
 		most = 1 << 13
 	}
@@ -67,12 +84,14 @@ func (p attentionPass) launches(n *Node, l *Limits, bind func(n *Node, own, othe
 		heads = a.KVHeads
 		most = max(1, most*a.KVHeads/a.Heads)
 	}
-	blocks := (a.T + p.group*p.rows - 1) / (p.group * p.rows)
+	blocks := ceilDiv(a.T, p.rows)
 	var list []Launch
 	for _, m := range windows(total, width, p.bound) {
-		begin, end := m[0]/a.T*a.T, m[1] // the rows that these meet: keys from the sequence's start, or
-		if p.ownKeys {                   // queries up to its end
-			begin, end = m[0], (m[1]-1)/a.T*a.T+a.T
+		begin, end := m[0]/a.T*a.T, (m[1]-1)/a.T*a.T+a.T // the rows that these may meet: those of their sequences, and if causal
+		if p.ownKeys && !p.spanned {                     // queries from the own keys on, or keys up to the own queries
+			begin = m[0]
+		} else if !p.spanned {
+			end = m[1]
 		}
 		ordered := false
 		for _, s := range windows(total, width, min(p.bound, most*width)) {
@@ -82,12 +101,8 @@ func (p attentionPass) launches(n *Node, l *Limits, bind func(n *Node, own, othe
 			seq0 := m[0] / a.T
 			seqs := (m[1]-1)/a.T - seq0 + 1
 			list = append(list, Launch{
-				Shader: p.shader, Bind: bind(n, m, s), Subgroup: p.subgroup, Ordered: ordered,
-				Spec: []uint32{uint32(p.group), uint32(a.HeadSize), uint32(p.stage), uint32(p.step), uint32(p.rows)},
-				Push: []uint32{
-					uint32(a.T), uint32(a.Heads), uint32(a.KVHeads), uint32(width),
-					uint32(m[0]), uint32(m[1]), uint32(s[0]), uint32(s[1]), uint32(seq0), uint32(seqs), uint32(blocks),
-				},
+				Shader: p.shader, Bind: bind(n, m, s), Subgroup: p.subgroup, Ordered: ordered, Spec: p.spec,
+				Push: words(a.T, a.Heads, a.KVHeads, a.width(), m[0], m[1], s[0], s[1], seq0, seqs, blocks, int(flagWord(p.spanned))),
 				Grid: gridFor(heads*seqs*blocks, 1, l),
 			})
 			ordered = true

@@ -1,25 +1,105 @@
 package compute
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
 // TestAttentionGradient compares the recorded gradient of a weighted sum of o with central differences, with attention in
 // the middle of a program: qkv is itself computed.
 func TestAttentionGradient(t *testing.T) {
-	for _, a := range []Attention{{2, 2, 4, 5}, {4, 2, 6, 3}, {3, 1, 2, 7}} {
-		t.Run(fmt.Sprintf("%+v", a), func(t *testing.T) {
-			checkMidGraph(t, 2*a.T, a.width(), a.Heads*a.HeadSize, func(r *Recorder, qkv *Tensor) *Tensor { return r.Attention(qkv, a) })
+	for _, c := range []struct {
+		a                   Attention
+		documents, prefixes []uint32
+	}{
+		{a: Attention{2, 2, 4, 5}}, {a: Attention{4, 2, 6, 3}}, {a: Attention{3, 1, 2, 7}},
+		{a: Attention{2, 1, 3, 6}, documents: []uint32{0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 2}, prefixes: []uint32{5, 0}},
+		{a: Attention{2, 2, 2, 5}, prefixes: []uint32{3, 5}},
+	} {
+		t.Run(fmt.Sprintf("%+v", c.a), func(t *testing.T) {
+			rows := 2 * c.a.T
+			if c.documents == nil && c.prefixes == nil {
+				checkMidGraph(t, NewReference(), rows, c.a.width(), c.a.Heads*c.a.HeadSize, func(r *Recorder, qkv *Tensor) *Tensor { return r.Attention(qkv, c.a) })
+				return
+			}
+			back, spans := NewReference(), NewTensor(Host, "spans", U32, rows, 2)
+			if err := back.WriteU32(spans, Spans(rows, c.a.T, c.documents, c.prefixes)); err != nil {
+				t.Fatal(err)
+			}
+			checkMidGraph(t, back, rows, c.a.width(), c.a.Heads*c.a.HeadSize, func(r *Recorder, qkv *Tensor) *Tensor { return r.SpannedAttention(qkv, spans, c.a) })
 		})
+	}
+}
+
+// TestSpans says by hand who sees whom.
+func TestSpans(t *testing.T) {
+	for _, c := range []struct {
+		why                       string
+		documents, prefixes, want []uint32
+	}{
+		{"causal", nil, nil, []uint32{0, 1, 0, 2, 0, 3, 0, 4, 0, 1, 0, 2, 0, 3, 0, 4}},
+		{"prefixes of two, and of more than there is", nil, []uint32{2, 9}, []uint32{0, 2, 0, 2, 0, 3, 0, 4, 0, 4, 0, 4, 0, 4, 0, 4}},
+		{"documents, one of which goes on in the next sequence", []uint32{7, 7, 3, 3, 3, 3, 7, 7}, nil, []uint32{0, 1, 0, 2, 2, 3, 2, 4, 0, 1, 0, 2, 2, 3, 2, 4}},
+		{"a prefix that ends within the second document", []uint32{0, 0, 1, 1, 1, 1, 1, 1}, []uint32{3, 0}, []uint32{0, 2, 0, 2, 2, 3, 2, 4, 0, 1, 0, 2, 0, 3, 0, 4}},
+	} {
+		if got := Spans(8, 4, c.documents, c.prefixes); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.why, got, c.want)
+		}
+	}
+}
+
+// TestCausalSpansGiveTheSameBits runs attention without spans, and with those that say the same.
+func TestCausalSpansGiveTheSameBits(t *testing.T) {
+	d := openTest(t)
+	a, rows := Attention{2, 1, 32, 70}, 140
+	qkv, spans := NewTensor(State, "qkv", F32, rows, a.width()), NewTensor(Host, "spans", U32, rows, 2)
+	data := make([]float32, qkv.Len())
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range data {
+		data[i] = float32(rng.NormFloat64())
+	}
+	if err := errors.Join(d.Write(qkv, data), d.WriteU32(spans, Spans(rows, a.T, nil, nil))); err != nil {
+		t.Fatal(err)
+	}
+	var got [2][]float32
+	for i := range got {
+		r := NewRecorder()
+		y, dqkv := NewTensor(State, "y", F32, rows, a.Heads*a.HeadSize), NewTensor(State, "dqkv", F32, rows, a.width())
+		o := r.Attention(qkv, a)
+		if i == 1 {
+			o = r.SpannedAttention(qkv, spans, a)
+		}
+		r.Record("add", nil, []*Tensor{o, y}, y)
+		r.Seed(o, o)
+		r.Track(qkv, dqkv)
+		r.Backward()
+		p, err := r.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := d.Load(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[i] = make([]float32, y.Len()+dqkv.Len())
+		if err := errors.Join(x[0].Run(), d.Read(y, got[i][:y.Len()]), d.Read(dqkv, got[i][y.Len():])); err != nil {
+			t.Fatal(err)
+		}
+		x[0].Close()
+		d.Free(y.Storage, dqkv.Storage)
+	}
+	if !slices.Equal(got[0], got[1]) {
+		t.Error("spans that say causal give other bits")
 	}
 }
 
 // checkMidGraph records y = f(x + x), seeds y's gradient with random weights w, and holds the gradient of x against
 // central differences of sum w y on the reference.
-func checkMidGraph(t *testing.T, rows, width, outWidth int, f func(r *Recorder, x *Tensor) *Tensor) {
+func checkMidGraph(t *testing.T, back *Reference, rows, width, outWidth int, f func(r *Recorder, x *Tensor) *Tensor) {
 	t.Helper()
 	x, y := NewTensor(State, "x", F32, rows, width), NewTensor(State, "y", F32, rows, outWidth)
 	w, dx := NewTensor(State, "w", F32, rows, outWidth), NewTensor(State, "dx", F32, rows, width)
@@ -33,7 +113,6 @@ func checkMidGraph(t *testing.T, rows, width, outWidth int, f func(r *Recorder, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	back := NewReference()
 	exes, err := back.Load(p)
 	if err != nil {
 		t.Fatal(err)
@@ -74,73 +153,6 @@ func checkMidGraph(t *testing.T, rows, width, outWidth int, f func(r *Recorder, 
 	}
 }
 
-// BenchmarkAttention times forward, D, dq and dk, dv of every kernel variant that fits; GFLOP/s by Op.Cost.
-func BenchmarkAttention(b *testing.B) {
-	d := openTest(b)
-	for _, a := range []Attention{{4, 4, 32, 128}, {4, 4, 32, 256}, {8, 2, 64, 256}} {
-		r := NewRecorder()
-		qkv := NewTensor(State, "qkv", F32, 2048, a.width())
-		w := NewTensor(State, "w", F32, 2048, a.Heads*a.HeadSize)
-		r.Seed(r.Attention(qkv, a), w)
-		r.Backward()
-		p, err := r.Finish()
-		if err != nil {
-			b.Fatal(err)
-		}
-		rng := rand.New(rand.NewPCG(1, 2))
-		for _, t := range []*Tensor{qkv, w} {
-			data := make([]float32, t.Len())
-			for i := range data {
-				data[i] = float32(rng.NormFloat64())
-			}
-			if err := d.Write(t, data); err != nil {
-				b.Fatal(err)
-			}
-		}
-		for i, k := range opAttention.Kernels {
-			if k.Fits != nil && !k.Fits(p.Nodes[0], d.Limits()) {
-				continue
-			}
-			b.Run(fmt.Sprintf("%+v/%s", a, k.Name), func(b *testing.B) {
-				d.Choose = func(n *Node, fitting []*Kernel) (*Kernel, error) {
-					if n.Op == opAttentionDot {
-						return fitting[0], nil
-					}
-					return &n.Op.Kernels[i], nil
-				}
-				x, err := d.Profile(p)
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer x.Close()
-				if err := x.Run(); err != nil { // compiles
-					b.Fatal(err)
-				}
-				sum := make([]float64, len(p.Nodes))
-				for b.Loop() {
-					if err := x.Run(); err != nil {
-						b.Fatal(err)
-					}
-					times, err := x.Times()
-					if err != nil {
-						b.Fatal(err)
-					}
-					for i, t := range times {
-						sum[i] += t
-					}
-				}
-				var flops, total float64
-				for i, n := range p.Nodes {
-					f, _ := n.Op.Cost(n)
-					flops, total = flops+float64(f), total+sum[i]
-					b.ReportMetric(float64(f)*float64(b.N)/sum[i], n.Op.Name+"-GFLOP/s")
-				}
-				b.ReportMetric(flops*float64(b.N)/total, "all-GFLOP/s")
-			})
-		}
-	}
-}
-
 // TestAttentionLongSequence meets more rows than one launch does on a CPU, where a longer loop would end early.
 func TestAttentionLongSequence(t *testing.T) {
 	d := openTest(t)
@@ -150,7 +162,7 @@ func TestAttentionLongSequence(t *testing.T) {
 		c  Case
 	}{
 		{opAttention, Case{In: []Shape{{long.T, long.width()}}, Attr: long}},
-		{opAttentionGradKV, Case{In: append(attentionGradIn(grouped, 600), Shape{600, grouped.width()}), Attr: grouped, InPlace: map[int]int{0: 4}}},
+		{opAttentionGradKV, Case{In: attentionGradIn(grouped, 600), Attr: grouped, InPlace: map[int]int{0: 4}}},
 	} {
 		probe, err := newTrial(c.op, c.c, 1)
 		if err != nil {

@@ -22,6 +22,8 @@ type Op struct {
 	Ref func(in, out []ref.Tensor, attr any)
 	// Grad records the gradients of the inputs, given those of the outputs; nil entries mean none.
 	Grad func(r *Recorder, n *Node, dy []*Tensor) []*Tensor
+	// Partial says that an output may hold anything where the reference gives NaN: nothing reads it there.
+	Partial bool
 	// NoGrad says why there is no Grad.
 	NoGrad string
 	// Workspace is how many float32 elements the node's kernels may use as they like while it runs, by its shapes alone, so that

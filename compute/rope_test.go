@@ -8,7 +8,7 @@ import (
 // TestRopeGradient rotates in the middle of a program and compares with central differences. The heads that are not
 // rotated must pass their gradient on.
 func TestRopeGradient(t *testing.T) {
-	checkMidGraph(t, 6, 12, 12, func(r *Recorder, x *Tensor) *Tensor {
+	checkMidGraph(t, NewReference(), 6, 12, 12, func(r *Recorder, x *Tensor) *Tensor {
 		return r.Rope(x, Rope{Heads: 2, HeadSize: 4, T: 3, Start: 5, Theta: 100})
 	})
 }

@@ -1,74 +1,37 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-// Gradient of attention.comp for the queries: dq[n,h] = sum_j ds_j k[j,g] / sqrt(dh), ds_j = p_j (do[n,h] . v[j,g] - D[n,h]),
-// p_j = exp(q[n,h] . k[j,g] / sqrt(dh) - lse[n,h]), over the rows j <= n of the same sequence.
-// 0 qkv, own rows   1 qkv, rows of the keys   2 do [N, H dh] f32   3 lse [N,H] f32   4 D [N,H] f32, attention_dot.comp
-// 5 dqkv as qkv: the q columns are written, the others become 0
+// Gradient of attention.comp for the queries: dq[n,h] = sum_j ds[j,h,n] k[j,g] over the keys j that n sees.
+// 0 qkv, rows of the keys   1 ds, own rows, attention_grad_kv.comp   2 dqkv as qkv, own rows: the q columns are
+// written, the others left alone   3 spans [N,2] u32. What ds holds for pairs that do not meet is not used.
 // Layout, order and dispatch as attention.comp.
-//! variant texel: -DTEXEL
-//! variant tiled:
+#define SPANS 3
 #include "index.glsl"
-#include "attention.glsl"
-INPUT(0, mine);
-INPUT(1, theirs);
-INPUT(2, dout);
-layout(binding = 3) readonly buffer L { float lse[]; };
-layout(binding = 4) readonly buffer D { float dots[]; };
-OUTPUT(5, dqkv);
+#include "attention_tiled.glsl"
+INPUT(0, theirs);
+INPUT(1, ds);
+OUTPUT(2, dqkv);
 
 void main() {
-	if (!place(H, true)) return;
-	uint from = max(first, s0), to = min(last, s1);
+	if (!take(H, true)) return;
+	uint least = keys_of(begin).x, from = max(least, s0), to = min(keys_of(last - 1).y, s1);
 	if (from >= to) return;
-	bool resume = first < s0;
-	uint keys = (H + head / (H / KV)) * DH, values = keys + KV * DH;
-	vec4 q[ROWS][NT], g[ROWS][NT], dq[ROWS][NT];
-	float high[ROWS], D[ROWS];
-	UPTO(r, ROWS) {
-		uint n = row[r] - m0;
-		EACH(t) {
-			q[r][t] = LOAD(mine, n * W + head * DH, t) * (SCALE * LOG2E);
-			g[r][t] = LOAD(dout, (n * H + head) * DH, t);
-			dq[r][t] = vec4(0);
-			if (resume) dq[r][t] = RELOAD(dqkv, n * W + head * DH, t);
-		}
-		high[r] = lse[n * H + head] * LOG2E;
-		D[r] = dots[n * H + head];
+	bool resume = least < s0;
+	uint keys = (H + head / (H / KV)) * DH, n = row - m0;
+	uvec2 seen = keys_of(row);
+	vec4 dq[NT];
+	EACH(t) {
+		dq[t] = vec4(0);
+		if (resume) dq[t] = LOAD(dqkv, n * W + head * DH, t);
 	}
 	for (uint j0 = from; j0 < to; j0 += STAGE) {
-		STAGE_SYNC();
+		barrier();
 		STAGE_ROWS(a, theirs, j0, to, W, keys);
-		STAGE_ROWS(b, theirs, j0, to, W, values);
-		STAGE_SYNC();
-		EACH_STEP(j, to - j0) {
-			float ds[ROWS][STEP], s[ROWS][STEP], dp[ROWS][STEP];
-			UPTO(r, ROWS) UPTO(b, STEP) {
-				s[r][b] = 0;
-				dp[r][b] = 0;
-			}
-			EACH(t) UPTO(b, STEP) {
-				vec4 k = A(j + b, t), v = B(j + b, t);
-				UPTO(r, ROWS) {
-					s[r][b] += dot(q[r][t], k);
-					dp[r][b] += dot(g[r][t], v);
-				}
-			}
-			UPTO(r, ROWS) UPTO(b, STEP) {
-				float p = exp2(min(s[r][b] - high[r], 0)); // 0 at most but for rounding
-				ds[r][b] = j0 + j + b <= min(row[r], to - 1) ? p * (dp[r][b] - D[r]) * SCALE : 0;
-			}
-			EACH(t) UPTO(b, STEP) {
-				vec4 k = A(j + b, t);
-				UPTO(r, ROWS) dq[r][t] += ds[r][b] * k;
-			}
+		barrier();
+		for (uint j = 0; j < STAGE && j < to - j0; j++) {
+			uint key = j0 + j;
+			float d = key >= seen.x && key < seen.y ? ds[score_at(row, head, key, m0)] : 0;
+			EACH(t) dq[t] += d * A(j, t);
 		}
 	}
-	UPTO(r, ROWS) if (own[r] && row[r] >= from) {
-		uint n = (row[r] - m0) * W;
-		EACH(t) STORE(dqkv, n + head * DH, t, dq[r][t]);
-		if (head % (H / KV) == 0) EACH(t) { // one of the queries' heads clears what their key head will write
-			STORE(dqkv, n + keys, t, vec4(0));
-			STORE(dqkv, n + values, t, vec4(0));
-		}
-	}
+	if (own) EACH(t) STORE(dqkv, n * W + head * DH, t, dq[t]);
 }

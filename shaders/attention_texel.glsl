@@ -1,0 +1,51 @@
+// Attention's passes for devices that are a CPU: inputs as texels of four elements, a workgroup is one subgroup, no workgroup
+// memory, no barrier. It owns ROWS rows and meets the other side's rows 4 * LANES at a time, four to a lane, in register tiles
+// as matmul_texel.comp's: one operand's texels lie one to a lane and are handed round by subgroupShuffle. DH % 4 = 0.
+// Blocks of one head follow each other, so that they find the other side in the cache. Include after index.glsl.
+#extension GL_KHR_shader_subgroup_shuffle : require
+#include "attention.glsl"
+layout(constant_id = 2) const uint ROWS = 16; // own rows of a workgroup, a multiple of 8
+const uint NA = ROWS / 8;
+const uint STEP = 4 * LANES;                // other rows met at once
+const uint COLS = (NT + LANES - 1) / LANES; // texels of a row in a lane
+#define INPUT(number, name) layout(binding = number) uniform samplerBuffer name
+
+uint lane = gl_SubgroupInvocationID;
+
+// take finds the workgroup's rows; false if it has none. All invocations agree.
+bool take(uint heads, bool backwards) {
+	uint g = group_index(), block = g % blocks, pair = g / blocks;
+	return pair < heads * seqs && place(heads, pair, backwards ? blocks - 1 - block : block, ROWS);
+}
+
+// The own row that a workgroup's row r is, or the nearest that exists.
+uint own_row(uint r) { return clamp(begin + r, m0, last - 1); }
+
+// This lane's texel of the row's COLS: column c. Lanes beyond the row's end hold the last again.
+uint column(uint c) { return min(c * LANES + lane, NT - 1); }
+
+// s[r][i] += A[r] . B[i]: at is where this lane's rows of A start, row 8 i + lane % 8 for i, and bt where this lane's four of B do.
+void products(inout vec4 s[ROWS], samplerBuffer a, uint at[NA], samplerBuffer b, uvec4 bt) {
+	for (uint t = 0; t < NT; t++) {
+		vec4 va[NA], vb[4];
+		UPTO(i, NA) va[i] = texelFetch(a, int(at[i] + t));
+		UPTO(i, 4) vb[i] = texelFetch(b, int(bt[i] + t));
+		UPTO(r, ROWS) {
+			vec4 x = subgroupShuffle(va[r / 8], r % 8);
+			s[r] += vec4(dot(x, vb[0]), dot(x, vb[1]), dot(x, vb[2]), dot(x, vb[3]));
+		}
+	}
+}
+
+// y[r] += sum_j p[r][j] B[j] over the rows [from, to), at most STEP, of B, whose rows are stride texels apart.
+void combine(inout vec4 y[ROWS][COLS], vec4 p[ROWS], samplerBuffer b, uint from, uint to, uint stride, uint start) {
+	uint groups = min((to - from + 3) / 4, LANES);
+	for (uint j = 0; j < groups; j++) {
+		vec4 v[4][COLS];
+		UPTO(i, 4) UPTO(c, COLS) v[i][c] = texelFetch(b, int((min(from + 4 * j + i, to - 1) - s0) * stride + start + column(c)));
+		UPTO(r, ROWS) {
+			vec4 x = subgroupShuffle(p[r], j);
+			UPTO(c, COLS) y[r][c] += x.x * v[0][c] + x.y * v[1][c] + x.z * v[2][c] + x.w * v[3][c];
+		}
+	}
+}
