@@ -90,7 +90,8 @@ type Info struct {
 	Memory        int64  `json:"memory"`    // the largest device-local heap
 	Timestamps    bool   `json:"timestamps"`
 
-	Float16       bool           `json:"float16"` // arithmetic in shaders
+	Int64         bool           `json:"int64"`   // arithmetic in shaders
+	Float16       bool           `json:"float16"` // likewise
 	BFloat16      bool           `json:"bfloat16"`
 	Matrices      []Matrix       `json:"matrices,omitempty"`  // cooperative matrices, in the driver's order of preference
 	Matrices2     []Matrix       `json:"matrices2,omitempty"` // likewise of a workgroup
@@ -260,6 +261,10 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 	}
 	family, ticks, ok := computeFamily(p)
 	info.family, info.Timestamps = family, ticks
+	var features vulkan.PhysicalDeviceFeatures
+	vulkan.GetPhysicalDeviceFeatures(p, &features)
+	features.Deref()
+	info.Int64 = features.ShaderInt64 == vulkan.True
 	info.describeMatrices(instance, p)
 	const ops = subgroupBasic | subgroupArithmetic | subgroupBallot | subgroupShuffle
 	switch {
