@@ -37,14 +37,8 @@ var opActivationGrad = &Op{
 		}
 		return []Shape{in[0].Shape}, nil
 	},
-	Kernels: formKernels(lastDim, func(n *Node, l *Limits, f form) (list []Launch) {
-		x, dy, dx := n.In[0], n.In[1], n.Out[0]
-		for _, w := range windows(x.Len(), 1, f.maxRange(l)) {
-			size := w[1] - w[0]
-			list = append(list, f.launch(l, "activation_grad", ceilDiv(size, f.elements()*f.lanes(l)), words(size, int(n.Attr.(Activation))),
-				x.View(w[0], size), dy.View(w[0], size), dx.View(w[0], size)))
-		}
-		return list
+	Kernels: formKernels(lastDim, func(n *Node, l *Limits, f form) []Launch {
+		return f.elementwise(l, "activation_grad", []uint32{uint32(n.Attr.(Activation))}, n.In[0], n.In[1], n.Out[0])
 	}),
 	Ref: func(in, out []ref.Tensor, attr any) {
 		if attr.(Activation) == SiLU {

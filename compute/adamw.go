@@ -8,9 +8,6 @@ import (
 	"saltern/compute/ref"
 )
 
-// adamChunk is the stretch of elements of one workgroup.
-const adamChunk = 4096
-
 var opAdamW = &Op{
 	Name: "adamw", Doc: "m = b1 m + (1-b1) g', v = b2 v + (1-b2) g'^2, p -= lr (c1 m/(sqrt(c2 v)+eps) + wd p), g = 0; g' = multiplier g",
 	Shapes: func(in []*Tensor, attr any) ([]Shape, error) {
@@ -37,9 +34,9 @@ var opAdamW = &Op{
 			for _, t := range n.Out {
 				bind = append(bind, t.Rows(w[0], w[1]))
 			}
-			size := w[1] - w[0]
+			size, chunk := w[1]-w[0], f.stretch(l)
 			decayed := min(max(n.Attr.(int)-w[0], 0), size)
-			list = append(list, f.launch(l, "adamw", ceilDiv(size, adamChunk), words(size, adamChunk, decayed), bind...))
+			list = append(list, f.launch(l, "adamw", ceilDiv(size, chunk), nil, words(size, chunk, decayed), bind...))
 		}
 		return list
 	}),
@@ -55,7 +52,7 @@ var opAdamW = &Op{
 		adamCase("one element", 1, 1),
 		adamCase("nothing decays", 300, 0),
 		adamCase("everything decays", 300, 300),
-		adamCase("the decay ends inside a group of four and past the first window", 2*adamChunk+8, adamChunk+130),
+		adamCase("the decay ends inside a group of four and past the first window", 2*4096+8, 4096+130),
 	},
 	Random: func(rng *rand.Rand) Case {
 		n := randomWidth(rng, 9000)

@@ -15,15 +15,18 @@ var opAdd = &Op{
 		}
 		return []Shape{in[0].Shape}, nil
 	},
-	Kernels: []Kernel{{Name: "plain", Launch: func(n *Node, l *Limits) []Launch {
-		return elementwise("add", l, n.In[0], n.In[1], n.Out[0])
-	}}},
+	Kernels: formKernels(func(n *Node) int { return n.In[0].Len() }, func(n *Node, l *Limits, f form) []Launch {
+		return f.elementwise(l, "add", nil, n.In[0], n.In[1], n.Out[0])
+	}),
 	Ref:    func(in, out []ref.Tensor, _ any) { ref.Add(in[0].Data, in[1].Data, out[0].Data) },
 	Grad:   func(_ *Recorder, _ *Node, dy []*Tensor) []*Tensor { return []*Tensor{dy[0], dy[0]} },
 	Cost:   func(n *Node) (int64, int64) { return int64(n.Out[0].Len()), 3 * elementBytes * int64(n.Out[0].Len()) },
 	Tol:    1e-6,
-	Random: func(rng *rand.Rand) Case { s := Shape{1 + rng.IntN(500)}; return Case{In: []Shape{s, s}} },
-	Cases:  []Case{{Why: "the sum overwrites its first operand, as gradients do", In: []Shape{{77}, {77}}, InPlace: map[int]int{0: 0}}},
+	Random: func(rng *rand.Rand) Case { s := Shape{randomWidth(rng, 9000)}; return Case{In: []Shape{s, s}} },
+	Cases: []Case{
+		{Why: "the sum overwrites its first operand, as gradients do", In: []Shape{{77}, {77}}, InPlace: map[int]int{0: 0}},
+		{Why: "more than one stretch, the last one short", In: []Shape{{70, 180}, {70, 180}}},
+	},
 }
 
 // Add records y = a + b.
@@ -34,20 +37,6 @@ func (r *Recorder) Add(a, b *Tensor) *Tensor {
 // Accumulate records into += g.
 func (r *Recorder) Accumulate(into, g *Tensor) {
 	r.Record("add", nil, []*Tensor{into, g}, into)
-}
-
-// elementwise launches a shader whose tensors all have one length, which it takes as its only push constant, over
-// windows that the device can bind.
-func elementwise(shader string, l *Limits, tensors ...*Tensor) []Launch {
-	var list []Launch
-	for _, w := range windows(tensors[0].Len(), 1, l.MaxRange) {
-		bind := make([]*Tensor, len(tensors))
-		for i, t := range tensors {
-			bind[i] = t.View(w[0], w[1]-w[0])
-		}
-		list = append(list, Launch{Shader: shader, Bind: bind, Spec: []uint32{l.group()}, Push: []uint32{uint32(w[1] - w[0])}, Grid: gridFor(w[1]-w[0], int(l.group()), l)})
-	}
-	return list
 }
 
 // group is the workgroup size for kernels whose invocations are independent.

@@ -16,7 +16,7 @@ var opClipControl = &Op{
 		return []Shape{{4}}, nil
 	},
 	Kernels: formKernels(func(n *Node) int { return n.In[1].Len() }, func(n *Node, l *Limits, f form) []Launch {
-		return []Launch{f.launch(l, "clip_control", 1, words(n.In[1].Len()), n.In[0], n.In[1], n.Out[0])}
+		return []Launch{f.launch(l, "clip_control", 1, nil, words(n.In[1].Len()), n.In[0], n.In[1], n.Out[0])}
 	}),
 	Ref:    func(in, out []ref.Tensor, _ any) { ref.ClipControl(in[0].Data, in[1].Data, out[0].Data) },
 	NoGrad: "the optimizer is not trained through",

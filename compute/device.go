@@ -23,7 +23,7 @@ func NewDevice(d *vk.Device) *Device {
 	texels := d.MaxTexels * 4
 	return &Device{vk: d, memory: map[*Storage]*vk.Buffer{}, limits: Limits{
 		Subgroup: d.Subgroup, Shared: d.SharedMemory, MaxGroup: d.MaxWorkgroup, MaxGridX: min(d.MaxGrid[0], 65535),
-		MaxRange: int(d.MaxRange / elementBytes), MaxTexel: int(min(texels, 1<<31)), CPU: d.Type == vk.CPU, Memory: d.Memory,
+		MaxRange: int(d.MaxRange / elementBytes), MaxTexel: int(min(texels, 1<<31)), CPU: d.Type == vk.CPU, Int64: d.Int64, Memory: d.Memory,
 		Matrices: subgroupMatrices(d.Info), Flexible: flexibleMatrices(d.Info),
 	}}
 }

@@ -20,9 +20,10 @@ var opEmbed = &Op{
 	Kernels: formKernels(lastDim, func(n *Node, l *Limits, f form) (list []Launch) {
 		table, ids, y := n.In[0], n.In[1], n.Out[0]
 		d := table.Shape[1]
+		rows := f.rows(l, d, 1)
 		for _, v := range windows(table.Shape[0], d, f.maxRange(l)) {
 			for _, w := range windows(ids.Len(), d, l.MaxRange) {
-				list = append(list, f.launch(l, "embed", w[1]-w[0], words(w[1]-w[0], d, v[0], v[1]-v[0]),
+				list = append(list, f.launch(l, "embed", ceilDiv(w[1]-w[0], rows), nil, words(w[1]-w[0], d, v[0], v[1]-v[0], rows),
 					table.Rows(v[0], v[1]), ids.Rows(w[0], w[1]), y.Rows(w[0], w[1])))
 			}
 		}
@@ -63,10 +64,14 @@ var opEmbedGrad = &Op{
 	Kernels: formKernels(lastDim, func(n *Node, l *Limits, f form) (list []Launch) {
 		dy, ids, order, acc := n.In[0], n.In[1], n.In[2], n.Out[0]
 		d := dy.Shape[1]
-		tiles := ceilDiv(d, 4*f.elements()*f.lanes(l))
+		tile, positions := 4, 1
+		if l.CPU { // registers are memory, and a workgroup costs as much as some rows
+			tile, positions = min(16, ceilDiv(d, f.elements()*f.lanes(l))), f.rows(l, d, 1)
+		}
+		tiles := ceilDiv(d, tile*f.elements()*f.lanes(l))
 		for _, v := range windows(acc.Shape[0], d, f.maxRange(l)) {
 			for i, w := range windows(dy.Shape[0], d, f.maxRange(l)) {
-				one := f.launch(l, "embed_grad", ids.Len()*tiles, words(ids.Len(), d, v[0], v[1]-v[0], w[0], w[1]-w[0]),
+				one := f.launch(l, "embed_grad", ceilDiv(ids.Len(), positions)*tiles, words(tile), words(ids.Len(), d, v[0], v[1]-v[0], w[0], w[1]-w[0], positions),
 					dy.Rows(w[0], w[1]), ids, order, acc.Rows(v[0], v[1]), acc.Rows(v[0], v[1]))
 				one.Ordered = i > 0 // adds to the rows that the launch before it changed
 				list = append(list, one)

@@ -29,7 +29,7 @@ func formKernels(width func(n *Node) int, launch func(n *Node, l *Limits, f form
 		list[i] = Kernel{
 			Name: f.name,
 			Fits: func(n *Node, l *Limits) bool {
-				if f.module == "texel" && l.MaxTexel == 0 || f.cpu && !l.CPU {
+				if f.module == "texel" && (l.MaxTexel == 0 || !l.Int64) || f.cpu && !l.CPU {
 					return false
 				}
 				return !f.wide || width(n)%4 == 0
@@ -60,6 +60,21 @@ func (f form) elements() int {
 	return 1
 }
 
+// stretch is how many elements a workgroup takes of what it goes through once: on a device that is a CPU so many that
+// starting the workgroup costs little beside, elsewhere a few of each invocation, since many workgroups must hide each
+// other's waiting.
+func (f form) stretch(l *Limits) int {
+	if l.CPU {
+		return 4096
+	}
+	return 4 * f.elements() * f.lanes(l)
+}
+
+// rows is how many rows of so many elements a workgroup takes: a stretch of them, and a multiple of unit.
+func (f form) rows(l *Limits, width, unit int) int {
+	return max(1, f.stretch(l)/(width*unit)) * unit
+}
+
 // maxRange is the most elements of one binding.
 func (f form) maxRange(l *Limits) int {
 	if f.module == "texel" {
@@ -68,12 +83,25 @@ func (f form) maxRange(l *Limits) int {
 	return l.MaxRange
 }
 
-// launch dispatches a number of workgroups of the shader.
-func (f form) launch(l *Limits, shader string, groups int, push []uint32, bind ...*Tensor) Launch {
+// launch dispatches a number of workgroups of the shader; its own specialization constants start at 2.
+func (f form) launch(l *Limits, shader string, groups int, spec, push []uint32, bind ...*Tensor) Launch {
 	return Launch{
 		Shader: shader + "." + f.module, Bind: bind, Push: push, Subgroup: f.subgroup,
-		Spec: []uint32{uint32(f.lanes(l)), flagWord(f.subgroup)}, Grid: gridFor(groups, 1, l),
+		Spec: append([]uint32{uint32(f.lanes(l)), flagWord(f.subgroup)}, spec...), Grid: gridFor(groups, 1, l),
 	}
+}
+
+// elementwise launches a shader whose tensors all have one length, a stretch of it per workgroup, over windows that the device
+// can bind. It pushes the window's length and the stretch.
+func (f form) elementwise(l *Limits, shader string, spec []uint32, tensors ...*Tensor) (list []Launch) {
+	for _, w := range windows(tensors[0].Len(), 1, f.maxRange(l)) {
+		size, chunk, bind := w[1]-w[0], f.stretch(l), make([]*Tensor, len(tensors))
+		for i, t := range tensors {
+			bind[i] = t.View(w[0], size)
+		}
+		list = append(list, f.launch(l, shader, ceilDiv(size, chunk), spec, words(size, chunk), bind...))
+	}
+	return list
 }
 
 // words makes push constants of whole numbers.

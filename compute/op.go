@@ -79,7 +79,8 @@ type Limits struct {
 	MaxGridX int      // workgroups along x
 	MaxRange int      // elements of a storage binding
 	MaxTexel int      // elements of a texel binding
-	CPU      bool     // the device is a processor: barriers are dear, workgroups are cheap
+	CPU      bool     // the device is a processor: barriers are dear
+	Int64    bool     // shaders have 64-bit integers
 	Memory   int64    // bytes
 	Matrices []Matrix // cooperative matrices of a subgroup, in order of preference
 	Flexible []FlexibleMatrix

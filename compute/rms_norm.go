@@ -8,9 +8,8 @@ import (
 	"saltern/compute/ref"
 )
 
-// gainRows is how many rows the gradient of a gain sums in one block. It is a constant of the program, not of the device,
-// so that the sum's order does not depend on where it runs.
-const gainRows = 64
+// gainRows is how many rows the gradient of a gain sums in one block: as many as rms_norm_grad.comp has side by side.
+const gainRows = 8
 
 var opRMSNorm = &Op{
 	Name: "rms_norm", Doc: "y[n,d] = x[n,d] g[d] r[n], r[n] = 1/sqrt(mean_d x[n,d]^2 + eps)",
@@ -23,9 +22,10 @@ var opRMSNorm = &Op{
 	Kernels: formKernels(lastDim, func(n *Node, l *Limits, f form) (list []Launch) {
 		x, g, y, r := n.In[0], n.In[1], n.Out[0], n.Out[1]
 		d := x.Shape[1]
+		rows := f.rows(l, d, 4)
 		for _, w := range windows(x.Shape[0], d, f.maxRange(l)) {
-			push := append(words(w[1]-w[0], d), math.Float32bits(n.Attr.(float32)))
-			list = append(list, f.launch(l, "rms_norm", w[1]-w[0], push, x.Rows(w[0], w[1]), g, y.Rows(w[0], w[1]), r.Rows(w[0], w[1])))
+			push := append(words(w[1]-w[0], d, rows), math.Float32bits(n.Attr.(float32)))
+			list = append(list, f.launch(l, "rms_norm", ceilDiv(w[1]-w[0], rows), nil, push, x.Rows(w[0], w[1]), g, y.Rows(w[0], w[1]), r.Rows(w[0], w[1])))
 		}
 		return list
 	}),
@@ -62,18 +62,27 @@ var opRMSNorm = &Op{
 }
 
 var opRMSNormGrad = &Op{
-	Name: "rms_norm_grad", Doc: "dx = r (g dy - xhat c), part[b] = sum of dy xhat over block b of 64 rows, c = mean_d g dy xhat, xhat = x r",
+	Name: "rms_norm_grad", Doc: "dx = r (g dy - xhat c), part[b] = sum of dy xhat over block b of 8 rows, c = mean_d g dy xhat, xhat = x r",
 	Shapes: func(in []*Tensor, _ any) ([]Shape, error) {
 		if len(in) != 4 || len(in[0].Shape) != 2 || !in[3].Shape.Equal(in[0].Shape) ||
 			!in[1].Shape.Equal(Shape{in[0].Shape[1]}) || !in[2].Shape.Equal(Shape{in[0].Shape[0]}) {
 			return nil, fmt.Errorf("wants x [N,D], gain [D], r [N] and dy [N,D]")
 		}
 		n, d := in[0].Shape[0], in[0].Shape[1]
-		return []Shape{{n, d}, {ceilDiv(n, gainRows), d}, {n}}, nil
+		return []Shape{{n, d}, {ceilDiv(n, gainRows), d}}, nil
 	},
-	Kernels: formKernels(lastDim, rmsNormGradLaunches),
+	Kernels: formKernels(lastDim, func(n *Node, l *Limits, f form) (list []Launch) {
+		x, g, r, dy, add, dx, part := n.In[0], n.In[1], n.In[2], n.In[3], n.AddendOr(n.Out[0]), n.Out[0], n.Out[1]
+		rows, d := x.Shape[0], x.Shape[1]
+		for _, w := range windows(part.Shape[0], gainRows*d, f.maxRange(l)) {
+			a, b := gainRows*w[0], min(rows, gainRows*w[1])
+			list = append(list, f.launch(l, "rms_norm_grad", w[1]-w[0], []uint32{flagWord(n.HasAddend)}, words(b-a, d),
+				x.Rows(a, b), g, r.Rows(a, b), dy.Rows(a, b), add.Rows(a, b), dx.Rows(a, b), part.Rows(w[0], w[1])))
+		}
+		return list
+	}),
 	Ref: func(in, out []ref.Tensor, _ any) {
-		ref.RMSNormGrad(in[0].Data, in[1].Data, in[2].Data, in[3].Data, out[0].Data, out[1].Data, out[2].Data, gainRows)
+		ref.RMSNormGrad(in[0].Data, in[1].Data, in[2].Data, in[3].Data, out[0].Data, out[1].Data, gainRows)
 	},
 	NoGrad: "second derivatives are not needed",
 	Addend: true,
@@ -88,7 +97,7 @@ var opRMSNormGrad = &Op{
 	Tol: 1e-5,
 	Cases: []Case{
 		{Why: "one element", In: []Shape{{1, 1}, {1}, {1}, {1, 1}}},
-		{Why: "exactly one block of rows, residual added", In: []Shape{{64, 32}, {32}, {64}, {64, 32}}, Addend: true},
+		{Why: "exactly one block of rows, residual added", In: []Shape{{8, 32}, {32}, {8}, {8, 32}}, Addend: true},
 		{Why: "rows and columns beyond whole blocks and tiles", In: []Shape{{131, 67}, {67}, {131}, {131, 67}}},
 		{Why: "several tiles of columns, gradient added in place", In: []Shape{{70, 1100}, {1100}, {70}, {70, 1100}}, Addend: true, InPlace: map[int]int{0: 4}},
 		{Why: "more blocks than the narrowed device binds at once", In: []Shape{{4200, 4}, {4}, {4200}, {4200, 4}}},
@@ -102,26 +111,6 @@ var opRMSNormGrad = &Op{
 // RMSNorm records y[n,d] = x[n,d] g[d] / sqrt(mean_d x[n,d]^2 + eps), for x [N,D] and g [D].
 func (r *Recorder) RMSNorm(x, g *Tensor, eps float32) *Tensor {
 	return r.Record("rms_norm", eps, []*Tensor{x, g})[0]
-}
-
-// rmsNormGradLaunches first makes each row's mean, then, by blocks of rows and tiles of columns, all the rest.
-func rmsNormGradLaunches(n *Node, l *Limits, f form) (list []Launch) {
-	x, g, r, dy, add := n.In[0], n.In[1], n.In[2], n.In[3], n.AddendOr(n.Out[0])
-	dx, part, mean := n.Out[0], n.Out[1], n.Out[2]
-	rows, d := x.Shape[0], x.Shape[1]
-	for _, w := range windows(rows, d, f.maxRange(l)) {
-		list = append(list, f.launch(l, "rms_norm_grad_mean", w[1]-w[0], words(w[1]-w[0], d),
-			x.Rows(w[0], w[1]), g, r.Rows(w[0], w[1]), dy.Rows(w[0], w[1]), mean.Rows(w[0], w[1])))
-	}
-	tiles := ceilDiv(d, f.elements()*f.lanes(l))
-	for i, w := range windows(part.Shape[0], gainRows*d, f.maxRange(l)) {
-		a, b := gainRows*w[0], min(rows, gainRows*w[1])
-		one := f.launch(l, "rms_norm_grad", (w[1]-w[0])*tiles, words(b-a, d, gainRows, int(flagWord(n.HasAddend))),
-			x.Rows(a, b), g, r.Rows(a, b), dy.Rows(a, b), mean.Rows(a, b), add.Rows(a, b), dx.Rows(a, b), part.Rows(w[0], w[1]))
-		one.Ordered = i == 0 // reads the means
-		list = append(list, one)
-	}
-	return list
 }
 
 // randomWidth is a row length up to most, half of the time a multiple of four, as the wide variants need.

@@ -37,14 +37,12 @@ var opRope = &Op{
 		}
 		return []Shape{in[0].Shape}, nil
 	},
-	Kernels: []Kernel{
-		{Name: "texel", Fits: func(n *Node, l *Limits) bool {
-			return n.Attr.(Rope).HeadSize%8 == 0 && n.In[0].Shape[1]%4 == 0 && l.MaxTexel > 0
-		}, Launch: func(n *Node, l *Limits) []Launch {
-			return ropeLaunches(n, l, min(l.MaxRange, l.MaxTexel), 4, "rope.texel")
-		}},
-		{Name: "plain", Launch: func(n *Node, l *Limits) []Launch { return ropeLaunches(n, l, l.MaxRange, 1, "rope.plain") }},
-	},
+	Kernels: formKernels(func(n *Node) int {
+		if n.In[0].Shape[1]%4 != 0 {
+			return 1
+		}
+		return n.Attr.(Rope).HeadSize / 2
+	}, ropeLaunches),
 	Ref: func(in, out []ref.Tensor, attr any) {
 		a := attr.(Rope)
 		copy(out[0].Data, in[0].Data)
@@ -84,25 +82,27 @@ func (r *Recorder) Rope(x *Tensor, a Rope) *Tensor {
 	return r.Record("rope", a, []*Tensor{x}, x.View(0, x.Shape...))[0]
 }
 
-func ropeLaunches(n *Node, l *Limits, bound, wide int, shader string) []Launch {
+// ropeRows is how many rows an invocation turns: its pairs' frequencies are worked out once for them.
+func ropeRows(l *Limits) int {
+	if l.CPU {
+		return 16
+	}
+	return 4
+}
+
+func ropeLaunches(n *Node, l *Limits, f form) (list []Launch) {
 	a, x := n.Attr.(Rope), n.Out[0]
-	var list []Launch
-	for _, w := range windows(x.Shape[0], x.Shape[1], bound) {
+	for _, w := range windows(x.Shape[0], x.Shape[1], f.maxRange(l)) {
 		rows := w[1] - w[0]
-		push := []uint32{
-			uint32(rows), uint32(x.Shape[1]), uint32(a.Heads), uint32(a.HeadSize),
-			uint32(a.T), uint32(a.Start), flagWord(a.Inverse), uint32(w[0] % a.T),
-		}
+		push := words(rows, x.Shape[1], a.Heads, a.HeadSize, a.T, a.Start, int(flagWord(a.Inverse)), w[0]%a.T, ropeRows(l), 0)
 		for b := range ropeBits {
 			p := math.Pow(float64(a.Theta), -2*float64(int(1)<<b)/float64(a.HeadSize))
 			p64 := uint64(math.Ldexp(p, 64)) // below 2^64, since theta is above 1
 			push = append(push, uint32(p64), uint32(p64>>32))
 		}
 		view := x.Rows(w[0], w[1])
-		list = append(list, Launch{
-			Shader: shader, Bind: []*Tensor{view, view}, Spec: []uint32{l.group()}, Push: push,
-			Grid: gridFor(rows*a.HeadSize/2/wide, int(l.group()), l),
-		})
+		invocations := ceilDiv(rows, ropeRows(l)) * a.HeadSize / 2 / f.elements()
+		list = append(list, f.launch(l, "rope", ceilDiv(invocations, f.lanes(l)), nil, push, view, view))
 	}
 	return list
 }

@@ -19,7 +19,7 @@ type rowForm struct {
 
 // rowForms lists them, best guess first.
 //
-//   - texel: one subgroup per row, four elements by texel fetch.
+//   - texel: one subgroup per row, four elements at a time as shaders/wide.glsl has them for texels.
 //   - subgroup: the same with single loads, for an odd row length.
 //   - workgroup_vec4, workgroup: a wide workgroup per row. For GPUs, and for rows too long for one subgroup; the last one
 //     runs everywhere.
@@ -39,7 +39,7 @@ func rowKernels(trips func(n *Node, f rowForm, l *Limits, steps int) int, launch
 			Name: f.name,
 			Fits: func(n *Node, l *Limits) bool {
 				rows, v := n.In[0].Shape[0], lastDim(n)
-				if v%f.width != 0 || f.module == "texel" && min(rows, alignElements)*v > f.maxRange(l) {
+				if v%f.width != 0 || f.module == "texel" && (!l.Int64 || min(rows, alignElements)*v > f.maxRange(l)) {
 					return false
 				}
 				return !f.subgroup || l.CPU && trips(n, f, l, ceilDiv(v, f.width*l.Subgroup)) <= maxLoopTrips

@@ -183,7 +183,7 @@ func TestGradientOfManySmallProbabilities(t *testing.T) {
 // TestLongRowsFit: the variants that claim to fit the vocabularies in use are those whose loops are short enough, and where one
 // subgroup is too narrow a wider one is left.
 func TestLongRowsFit(t *testing.T) {
-	l := Limits{Subgroup: 8, MaxGroup: 1024, MaxGridX: 65535, MaxRange: 32 << 20, MaxTexel: 128 << 20, CPU: true}
+	l := Limits{Subgroup: 8, MaxGroup: 1024, MaxGridX: 65535, MaxRange: 32 << 20, MaxTexel: 128 << 20, CPU: true, Int64: true}
 	for _, c := range []struct {
 		op   *Op
 		attr any

@@ -25,10 +25,14 @@ var opSumRows = &Op{
 	Kernels: formKernels(lastDim, func(n *Node, l *Limits, f form) (list []Launch) {
 		x, y, add := n.In[0], n.Out[0], n.AddendOr(n.Out[0])
 		rows, d := x.Shape[0], x.Shape[1]
+		tile := 1
+		if l.CPU {
+			tile = min(4, ceilDiv(d, f.elements()*f.lanes(l)))
+		}
 		for _, w := range windows(ceilDiv(rows, sumBlock), sumBlock*d, f.maxRange(l)) {
 			a, b, size := sumBlock*w[0], min(rows, sumBlock*w[1]), (w[1]-w[0])*d
-			list = append(list, f.launch(l, "sum_rows", ceilDiv(size, f.elements()*f.lanes(l)),
-				words(b-a, d, sumBlock, int(flagWord(n.HasAddend))), x.Rows(a, b), add.View(w[0]*d, size), y.View(w[0]*d, size)))
+			list = append(list, f.launch(l, "sum_rows", (w[1]-w[0])*ceilDiv(d, tile*f.elements()*f.lanes(l)),
+				[]uint32{uint32(tile), flagWord(n.HasAddend)}, words(b-a, d, sumBlock), x.Rows(a, b), add.View(w[0]*d, size), y.View(w[0]*d, size)))
 		}
 		return list
 	}),

@@ -27,7 +27,7 @@ var opSumSquares = &Op{
 		x, part := n.In[0], n.Out[0]
 		for _, w := range windows(part.Len(), squaresChunk, f.maxRange(l)) {
 			a, b := squaresChunk*w[0], min(x.Len(), squaresChunk*w[1])
-			list = append(list, f.launch(l, "sum_squares", w[1]-w[0], words(b-a, squaresChunk, w[1]-w[0]), x.View(a, b-a), part.Rows(w[0], w[1])))
+			list = append(list, f.launch(l, "sum_squares", w[1]-w[0], nil, words(b-a, squaresChunk, w[1]-w[0]), x.View(a, b-a), part.Rows(w[0], w[1])))
 		}
 		return list
 	}),

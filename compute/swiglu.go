@@ -17,8 +17,9 @@ var opSwiGLU = &Op{
 	},
 	Kernels: formKernels(halfWidth, func(n *Node, l *Limits, f form) (list []Launch) {
 		gu, y := n.In[0], n.Out[0]
+		rows := f.rows(l, halfWidth(n), 1)
 		for _, w := range windows(gu.Shape[0], gu.Shape[1], f.maxRange(l)) {
-			list = append(list, f.launch(l, "swiglu", w[1]-w[0], words(w[1]-w[0], halfWidth(n)), gu.Rows(w[0], w[1]), y.Rows(w[0], w[1])))
+			list = append(list, f.launch(l, "swiglu", ceilDiv(w[1]-w[0], rows), nil, words(w[1]-w[0], halfWidth(n), rows), gu.Rows(w[0], w[1]), y.Rows(w[0], w[1])))
 		}
 		return list
 	}),
@@ -50,8 +51,9 @@ var opSwiGLUGrad = &Op{
 	},
 	Kernels: formKernels(halfWidth, func(n *Node, l *Limits, f form) (list []Launch) {
 		gu, dy, dgu := n.In[0], n.In[1], n.Out[0]
+		rows := f.rows(l, halfWidth(n), 1)
 		for _, w := range windows(gu.Shape[0], gu.Shape[1], f.maxRange(l)) {
-			list = append(list, f.launch(l, "swiglu_grad", w[1]-w[0], words(w[1]-w[0], halfWidth(n)),
+			list = append(list, f.launch(l, "swiglu_grad", ceilDiv(w[1]-w[0], rows), nil, words(w[1]-w[0], halfWidth(n), rows),
 				gu.Rows(w[0], w[1]), dy.Rows(w[0], w[1]), dgu.Rows(w[0], w[1])))
 		}
 		return list

@@ -29,7 +29,7 @@ void main() {
 	vec4 a = AT(params, 0), b = AT(params, 1), order = AT(control, 0);
 	float lr = a.x, b1 = a.y, b2 = a.z, eps = a.w, wd = b.x, c1 = b.y, c2 = b.z, multiplier = order.x;
 	if (order.y == 0) {
-		for (; i < end; i += lanes) gOut[i] = REAL(0);
+		for (; i < end; i += lanes) PUT(gOut, i, REAL(0));
 		return;
 	}
 	for (; i < end; i += lanes) {
@@ -41,9 +41,9 @@ void main() {
 #else
 		float decay = i < decayed ? wd : 0;
 #endif
-		pOut[i] = weight - lr * (c1 * mean / (sqrt(c2 * square) + eps) + decay * weight);
-		mOut[i] = mean;
-		vOut[i] = square;
-		gOut[i] = REAL(0);
+		PUT(pOut, i, weight - lr * (c1 * mean / (sqrt(c2 * square) + eps) + decay * weight));
+		PUT(mOut, i, mean);
+		PUT(vOut, i, square);
+		PUT(gOut, i, REAL(0));
 	}
 }

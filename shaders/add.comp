@@ -2,14 +2,17 @@
 #extension GL_GOOGLE_include_directive : require
 // Sum: y[i] = a[i] + b[i]
 // 0 a [n] f32   1 b [n] f32   2 y [n] f32, may be a
-// One invocation per element. Dispatch ceil(n / workgroup) over x and y. n need divide nothing.
+// A workgroup takes a stretch of chunk elements. Dispatch ceil(n / chunk) over x and y.
+// An invocation reads its elements before it writes them and no other's, so that in place is safe.
 #include "index.glsl"
-layout(binding = 0) readonly buffer A { float a[]; };
-layout(binding = 1) readonly buffer B { float b[]; };
-layout(binding = 2) buffer Y { float y[]; };
-layout(push_constant) uniform P { uint n; };
+#include "wide.glsl"
+INPUT(0, a);
+INPUT(1, b);
+OUTPUT(2, y);
+layout(push_constant) uniform P { uint n, chunk; };
 
 void main() {
-	uint i = thread_index();
-	if (i < n) y[i] = a[i] + b[i];
+	uint from = group_index() * chunk, end = min(from + chunk, n) / WIDE;
+	if (from >= n) return;
+	for (uint i = from / WIDE + gl_LocalInvocationID.x; i < end; i += gl_WorkGroupSize.x) PUT(y, i, AT(a, i) + AT(b, i));
 }

@@ -2,18 +2,19 @@
 #extension GL_GOOGLE_include_directive : require
 // Embedding: y[n] = table[ids[n]], for the ids within this launch's rows of the table
 // 0 table [V,D] f32, rows first to first + V of the whole   1 ids [N] u32   2 y [N,D] f32
-// One workgroup per token; one whose id lies elsewhere writes nothing. Dispatch N over x and y.
+// A workgroup takes some rows; one whose id lies elsewhere is not written. Dispatch ceil(N / rows) over x and y.
 #include "index.glsl"
 #include "wide.glsl"
 INPUT(0, table);
 WORDS(1, ids);
 OUTPUT(2, y);
-layout(push_constant) uniform P { uint N, D, first, V; };
+layout(push_constant) uniform P { uint N, D, first, V, rows; };
 
 void main() {
-	uint n = group_index(), lanes = gl_WorkGroupSize.x, cols = D / WIDE;
-	if (n >= N) return;
-	uint v = WORD(ids, n) - first; // wraps below first, and is then past V too
-	if (v >= V) return;
-	for (uint c = gl_LocalInvocationID.x; c < cols; c += lanes) y[n * cols + c] = AT(table, v * cols + c);
+	uint n = group_index() * rows, end = min(n + rows, N), lanes = gl_WorkGroupSize.x, cols = D / WIDE;
+	for (; n < end; n++) {
+		uint v = WORD(ids, n) - first; // wraps below first, and is then past V too
+		if (v >= V) continue;
+		for (uint c = gl_LocalInvocationID.x; c < cols; c += lanes) PUT(y, n * cols + c, AT(table, v * cols + c));
+	}
 }

@@ -18,6 +18,22 @@ float group_sum(float v) {
 	return reduce_tree[0];
 }
 
+// group_sum of four numbers at once, for a workgroup of at most 256.
+shared vec4 reduce_tree4[ONE_SUBGROUP == 1 ? 1 : 256];
+
+vec4 group_sum(vec4 v) {
+	if (ONE_SUBGROUP == 1) return subgroupAdd(v);
+	uint t = gl_LocalInvocationID.x;
+	barrier();
+	reduce_tree4[t] = v;
+	barrier();
+	for (uint s = gl_WorkGroupSize.x / 2; s > 0; s /= 2) {
+		if (t < s) reduce_tree4[t] += reduce_tree4[t + s];
+		barrier();
+	}
+	return reduce_tree4[0];
+}
+
 float group_max(float v) {
 	if (ONE_SUBGROUP == 1) return subgroupMax(v);
 	uint t = gl_LocalInvocationID.x;

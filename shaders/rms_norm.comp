@@ -2,8 +2,8 @@
 #extension GL_GOOGLE_include_directive : require
 // RMSNorm: y[n,d] = x[n,d] g[d] r[n],  r[n] = 1 / sqrt(mean_d x[n,d]^2 + eps)          arXiv 1910.07467
 // 0 x [N,D] f32   1 g [D] f32   2 y [N,D] f32   3 r [N] f32, kept for the gradient
-// One workgroup per row. Dispatch N over x and y. Sum in f32, order fixed: same bits on the same device.
-// x is read twice; the second time it comes from a cache.
+// A workgroup takes some rows, four at a time, so that g is read once for them. rows: a multiple of 4. Dispatch ceil(N / rows)
+// over x and y. Sum in f32, order fixed: same bits on the same device. x is read twice; the second time it comes from a cache.
 #include "index.glsl"
 #include "reduce.glsl"
 #include "wide.glsl"
@@ -11,18 +11,26 @@ INPUT(0, x);
 INPUT(1, g);
 OUTPUT(2, y);
 layout(binding = 3) writeonly buffer R { float r[]; };
-layout(push_constant) uniform P { uint N, D; float eps; };
+layout(push_constant) uniform P { uint N, D, rows; float eps; };
 
 void main() {
-	uint n = group_index(), lane = gl_LocalInvocationID.x, lanes = gl_WorkGroupSize.x;
-	if (n >= N) return;
-	uint cols = D / WIDE, row = n * cols;
-	REAL s = REAL(0);
-	for (uint c = lane; c < cols; c += lanes) {
-		REAL v = AT(x, row + c);
-		s += v * v;
+	uint n = group_index() * rows, end = min(n + rows, N), lane = gl_LocalInvocationID.x, lanes = gl_WorkGroupSize.x;
+	uint cols = D / WIDE;
+	for (; n < end; n += 4) {
+		vec4 s = vec4(0);
+		for (uint c = lane; c < cols; c += lanes)
+			for (uint k = 0; k < 4; k++) {
+				REAL v = AT(x, min(n + k, N - 1) * cols + c);
+				s[k] += total(v * v);
+			}
+		vec4 inv = 1 / sqrt(group_sum(s) / float(D) + eps);
+		for (uint c = lane; c < cols; c += lanes) {
+			REAL gain = AT(g, c);
+			for (uint k = 0; k < 4; k++) {
+				uint i = (n + k) * cols + c;
+				if (n + k < end) PUT(y, i, AT(x, i) * gain * inv[k]);
+			}
+		}
+		if (lane < 4 && n + lane < end) r[n + lane] = inv[lane];
 	}
-	float inv = 1 / sqrt(group_sum(total(s)) / float(D) + eps);
-	for (uint c = lane; c < cols; c += lanes) y[row + c] = AT(x, row + c) * AT(g, c) * inv;
-	if (lane == 0) r[n] = inv;
 }

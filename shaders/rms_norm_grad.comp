@@ -1,41 +1,51 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-// Second half of RMSNorm's gradient:
-//   dx[n,d] = r[n] (g[d] dy[n,d] - xhat[n,d] c[n]) (+ addend[n,d]),  xhat = x r,  c from rms_norm_grad_mean
-//   part[b,d] = sum of dy[n,d] xhat[n,d] over the rows n of block b, for the gain's gradient
-// 0 x [N,D] f32   1 g [D] f32   2 r [N] f32   3 dy [N,D] f32   4 c [N] f32   5 addend [N,D] f32   6 dx [N,D] f32, may be addend
-// 7 part [ceil(N/rows),D] f32
-// A workgroup takes one block of rows and as many columns (of WIDE elements) as it has lanes: a lane keeps its column's sum in
-// a register. Rows in order: same bits everywhere. rows: a multiple of 4. Dispatch blocks * ceil(D / WIDE / lanes) over x and y.
+// Gradient of RMSNorm (rms_norm.comp): with xhat = x r and c[n] = mean_d g[d] dy[n,d] xhat[n,d],
+//   dx[n,d] = r[n] (g[d] dy[n,d] - xhat[n,d] c[n]) (+ addend[n,d])
+//   part[b,d] = sum of dy[n,d] xhat[n,d] over the 8 rows n of block b, for the gain's gradient
+// 0 x [N,D] f32   1 g [D] f32   2 r [N] f32   3 dy [N,D] f32   4 addend [N,D] f32, dx unless ADD   5 dx [N,D] f32, may be addend
+// 6 part [ceil(N/8),D] f32
+// A workgroup takes a block: its rows side by side, so that g is read once and part is summed in registers. Dispatch the blocks
+// over x and y. Sums in f32, order fixed: same bits on the same device. x and dy are read twice, from a cache the second time.
 #include "index.glsl"
+#include "reduce.glsl"
 #include "wide.glsl"
+layout(constant_id = 2) const uint ADD = 0;
 INPUT(0, x);
 INPUT(1, g);
 QUADS(2, r);
 INPUT(3, dy);
-QUADS(4, mean);
-INPUT(5, addend);
-OUTPUT(6, dx);
-OUTPUT(7, part);
-layout(push_constant) uniform P { uint N, D, rows, add; };
+INPUT(4, addend);
+OUTPUT(5, dx);
+OUTPUT(6, part);
+layout(push_constant) uniform P { uint N, D; };
 
 void main() {
-	uint lanes = gl_WorkGroupSize.x, cols = D / WIDE, tiles = (cols + lanes - 1) / lanes;
-	uint b = group_index() / tiles, c = group_index() % tiles * lanes + gl_LocalInvocationID.x;
-	uint first = b * rows, end = min(first + rows, N);
-	if (first >= N || c >= cols) return;
-	REAL gain = AT(g, c), sum = REAL(0);
-	for (uint q = first; q < end; q += 4) {
-		vec4 rs = AT(r, q / 4), means = AT(mean, q / 4);
-		for (uint k = 0; k < 4; k++) {
-			if (q + k >= end) break;
-			uint i = (q + k) * cols + c;
-			REAL d = AT(dy, i), xhat = AT(x, i) * rs[k];
-			REAL v = rs[k] * (gain * d - xhat * means[k]);
-			sum += d * xhat;
-			if (add == 1) v += AT(addend, i);
-			dx[i] = v;
+	uint b = group_index(), first = 8 * b, lane = gl_LocalInvocationID.x, lanes = gl_WorkGroupSize.x;
+	if (first >= N) return;
+	uint cols = D / WIDE, last = N - 1; // rows past the last are read as the last and not written
+	vec4 s[2] = vec4[](vec4(0), vec4(0));
+	for (uint c = lane; c < cols; c += lanes) {
+		REAL gain = AT(g, c);
+		for (uint k = 0; k < 8; k++) {
+			uint i = min(first + k, last) * cols + c;
+			s[k / 4][k % 4] += total(gain * AT(dy, i) * AT(x, i));
 		}
 	}
-	part[b * cols + c] = sum;
+	// rs: r, 0 for rows past the last.  back: r^2 c
+	vec4 rs[2] = vec4[](AT(r, 2 * b), AT(r, min(2 * b + 1, last / 4))), back[2];
+	for (uint k = 0; k < 8; k++) if (first + k > last) rs[k / 4][k % 4] = 0;
+	for (uint h = 0; h < 2; h++) back[h] = rs[h] * rs[h] * rs[h] * group_sum(s[h]) / float(D);
+	for (uint c = lane; c < cols; c += lanes) {
+		REAL gain = AT(g, c), sum = REAL(0);
+		for (uint k = 0; k < 8; k++) {
+			uint i = min(first + k, last) * cols + c;
+			REAL d = AT(dy, i) * rs[k / 4][k % 4], v = AT(x, i);
+			sum += d * v;
+			REAL value = gain * d - v * back[k / 4][k % 4];
+			if (ADD == 1) value += AT(addend, i);
+			if (first + k <= last) PUT(dx, i, value);
+		}
+		PUT(part, b * cols + c, sum);
+	}
 }

@@ -2,31 +2,20 @@
 #extension GL_GOOGLE_include_directive : require
 // Rotary position embedding: (x[i], x[i+dh/2]) turned by position * theta^(-2i/dh), in place, in the first heads of each row;
 // position = start + row % T. Pairs are a head's halves, as in Hugging Face's Llama, not neighbours.   arXiv 2104.09864
-// 0 x [N, row] f32 as texels if TEXEL (its own groups of four only, so never one that another invocation has written)
-// 1 x again, read and written
+// 0 x [N, row] f32   1 x again, to be written: an invocation reads its elements before it writes them and no other's
 // Angles are whole numbers, in units of 2^-64 of a turn: frequency times position wraps as angles do, so that position 32,768
 // is as exact as position 1 (about 1e-7 in the result), and no driver's sin, cos, pow or exp2 matters.
-// An invocation turns the pairs i (TEXEL: four of them) of all heads of one row. Dispatch ceil(N dh/2 / workgroup).
-//! variant texel: -DTEXEL
-//! variant plain:
+// An invocation turns WIDE pairs, i to i + WIDE - 1, of all heads of some rows. Dispatch dh/2/WIDE ceil(N / rows) invocations.
 #include "index.glsl"
+#include "wide.glsl"
 layout(push_constant) uniform P {
 	uint n, row, heads, DH; // rows, elements of each, heads to turn, head size
 	uint T, start, inverse; // rows of a sequence, position of its first row, 1: turn backwards
-	uint first;             // row % T of the first row of this window
+	uint first, rows;       // row % T of the first row of this window; rows of an invocation
 	uvec2 power[7];         // theta^(-2 2^b / dh) in units of 2^-64, low word first
 };
-#ifdef TEXEL
-layout(binding = 0) uniform samplerBuffer x;
-layout(binding = 1) buffer Y { vec4 y[]; };
-#define V vec4
-const uint WIDE = 4;
-#else
-layout(binding = 0) readonly buffer X { float x[]; };
-layout(binding = 1) buffer Y { float y[]; };
-#define V float
-const uint WIDE = 1;
-#endif
+INPUT(0, x);
+OUTPUT(1, y);
 
 // The high 64 bits of a product, less at most 2 for carries left out.
 uvec2 product(uvec2 a, uvec2 b) {
@@ -40,10 +29,15 @@ uvec2 product(uvec2 a, uvec2 b) {
 	return uvec2(lo, hi + carry);
 }
 
-// cos and sin of the angle of pair i at a position: nearest quarter turn by integers, the rest by Taylor series.
-vec2 turn(uint i, uint position) {
+// The frequency of pair i: the turn per position, theta^(-2i/dh) / 2 pi.
+uvec2 frequency(uint i) {
 	uvec2 f = uvec2(0x9391054a, 0x28be60db); // 1 / 2 pi
 	for (uint b = 0; b < 7; b++) if ((i >> b & 1) == 1) f = product(f, power[b]);
+	return f;
+}
+
+// cos and sin of the angle at a position: nearest quarter turn by integers, the rest by Taylor series.
+vec2 turn(uvec2 f, uint position) {
 	uint high, low;
 	umulExtended(f.x, position, high, low);
 	uint angle = f.y * position + high;
@@ -58,30 +52,30 @@ vec2 turn(uint i, uint position) {
 
 void main() {
 	uint half_ = DH / 2, per = half_ / WIDE, g = thread_index();
-	if (g >= n * per) return;
-	uint i = g % per * WIDE, m = g / per;
-	uint position = start + (first + m) % T;
-	V c, s;
-#ifdef TEXEL
-	for (uint k = 0; k < 4; k++) {
-		vec2 t = turn(i + k, position);
-		c[k] = t.x;
-		s[k] = t.y;
-	}
+	uint i = g % per * WIDE, m = g / per * rows, end = min(m + rows, n);
+	uvec2 f[WIDE];
+	for (uint k = 0; k < WIDE; k++) f[k] = frequency(i + k);
+	uint t = (first + m) % T; // the row's place in its sequence
+	for (; m < end; m++) {
+		REAL c, s;
+#if defined(TEXEL) || defined(VEC4)
+		for (uint k = 0; k < WIDE; k++) {
+			vec2 one = turn(f[k], start + t);
+			c[k] = one.x;
+			s[k] = one.y;
+		}
 #else
-	vec2 t = turn(i, position);
-	c = t.x;
-	s = t.y;
+		vec2 one = turn(f[0], start + t);
+		c = one.x;
+		s = one.y;
 #endif
-	if (inverse == 1) s = -s;
-	for (uint h = 0; h < heads; h++) {
-		uint lo = (m * row + h * DH + i) / WIDE, hi = lo + half_ / WIDE;
-#ifdef TEXEL
-		V a = texelFetch(x, int(lo)), b = texelFetch(x, int(hi));
-#else
-		V a = x[lo], b = x[hi];
-#endif
-		y[lo] = a * c - b * s;
-		y[hi] = b * c + a * s;
+		if (inverse == 1) s = -s;
+		for (uint h = 0; h < heads; h++) {
+			uint lo = (m * row + h * DH + i) / WIDE, hi = lo + per;
+			REAL a = AT(x, lo), b = AT(x, hi);
+			PUT(y, lo, a * c - b * s);
+			PUT(y, hi, b * c + a * s);
+		}
+		t = t + 1 == T ? 0 : t + 1;
 	}
 }

@@ -50,7 +50,7 @@ void main() {
 			entropy += p * (a.m - u);
 			rank += mix(REAL(0), REAL(1), either(above(x, REAL(y)), both(same(x, REAL(y)), above(REAL(label), index))));
 		}
-		q[begin + i] = p;
+		PUT(q, begin + i, p);
 	}
 	if (STATS == 0) return;
 	vec2 s = vec2(0);

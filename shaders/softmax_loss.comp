@@ -33,7 +33,7 @@ void main() {
 	uint n = V / WIDE, begin = row * n;
 	uint label = labels[row];
 	if (label >= V) {
-		if (GRADIENT == 1) for (uint i = t; i < n; i += lanes) dz[begin + i] = REAL(0);
+		if (GRADIENT == 1) for (uint i = t; i < n; i += lanes) PUT(dz, begin + i, REAL(0));
 		if (t < 2) stats[2 * row + t] = vec4(0);
 		return;
 	}
@@ -71,7 +71,7 @@ void main() {
 		}
 		if (GRADIENT == 1) {
 			precise REAL g = scale * (p - target);
-			dz[begin + i] = g;
+			PUT(dz, begin + i, g);
 		}
 	}
 

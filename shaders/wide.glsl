@@ -1,10 +1,11 @@
 // Elements one at a time or four at a time, through storage buffers or texels: one source, three modules. Whoever includes
-// this reads inputs with AT and counts in units of WIDE elements.
+// this reads inputs with AT, writes outputs with PUT, and counts in units of WIDE elements.
 //! variant plain:
 //! variant vec4: -DVEC4
 //! variant texel: -DTEXEL
-// plain: any row length. vec4, texel: rows a multiple of 4 elements long. texel: a fetch is vectorised on devices that are a
-// CPU, where a storage load may be a loop over the lanes.
+// plain: any row length. vec4, texel: rows a multiple of 4 elements long. texel is for devices that are a CPU, where a load from
+// a storage buffer may be a loop over the lanes, and a store, which costs as much for 64 bits as for 32, often is: it reads
+// texels and writes words of 64 bits. (imageLoad, since texelFetch may be a function call there, with every register spilled.)
 #if defined(TEXEL) || defined(VEC4)
 #define REAL vec4
 const uint WIDE = 4;
@@ -15,19 +16,24 @@ const uint WIDE = 1;
 float total(float v) { return v; }
 #endif
 
-#define OUTPUT(b, name) layout(binding = b) buffer Out##b { REAL name[]; }
 // QUADS is an input that is read four elements at a time in every variant: short vectors of numbers. WORDS is one of uint that
 // is read singly; as texels their bits pass through floats untouched, which TestKernels would notice if a CPU did otherwise.
 #ifdef TEXEL
-#define INPUT(b, name) layout(binding = b) uniform samplerBuffer name
-#define QUADS(b, name) layout(binding = b) uniform samplerBuffer name
-#define WORDS(b, name) layout(binding = b) uniform samplerBuffer name
-#define AT(name, i) texelFetch(name, int(i))
-#define WORD(name, i) floatBitsToUint(texelFetch(name, int((i) / 4))[(i) % 4])
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#define INPUT(b, name) layout(binding = b, rgba32f) readonly uniform imageBuffer name
+#define QUADS(b, name) INPUT(b, name)
+#define WORDS(b, name) INPUT(b, name)
+#define OUTPUT(b, name) layout(binding = b) writeonly buffer Out##b { u64vec2 name[]; }
+#define AT(name, i) imageLoad(name, int(i))
+#define WORD(name, i) floatBitsToUint(imageLoad(name, int((i) / 4))[(i) % 4])
+#define PUT(name, i, v) name[i] = words64(v)
+u64vec2 words64(vec4 v) { return u64vec2(packUint2x32(floatBitsToUint(v.xy)), packUint2x32(floatBitsToUint(v.zw))); }
 #else
 #define INPUT(b, name) layout(binding = b) readonly buffer In##b { REAL name[]; }
 #define QUADS(b, name) layout(binding = b) readonly buffer In##b { vec4 name[]; }
 #define WORDS(b, name) layout(binding = b) readonly buffer In##b { uint name[]; }
+#define OUTPUT(b, name) layout(binding = b) writeonly buffer Out##b { REAL name[]; }
 #define AT(name, i) name[i]
 #define WORD(name, i) name[i]
+#define PUT(name, i, v) name[i] = v
 #endif

@@ -30,12 +30,12 @@ func TestRMSNorm(t *testing.T) {
 func TestRMSNormGrad(t *testing.T) {
 	// Three rows in blocks of two. With r = 1 and x = (1, -1), xhat is x.
 	x, dy := []float64{1, -1, 1, -1, 1, -1}, []float64{1, 0, 0, 1, 2, 2}
-	dx, part, c := make([]float64, 6), make([]float64, 4), make([]float64, 3)
-	RMSNormGrad(x, []float64{3, 5}, []float64{1, 1, 1}, dy, dx, part, c, 2)
-	same(t, "c", c, 1.5, -2.5, -2)              // (3 1, 0), (0, -5), (6, -10), halved
+	dx, part := make([]float64, 6), make([]float64, 4)
+	RMSNormGrad(x, []float64{3, 5}, []float64{1, 1, 1}, dy, dx, part, 2)
+	// c is 1.5, -2.5, -2: the means of (3 1, 0), (0, -5), (6, -10).
 	same(t, "dx", dx, 1.5, 1.5, 2.5, 2.5, 8, 8) // g dy - xhat c
 	same(t, "part", part, 1, -1, 2, -2)         // rows 0 and 1; row 2
-	RMSNormGrad(x[:2], []float64{3, 5}, []float64{0.5}, dy[:2], dx[:2], part[:2], c[:1], 2)
+	RMSNormGrad(x[:2], []float64{3, 5}, []float64{0.5}, dy[:2], dx[:2], part[:2], 2)
 	same(t, "dx with r = 1/2", dx[:2], 0.5*(3-0.5*0.75), 0.5*0.5*0.75)
 }
 

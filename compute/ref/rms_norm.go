@@ -17,22 +17,22 @@ func RMSNorm(x, g, y, r []float64, eps float64) {
 	}
 }
 
-// RMSNormGrad, with xhat = x r, is c[n] = mean_d g dy xhat; dx = r (g dy - xhat c); and part[b,d], the sum of dy xhat over
+// RMSNormGrad, with xhat = x r and c[n] = mean_d g dy xhat, is dx = r (g dy - xhat c); and part[b,d], the sum of dy xhat over
 // the given number of rows that make block b, whose sum over b is the gain's gradient.
-func RMSNormGrad(x, g, r, dy, dx, part, c []float64, rows int) {
+func RMSNormGrad(x, g, r, dy, dx, part []float64, rows int) {
 	d := len(g)
 	for i := range part {
 		part[i] = 0
 	}
 	for n := range r {
-		c[n] = 0
+		var c float64
 		for i := range d {
 			xhat := x[n*d+i] * r[n]
-			c[n] += g[i] * dy[n*d+i] * xhat / float64(d)
+			c += g[i] * dy[n*d+i] * xhat / float64(d)
 			part[n/rows*d+i] += dy[n*d+i] * xhat
 		}
 		for i := range d {
-			dx[n*d+i] = r[n] * (g[i]*dy[n*d+i] - x[n*d+i]*r[n]*c[n])
+			dx[n*d+i] = r[n] * (g[i]*dy[n*d+i] - x[n*d+i]*r[n]*c)
 		}
 	}
 }

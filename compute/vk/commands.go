@@ -154,28 +154,25 @@ func (c *Commands) barrier(to vulkan.PipelineStageFlagBits, access vulkan.Access
 // descriptors allocates and writes one descriptor set per dispatch.
 func (c *Commands) descriptors() error {
 	d := c.dev
-	sets, storage, texels := 0, 0, 0
+	sets := 0
+	sizes := []vulkan.DescriptorPoolSize{ // by BindingKind
+		{Type: vulkan.DescriptorTypeStorageBuffer, DescriptorCount: 1},
+		{Type: vulkan.DescriptorTypeUniformTexelBuffer, DescriptorCount: 1},
+		{Type: vulkan.DescriptorTypeStorageTexelBuffer, DescriptorCount: 1},
+	}
 	for _, k := range c.list {
 		if k.pipeline == nil {
 			continue
 		}
 		sets++
 		for _, b := range k.pipeline.module.Bindings {
-			if b == Texels {
-				texels++
-			} else {
-				storage++
-			}
+			sizes[b].DescriptorCount++
 		}
 	}
 	if sets == 0 {
 		return nil
 	}
-	sizes := []vulkan.DescriptorPoolSize{
-		{Type: vulkan.DescriptorTypeStorageBuffer, DescriptorCount: uint32(storage + 1)},
-		{Type: vulkan.DescriptorTypeUniformTexelBuffer, DescriptorCount: uint32(texels + 1)},
-	}
-	info := vulkan.DescriptorPoolCreateInfo{SType: vulkan.StructureTypeDescriptorPoolCreateInfo, MaxSets: uint32(sets), PoolSizeCount: 2, PPoolSizes: sizes}
+	info := vulkan.DescriptorPoolCreateInfo{SType: vulkan.StructureTypeDescriptorPoolCreateInfo, MaxSets: uint32(sets), PoolSizeCount: uint32(len(sizes)), PPoolSizes: sizes}
 	if r := made(&c.pool, func(h *vulkan.DescriptorPool) vulkan.Result {
 		return vulkan.CreateDescriptorPool(d.handle, &info, nil, h)
 	}); r != vulkan.Success {
@@ -204,7 +201,7 @@ func (c *Commands) describe(k *command) error {
 			return fmt.Errorf("bug: shader %s binding %d at offset %d, not aligned to %d", m.name, i, r.Off, d.Alignment)
 		}
 		w := vulkan.WriteDescriptorSet{SType: vulkan.StructureTypeWriteDescriptorSet, DstSet: k.set, DstBinding: uint32(i), DescriptorCount: 1, DescriptorType: descriptorType(m.Bindings[i])}
-		if m.Bindings[i] == Texels {
+		if m.Bindings[i] != Storage {
 			v, err := r.Buffer.view(r.Off, r.N)
 			if err != nil {
 				return err

@@ -54,6 +54,9 @@ func (in *Instance) open(index int, examine bool) (*Device, error) {
 	d := &Device{Info: info, instance: in, modules: map[string]*module{}, pipelines: map[pipelineKey]*Pipeline{}}
 	queue := vulkan.DeviceQueueCreateInfo{SType: vulkan.StructureTypeDeviceQueueCreateInfo, QueueFamilyIndex: info.family, QueueCount: 1, PQueuePriorities: []float32{1}}
 	create := vulkan.DeviceCreateInfo{SType: vulkan.StructureTypeDeviceCreateInfo, QueueCreateInfoCount: 1, PQueueCreateInfos: []vulkan.DeviceQueueCreateInfo{queue}}
+	if info.Int64 {
+		create.PEnabledFeatures = []vulkan.PhysicalDeviceFeatures{{ShaderInt64: vulkan.True}}
+	}
 	sizeControl := C.int32_t(0)
 	if info.SizeControl {
 		sizeControl = 1

@@ -91,7 +91,8 @@ type Info struct {
 	Timestamps    bool   `json:"timestamps"`
 	Statistics    bool   `json:"statistics"` // the driver can tell of a pipeline's machine code
 
-	Float16       bool           `json:"float16"` // arithmetic in shaders
+	Int64         bool           `json:"int64"`   // arithmetic in shaders
+	Float16       bool           `json:"float16"` // likewise
 	BFloat16      bool           `json:"bfloat16"`
 	Matrices      []Matrix       `json:"matrices,omitempty"`  // cooperative matrices, in the driver's order of preference
 	Matrices2     []Matrix       `json:"matrices2,omitempty"` // likewise of a workgroup
@@ -261,6 +262,10 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 	}
 	family, ticks, ok := computeFamily(p)
 	info.family, info.tickBits, info.Timestamps = family, ticks, ticks > 0
+	var features vulkan.PhysicalDeviceFeatures
+	vulkan.GetPhysicalDeviceFeatures(p, &features)
+	features.Deref()
+	info.Int64 = features.ShaderInt64 == vulkan.True
 	info.describeMatrices(instance, p)
 	const ops = subgroupBasic | subgroupArithmetic | subgroupBallot | subgroupShuffle
 	switch {

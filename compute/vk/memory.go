@@ -34,7 +34,7 @@ type Buffer struct {
 func (d *Device) NewBuffer(size int64, where Residence) (*Buffer, error) {
 	defer holdGC()()
 	b := &Buffer{Size: size, dev: d, views: map[[2]int64]vulkan.BufferView{}}
-	usage := vulkan.BufferUsageStorageBufferBit | vulkan.BufferUsageUniformTexelBufferBit | vulkan.BufferUsageTransferSrcBit | vulkan.BufferUsageTransferDstBit
+	usage := vulkan.BufferUsageStorageBufferBit | vulkan.BufferUsageUniformTexelBufferBit | vulkan.BufferUsageStorageTexelBufferBit | vulkan.BufferUsageTransferSrcBit | vulkan.BufferUsageTransferDstBit
 	info := vulkan.BufferCreateInfo{SType: vulkan.StructureTypeBufferCreateInfo, Size: vulkan.DeviceSize(size), Usage: vulkan.BufferUsageFlags(usage), SharingMode: vulkan.SharingModeExclusive}
 	if r := made(&b.handle, func(h *vulkan.Buffer) vulkan.Result { return vulkan.CreateBuffer(d.handle, &info, nil, h) }); r != vulkan.Success {
 		return nil, d.failed("vkCreateBuffer", r)

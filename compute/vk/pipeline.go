@@ -133,8 +133,11 @@ func (d *Device) module(name string, code []byte) (*module, error) {
 }
 
 func descriptorType(k BindingKind) vulkan.DescriptorType {
-	if k == Texels {
+	switch k {
+	case Texels:
 		return vulkan.DescriptorTypeUniformTexelBuffer
+	case Image:
+		return vulkan.DescriptorTypeStorageTexelBuffer
 	}
 	return vulkan.DescriptorTypeStorageBuffer
 }

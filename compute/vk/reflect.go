@@ -12,6 +12,7 @@ type BindingKind int
 const (
 	Storage BindingKind = iota // buffer block, read and written
 	Texels                     // samplerBuffer of rgba32f, read only
+	Image                      // imageBuffer of rgba32f
 )
 
 // Interface is what a SPIR-V compute module says of itself.
@@ -70,7 +71,7 @@ func instructions(code []byte, receive func(op uint32, operands []uint32)) error
 }
 
 func newReflection() reflection {
-	return reflection{size: map[uint32]int{}, constant: map[uint32]int{}, pointee: map[uint32]uint32{}, binding: map[uint32]int{}, members: map[uint32][]uint32{}, offset: map[[2]uint32]int{}}
+	return reflection{size: map[uint32]int{}, constant: map[uint32]int{}, pointee: map[uint32]uint32{}, binding: map[uint32]int{}, members: map[uint32][]uint32{}, offset: map[[2]uint32]int{}, image: map[uint32]bool{}}
 }
 
 type reflection struct {
@@ -80,11 +81,12 @@ type reflection struct {
 	binding  map[uint32]int
 	members  map[uint32][]uint32
 	offset   map[[2]uint32]int
+	image    map[uint32]bool // whether a type is an image used without a sampler
 	vars     []variable
 	push     int
 }
 
-type variable struct{ id, class uint32 }
+type variable struct{ typ, id, class uint32 }
 
 func (m *reflection) instruction(op uint32, w []uint32) {
 	switch op {
@@ -108,10 +110,12 @@ func (m *reflection) instruction(op uint32, w []uint32) {
 		for i, t := range w[1:] {
 			m.size[w[0]] = max(m.size[w[0]], m.offset[[2]uint32{w[0], uint32(i)}]+m.size[t])
 		}
+	case opTypeImage:
+		m.image[w[0]] = w[6] == 2
 	case opTypePointer:
 		m.pointee[w[0]] = w[2]
 	case opVariable:
-		m.vars = append(m.vars, variable{w[1], w[2]})
+		m.vars = append(m.vars, variable{w[0], w[1], w[2]})
 		if w[2] == classPushConstant {
 			m.push = m.size[m.pointee[w[0]]]
 		}
@@ -125,6 +129,8 @@ func (m *reflection) kinds() map[int]BindingKind {
 		b, ok := m.binding[v.id]
 		switch {
 		case !ok:
+		case v.class == classUniformConstant && m.image[m.pointee[v.typ]]:
+			k[b] = Image
 		case v.class == classUniformConstant:
 			k[b] = Texels
 		case v.class == classStorageBuffer || v.class == classUniform:
