@@ -260,6 +260,9 @@ func (d *Device) record(p *Program, arena *vk.Buffer, kernels []*Kernel, profile
 			k = chosen
 		}
 		x.Kernels = append(x.Kernels, k)
+		if k.Fits != nil && !k.Fits(n, &d.limits) {
+			return nil, fmt.Errorf("bug: %s/%s cannot run %v", n.Op.Name, k.Name, n)
+		}
 		if err := d.dispatch(x.commands, p, n, k, arena); err != nil {
 			return nil, fmt.Errorf("%s/%s %v: %w; run: saltern doctor --op %s", n.Op.Name, k.Name, n.In, err, n.Op.Name)
 		}

@@ -287,11 +287,24 @@ func (t *Tuner) measure(n *Node, fitting []*Kernel) (*Tuned, error) {
 func (t *Tuner) time(m *Tuned, right []*Variant) error {
 	op, c := m.Node.Op, caseOf(m.Node)
 	heat, full := shrink(op, c, checkElements), shrink(op, c, scratchLimit)
-	lost, err := t.race(m, right, heat, 3, hopelessInHeat)
+	small, err := t.fit(op, right, heat) // one made for many rows may not take few; it has no heat
 	if err != nil {
 		return err
 	}
-	in := slices.DeleteFunc(slices.Clone(right), func(v *Variant) bool { return slices.Contains(lost, v) })
+	lost, err := t.race(m, small, heat, 3, hopelessInHeat)
+	if err != nil {
+		return err
+	}
+	in, err := t.fit(op, right, full)
+	if err != nil {
+		return err
+	}
+	in = slices.DeleteFunc(in, func(v *Variant) bool { return slices.Contains(lost, v) })
+	for _, v := range right {
+		if !slices.Contains(in, v) && !slices.Contains(lost, v) {
+			lost = append(lost, v)
+		}
+	}
 	m.Cut = !sameShapes(c, full)
 	if _, err := t.race(m, in, full, tuneRuns, hopeless); err != nil {
 		return err
@@ -309,6 +322,16 @@ func (t *Tuner) time(m *Tuned, right []*Variant) error {
 	}
 	slices.SortStableFunc(right, func(a, b *Variant) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Time, b.Time)) })
 	return nil
+}
+
+// fit are those of the variants that can run the case.
+func (t *Tuner) fit(op *Op, list []*Variant, c Case) ([]*Variant, error) {
+	s, err := newScratch(op, c)
+	if err != nil {
+		return nil, err
+	}
+	fitting := t.dev.fitting(s.node)
+	return slices.DeleteFunc(slices.Clone(list), func(v *Variant) bool { return !slices.Contains(fitting, v.Kernel) }), nil
 }
 
 func fastest(list []*Variant) time.Duration {
@@ -372,7 +395,11 @@ func (t *Tuner) verify(n *Node, v *Variant) error {
 		v.Wrong = wrong
 		return nil
 	}
-	for _, c := range t.checks(n, v.Kernel) {
+	checks := t.checks(n, v.Kernel)
+	if len(checks) == 0 { // what nothing has checked is not used
+		v.Wrong = "no case small enough to be checked runs it"
+	}
+	for _, c := range checks {
 		err := c.Run(t.dev)
 		if errors.Is(err, vk.ErrMemory) {
 			return err // says nothing of the kernel
@@ -438,8 +465,9 @@ func (t *Tuner) checks(n *Node, k *Kernel) []Check {
 			list = append(list, Check{n.Op, k, c, uint64(i)})
 		}
 	}
-	if len(list) == 0 {
-		list = append(list, Check{n.Op, k, shrink(n.Op, caseOf(n), checkElements), 1})
+	own := shrink(n.Op, caseOf(n), checkElements)
+	if s, err := newScratch(n.Op, own); len(list) == 0 && err == nil && slices.Contains(t.dev.fitting(s.node), k) {
+		list = append(list, Check{n.Op, k, own, 1})
 	}
 	return list
 }

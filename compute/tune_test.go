@@ -523,3 +523,22 @@ func TestTimeCopy(t *testing.T) {
 		t.Errorf("%v, %v", list, err)
 	}
 }
+
+// TestTunerTimesWhatFits: a kernel made for many rows does not run on the few of the heat, and is timed and chosen all the same.
+func TestTunerTimesWhatFits(t *testing.T) {
+	d := openTest(t)
+	n := trialNode(t, opMatMul, Case{In: []Shape{{512, 512}, {512, 512}}, Attr: MatMul{Form: NT}})
+	tuner, err := NewTuner(d, "")
+	must(t, err)
+	_, err = tuner.Choose(n, d.fitting(n))
+	must(t, err)
+	timed := 0
+	for _, v := range tuner.Measured()[0].Variants {
+		if strings.HasSuffix(v.Kernel.Name, "_packed") && v.Time > 0 {
+			timed++
+		}
+	}
+	if timed == 0 {
+		t.Error("no packed variant was timed, although they fit 512 rows")
+	}
+}
