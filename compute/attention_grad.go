@@ -116,7 +116,7 @@ var opAttentionGradKV = &Op{
 		}
 		return []Shape{in[0].Shape, a.scoreShape(in[0].Shape[0])}, nil
 	},
-	Kernels: attentionKernels("attention_grad_kv", true, 5, func(n *Node, m, s [2]int) []*Tensor {
+	Kernels: attentionKernels("attention_grad_kv", true, 5, 4, func(n *Node, m, s [2]int) []*Tensor {
 		return []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.In[1].Rows(s[0], s[1]), n.In[2].Rows(s[0], s[1]), n.In[3].Rows(s[0], s[1]), n.Out[0].Rows(m[0], m[1]), n.Attr.(Attention).scoreRows(n.Out[1], s)}
 	}),
 	Ref: func(in, out []ref.Tensor, attr any) {
@@ -149,7 +149,7 @@ var opAttentionGradQ = &Op{
 		}
 		return []Shape{in[0].Shape}, nil
 	},
-	Kernels: attentionKernels("attention_grad_q", false, 3, func(n *Node, m, s [2]int) []*Tensor {
+	Kernels: attentionKernels("attention_grad_q", false, 3, 1, func(n *Node, m, s [2]int) []*Tensor {
 		return []*Tensor{n.In[0].Rows(s[0], s[1]), n.Attr.(Attention).scoreRows(n.In[1], m), n.Out[0].Rows(m[0], m[1])}
 	}),
 	Ref: func(in, out []ref.Tensor, attr any) {

@@ -10,11 +10,12 @@ import (
 //
 //   - texel: a workgroup is one subgroup, which makes register tiles as the matrix product's texel kernels do, no barrier.
 //     Made for devices that are a CPU.
-//   - tiled: an invocation owns a row, the others are staged in workgroup memory. Any head size, any device.
+//   - tiled: an invocation owns a row, or several share one; the others are staged in workgroup memory. Any head size, any device.
 //
+// keeps is how many vectors of a head's size a row keeps in registers.
 // inputs is how many inputs there are before the spans, which are the last binding; bind gives the other tensors by binding
 // number for windows of own and of other rows.
-func attentionKernels(shader string, ownKeys bool, inputs int, bind func(n *Node, own, other [2]int) []*Tensor) []Kernel {
+func attentionKernels(shader string, ownKeys bool, inputs, keeps int, bind func(n *Node, own, other [2]int) []*Tensor) []Kernel {
 	bound := func(n *Node, own, other [2]int) []*Tensor {
 		list := bind(n, own, other)
 		if len(n.In) > inputs {
@@ -53,11 +54,27 @@ func attentionKernels(shader string, ownKeys bool, inputs int, bind func(n *Node
 		const group, shared = 64, 15 << 10 // 16 KiB are there on every device, and some are needed besides
 		dh := n.Attr.(Attention).HeadSize
 		perRow := 2 * 4 * elementBytes * ((dh + 3) / 4)
+		split := invocationsOfRow(keeps * dh)
 		step := 1 << min(2, 8-bits.Len(uint(dh-1))) // 4 up to 64, 2 up to 128, then 1: registers, and time to compile
-		p := attentionPass{shader: shader, ownKeys: ownKeys, rows: group, spanned: len(n.In) > inputs, bound: l.MaxRange}
-		p.spec = words(group, dh, min(32, shared/perRow/step*step), step)
+		room := shared
+		if split > 1 {
+			room -= 2 * step * group * elementBytes // where they add up their parts
+		}
+		p := attentionPass{shader: shader, ownKeys: ownKeys, rows: group / split, spanned: len(n.In) > inputs, bound: l.MaxRange}
+		p.spec = words(group, dh, min(32, room/perRow/step*step), step, split)
 		return p.launches(n, l, bound)
 	}})
+}
+
+// invocationsOfRow is how many share a row that keeps so many numbers in registers: few enough for each, of which a GPU has at
+// most 255, to work with them besides.
+func invocationsOfRow(numbers int) int {
+	const most = 128
+	split := 1
+	for numbers > most*split {
+		split *= 2
+	}
+	return split
 }
 
 // attentionPass is one variant of one pass: own rows of a workgroup, how many elements it may bind, specialization constants.

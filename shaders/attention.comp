@@ -4,8 +4,8 @@
 // over the keys j of the same sequence of T rows that n sees: j <= n, or its span. The T x T matrix never exists: arXiv 2307.08691.
 // 0 qkv, own rows   1 qkv, rows of the keys: [N, (H + 2 KV) dh] f32, q heads, k heads, v heads   2 o [N, H dh] f32
 // 3 lse [N,H] f32: ln of the sum of p, kept for the gradient   4 spans [N,2] u32
-// An invocation owns a query of one head and keeps q, o, the running maximum and sum in registers; keys ascend in steps of
-// STEP: same bits on the same device. Dispatch H * sequences * ceil(T / workgroup). Any T, any dh.
+// SPLIT invocations own a query of one head and keep q, o, the running maximum and sum in registers; keys ascend in steps of
+// STEP: same bits on the same device. Dispatch H * sequences * ceil(T SPLIT / workgroup). Any T, any dh.
 #define SPANS 4
 #include "index.glsl"
 #include "attention_tiled.glsl"
@@ -21,7 +21,7 @@ void main() {
 	bool resume = least < s0; // earlier keys were met by the launch before
 	uint keys = (H + head / (H / KV)) * DH, values = keys + KV * DH, n = row - m0;
 	uvec2 seen = keys_of(row);
-	vec4 q[NT], y[NT];
+	vec4 q[SHARE], y[SHARE];
 	EACH(t) {
 		q[t] = LOAD(mine, n * W + head * DH, t) * (SCALE * LOG2E);
 		y[t] = vec4(0);
@@ -37,6 +37,12 @@ void main() {
 			float p[STEP], high = top;
 			UPTO(b, STEP) p[b] = 0;
 			EACH(t) UPTO(b, STEP) p[b] += dot(q[t], A(j + b, t));
+			if (SPLIT > 1) {
+				GIVE(0, p)
+				barrier();
+				TOGETHER(0, p)
+				barrier();
+			}
 			UPTO(b, STEP) {
 				uint key = j0 + j + b;
 				if (key < seen.x || key >= min(seen.y, to)) p[b] = NEVER;
@@ -57,5 +63,5 @@ void main() {
 	}
 	if (!own) return;
 	EACH(t) STORE(o, (n * H + head) * DH, t, y[t] / sum);
-	lse[n * H + head] = (top + log2(sum)) / LOG2E;
+	if (LANE % SPLIT == 0) lse[n * H + head] = (top + log2(sum)) / LOG2E;
 }

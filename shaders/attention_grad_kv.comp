@@ -6,8 +6,8 @@
 // 0 qkv, own rows   1 qkv, rows of the queries   2 do [N, H dh] f32   3 lse [N,H] f32   4 D [N,H] f32, attention_dot.comp
 // 5 dqkv as qkv: the k and v columns are written, the others left alone   6 ds f32, laid out as score_at says; written for pairs that
 // meet, and for some others as 0   7 spans [N,2] u32
-// An invocation owns a key of one head and keeps k, v, dk, dv in registers; heads ascend, within them queries: same bits
-// on the same device, no atomics. Dispatch KV * sequences * ceil(T / workgroup). Any T, any dh.
+// SPLIT invocations own a key of one head and keep k, v, dk, dv in registers; heads ascend, within them queries: same bits
+// on the same device, no atomics. Dispatch KV * sequences * ceil(T SPLIT / workgroup). Any T, any dh.
 #define SPANS 7
 #include "index.glsl"
 #include "attention_tiled.glsl"
@@ -28,7 +28,7 @@ void main() {
 	if (from >= to) return;
 	bool resume = queries.x < s0;
 	uint keys = (H + head) * DH, values = keys + KV * DH, n = row - m0;
-	vec4 k[NT], v[NT], dk[NT], dv[NT];
+	vec4 k[SHARE], v[SHARE], dk[SHARE], dv[SHARE];
 	EACH(t) {
 		k[t] = LOAD(mine, n * W + keys, t) * (SCALE * LOG2E);
 		v[t] = LOAD(mine, n * W + values, t);
@@ -43,10 +43,10 @@ void main() {
 		barrier(); // the last rows may still be read
 		STAGE_ROWS(a, theirs, i0, to, W, h * DH);
 		STAGE_ROWS(b, dout, i0, to, H * DH, h * DH);
-		if (gl_LocalInvocationID.x < STAGE) {
-			uint query = min(i0 + gl_LocalInvocationID.x, to - 1);
-			stage_c[gl_LocalInvocationID.x] = vec2(lse[(query - s0) * H + h], dots[(query - s0) * H + h]);
-			stage_s[gl_LocalInvocationID.x] = keys_of(query);
+		if (LANE < STAGE) {
+			uint query = min(i0 + LANE, to - 1);
+			stage_c[LANE] = vec2(lse[(query - s0) * H + h], dots[(query - s0) * H + h]);
+			stage_s[LANE] = keys_of(query);
 		}
 		barrier();
 		for (uint i = 0; i < STAGE && i < to - i0; i += STEP) {
@@ -56,6 +56,14 @@ void main() {
 				p[b] += dot(k[t], A(i + b, t));
 				d[b] += dot(v[t], B(i + b, t));
 			}
+			if (SPLIT > 1) {
+				GIVE(0, p)
+				GIVE(1, d)
+				barrier();
+				TOGETHER(0, p)
+				TOGETHER(1, d)
+				barrier();
+			}
 			UPTO(b, STEP) {
 				vec2 c = stage_c[i + b];
 				uvec2 seen = stage_s[i + b];
@@ -63,7 +71,7 @@ void main() {
 				bool meet = row >= seen.x && row < seen.y && query < to;
 				p[b] = meet ? exp2(min(p[b] - c.x * LOG2E, 0)) : 0; // 0 at most but for rounding
 				d[b] = p[b] * (d[b] - c.y) * SCALE;
-				if (own && query < to) ds[score_at(query, h, row, s0)] = d[b];
+				if (own && LANE % SPLIT == 0 && query < to) ds[score_at(query, h, row, s0)] = d[b];
 			}
 			EACH(t) UPTO(b, STEP) {
 				dv[t] += p[b] * B(i + b, t);

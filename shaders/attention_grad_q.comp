@@ -18,7 +18,7 @@ void main() {
 	bool resume = least < s0;
 	uint keys = (H + head / (H / KV)) * DH, n = row - m0;
 	uvec2 seen = keys_of(row);
-	vec4 dq[NT];
+	vec4 dq[SHARE];
 	EACH(t) {
 		dq[t] = vec4(0);
 		if (resume) dq[t] = LOAD(dqkv, n * W + head * DH, t);

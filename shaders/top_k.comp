@@ -1,5 +1,6 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_memory_scope_semantics : require
 // The K largest of each row, the largest first, equal ones by the lower index, and the sum of the others:
 //   ids[n,j], values[n,j] = x[n, ids[n,j]]; rest[n] = sum of x[n,v] over the v that are not among ids[n]
 // 0 x [N,V] f32   1 ids [N,K] u32   2 values [N,K] f32   3 rest [N] f32: the tail's mass where x is a distribution
@@ -20,6 +21,9 @@ layout(binding = 1) writeonly buffer I { uint ids[]; };
 layout(binding = 2) writeonly buffer W { float values[]; };
 layout(binding = 3) writeonly buffer R { float rests[]; };
 layout(push_constant) uniform P { uint N, V, K, COLUMNS; };
+
+// Counters are the workgroup's: the device's scope, which is implied, is a feature that not every device with Vulkan's memory model has on.
+#define HERE gl_ScopeWorkgroup, gl_StorageSemanticsNone, gl_SemanticsRelaxed
 
 #if defined(TEXEL) || defined(VEC4)
 #define KEYS uvec4
@@ -68,7 +72,7 @@ uint column_bound(out uint top) {
 	for (uint g = t; g < walkers; g += lanes) {
 		KEYS m = KEYS(0);
 		for (uint i = g; i < n; i += walkers) m = max(m, key(AT(x, begin + i)));
-		for (uint e = 0; e < WIDE; e++) atomicMax(sort_keys[(g * WIDE + e) % COLUMNS], PART(m, e));
+		for (uint e = 0; e < WIDE; e++) atomicMax(sort_keys[(g * WIDE + e) % COLUMNS], PART(m, e), HERE);
 	}
 	group_sort(COLUMNS);
 	top = sort_keys[0];
@@ -89,10 +93,10 @@ float collect(uint bound) {
 		for (uint e = 0; e < WIDE; e++) {
 			uint one = PART(k, e), at = FRONT + BACK;
 			if (one > bound) {
-				at = atomicAdd(above, 1);
+				at = atomicAdd(above, 1, HERE);
 				if (at >= FRONT) at = FRONT + BACK;
 			} else if (one == bound) {
-				at = FRONT + atomicAdd(level, 1);
+				at = FRONT + atomicAdd(level, 1, HERE);
 			}
 			if (at >= FRONT + BACK) continue;
 			sort_keys[at] = one;
@@ -120,7 +124,7 @@ uint raise(uint bound, uint top) {
 			for (uint e = 0; e < WIDE; e++) {
 				if (PART(k, e) < low || PART(k, e) > high) continue;
 				uint b = (PART(k, e) - low) >> shift;
-				if (b < 1024) atomicAdd(sort_keys[b], 1); else atomicAdd(sort_ids[b - 1024], 1);
+				if (b < 1024) atomicAdd(sort_keys[b], 1, HERE); else atomicAdd(sort_ids[b - 1024], 1, HERE);
 			}
 		}
 		sync();
