@@ -56,6 +56,9 @@ func attentionKernels(shader string, ownKeys bool, inputs, keeps int, bind func(
 		perRow := 2 * 4 * elementBytes * ((dh + 3) / 4)
 		split := invocationsOfRow(keeps * dh)
 		step := 1 << min(2, 8-bits.Len(uint(dh-1))) // 4 up to 64, 2 up to 128, then 1: registers, and time to compile
+		if keeps > 2 {                              // two products at a time: with four rows, Apple's and Qualcomm's registers do not suffice
+			step = min(step, 2)
+		}
 		room := shared
 		if split > 1 {
 			room -= 2 * step * group * elementBytes // where they add up their parts
@@ -66,10 +69,10 @@ func attentionKernels(shader string, ownKeys bool, inputs, keeps int, bind func(
 	}})
 }
 
-// invocationsOfRow is how many share a row that keeps so many numbers in registers: few enough for each, of which a GPU has at
-// most 255, to work with them besides.
+// invocationsOfRow is how many share a row that keeps so many numbers in registers: few enough for each, of which some GPUs have
+// 128, to work with them besides.
 func invocationsOfRow(numbers int) int {
-	const most = 128
+	const most = 64
 	split := 1
 	for numbers > most*split {
 		split *= 2

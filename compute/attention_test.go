@@ -177,3 +177,21 @@ func TestAttentionLongSequence(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsAreShared checks heads so large that several invocations share a row, which on a CPU other variants serve.
+func TestRowsAreShared(t *testing.T) {
+	d := openTest(t)
+	d.limits.CPU = false
+	for _, op := range []*Op{opAttention, opAttentionGradKV, opAttentionGradQ} {
+		for _, c := range d.Checks(op, 0) {
+			if a := c.Case.Attr.(Attention); c.Kernel.Name != "tiled" || a.HeadSize <= 64 {
+				continue
+			}
+			t.Run(c.Name(), func(t *testing.T) {
+				if err := c.Run(d); err != nil {
+					t.Errorf("%s (%s)", err, c.Case.Why)
+				}
+			})
+		}
+	}
+}

@@ -74,9 +74,6 @@ var hot = []string{"matmul", "attention", "attention_dot", "attention_grad_q", "
 var KnownSpills = map[string]string{
 	"matmul/coop_128x128x32_pad0": sumsInScratch,
 	"matmul/coop_128x128x32_pad1": sumsInScratch,
-	"attention/tiled":             "an invocation holds a row of q and of o: 2 head sizes of registers; it alone takes any head on a GPU",
-	"attention_grad_q/tiled":      "an invocation holds a row of q, do and dq: 3 head sizes of registers; it alone takes any head on a GPU",
-	"attention_grad_kv/tiled":     "an invocation holds a row of k, v, dk and dv: 4 head sizes of registers; it alone takes any head on a GPU",
 }
 
 const sumsInScratch = "no register is spilled, but NVK's compiler sets 256 bytes of memory aside for each invocation, the size of its sums, with registers to spare; the smaller tiles do without"
