@@ -76,4 +76,4 @@ var KnownSpills = map[string]string{
 	"matmul/coop_128x128x32_pad1": sumsInScratch,
 }
 
-const sumsInScratch = "no register is spilled, but NVK's compiler sets 256 bytes of memory aside for each invocation, the size of its sums, with registers to spare; the smaller tiles do without"
+const sumsInScratch = "NVK's compiler leaves the sums, 256 bytes of each invocation, an array in memory, though registers are to spare; it does not with the smaller tiles, among which the tuner measures"

@@ -39,7 +39,8 @@ func (f *fleet) writeExecuted(b *strings.Builder) {
 ## Executed
 
 Each check runs one kernel variant on one shape: the float64 reference must agree, three runs must give the same bits, and
-nothing may be written outside the outputs; once more with bindings of a few KiB, so that every kernel cuts its work. The job
+nothing may be written outside the outputs; on the first driver, once more with bindings of a few KiB, so that every kernel
+cuts its work, and the kernels for GPUs alone. The job
 trains three small models; their held-out losses agree within 1%. All of it under the validation layer that comes with the
 driver, which had nothing to say.
 
