@@ -72,7 +72,7 @@ func attentionKernels(shader string, ownKeys bool, inputs, keeps int, bind func(
 // invocationsOfRow is how many share a row that keeps so many numbers in registers: few enough for each, of which some GPUs have
 // 128, to work with them besides.
 func invocationsOfRow(numbers int) int {
-	const most = 64
+	const most = 48 // with 64, RADV of Mesa 22.3 still spills
 	split := 1
 	for numbers > most*split {
 		split *= 2
