@@ -22,12 +22,20 @@ func (a Attention) check(qkv *Tensor, spans []*Tensor) error {
 		return fmt.Errorf("%d key heads do not divide %d heads", a.KVHeads, a.Heads)
 	case a.HeadSize < 1 || a.HeadSize > MaxHeadSize:
 		return fmt.Errorf("a head size of %d is not within 1 to %d", a.HeadSize, MaxHeadSize)
-	case len(s) != 2 || s[1] != a.width() || qkv.DType != F32:
-		return fmt.Errorf("wants rows of %d float32 elements, the q, k and v heads", a.width())
+	case len(s) != 2 || s[1] != a.width() || qkv.DType == U32:
+		return fmt.Errorf("wants rows of %d floats, the q, k and v heads", a.width())
 	case a.T < 1 || s[0]%a.T != 0:
 		return fmt.Errorf("%d rows are not sequences of %d", s[0], a.T)
 	case len(spans) == 1 && (spans[0].DType != U32 || !spans[0].Shape.Equal(Shape{s[0], 2})):
 		return fmt.Errorf("the spans %v are not u32 [%d,2]", spans[0], s[0])
+	}
+	return nil
+}
+
+// spansOf is the node's spans, the last input, or nil: no other input is of whole numbers.
+func spansOf(n *Node) *Tensor {
+	if t := n.In[len(n.In)-1]; t.DType == U32 {
+		return t
 	}
 	return nil
 }
@@ -50,7 +58,7 @@ var opAttention = &Op{
 		n := in[0].Shape[0]
 		return []Shape{{n, a.Heads * a.HeadSize}, {n, a.Heads}}, a.check(in[0], in[1:])
 	},
-	Kernels: attentionKernels("attention", false, 1, 2, func(n *Node, m, s [2]int) []*Tensor {
+	Kernels: attentionKernels("attention", coopForward, 2, func(n *Node, m, s [2]int) []*Tensor {
 		return []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.Out[0].Rows(m[0], m[1]), n.Out[1].Rows(m[0], m[1])}
 	}),
 	Ref: func(in, out []ref.Tensor, attr any) {
@@ -60,15 +68,14 @@ var opAttention = &Op{
 	Grad: gradAttention,
 	Cost: func(n *Node) (int64, int64) {
 		a := n.Attr.(Attention)
-		return 2 * a.products(n.In[0].Shape[0]), elementBytes * int64(n.In[0].Len()+n.Out[0].Len()+n.Out[1].Len())
+		return 2 * a.products(n.In[0].Shape[0]), n.In[0].bytes() + n.Out[0].bytes() + n.Out[1].bytes()
 	},
-	Tol: 1e-5, Fill: fillSpans,
-	Cases:  attentionCases(func(a Attention, n int) Case { return Case{In: []Shape{{n, a.width()}}} }),
-	Random: randomAttention(func(a Attention, n int) Case { return Case{In: []Shape{{n, a.width()}}} }),
+	Tol: 1e-5, Rounds: true, Fill: fillSpans,
+	Cases: attentionCases(attentionCase), Random: randomAttention(attentionCase),
 }
 
 // Attention records causal attention over the rows of qkv, [N, (Heads + 2 KVHeads) HeadSize], and gives
-// o [N, Heads HeadSize]; no T x T matrix is stored.
+// o [N, Heads HeadSize] in float32; qkv may be of 16-bit floats. No T x T matrix is stored.
 func (r *Recorder) Attention(qkv *Tensor, a Attention) *Tensor {
 	return r.Record("attention", a, []*Tensor{qkv})[0]
 }

@@ -1,13 +1,14 @@
 package compute
 
 import (
+	"maps"
 	"math/rand/v2"
 
 	"saltern/compute/ref"
 )
 
 // attentionCases are the shapes of interest, for each of the attention operations, and some again with spans.
-func attentionCases(build func(a Attention, n int) Case) []Case {
+func attentionCases(build func(a Attention, n int, t DType) Case) []Case {
 	var list []Case
 	for _, c := range []struct {
 		why     string
@@ -26,7 +27,7 @@ func attentionCases(build func(a Attention, n int) Case) []Case {
 		{"the largest head, whose arrays exceed the registers", Attention{2, 1, 256, 35}, 35, true},
 		{"several blocks and several windows of keys", Attention{2, 1, 32, 200}, 200, true},
 	} {
-		k := build(c.a, c.n)
+		k := build(c.a, c.n, F32)
 		k.Why, k.Attr = c.why, c.a
 		list = append(list, k)
 		if c.spanned {
@@ -35,22 +36,52 @@ func attentionCases(build func(a Attention, n int) Case) []Case {
 			list = append(list, k)
 		}
 	}
+	for _, c := range []struct {
+		why     string
+		a       Attention
+		n       int
+		t       DType
+		spanned bool
+	}{
+		{"in 16 bits, a head size that is no multiple of 4, in rows of an odd length", Attention{1, 1, 5, 70}, 70, F16, false},
+		{"in bfloat16, a head that no matrices fill", Attention{2, 1, 20, 19}, 38, BF16, true},
+		{"matrices that end within a sequence, grouped queries", Attention{4, 2, 32, 45}, 90, F16, true},
+		{"whole blocks of rows", Attention{2, 2, 32, 128}, 128, F16, false},
+		{"whole blocks of rows, of a larger head", Attention{1, 1, 48, 64}, 128, F16, true},
+		{"matrices of bfloat16", Attention{2, 1, 32, 70}, 70, BF16, true},
+	} {
+		k := build(c.a, c.n, c.t)
+		k.Why, k.Attr = c.why, c.a
+		if c.spanned {
+			k = withSpans(k)
+		}
+		list = append(list, k)
+	}
 	return list
+}
+
+// attentionCase is a case of the forward pass.
+func attentionCase(a Attention, n int, t DType) Case {
+	return Case{In: []Shape{{n, a.width()}}, Types: map[int]DType{0: t}}
 }
 
 // withSpans gives the case spans as its last input.
 func withSpans(c Case) Case {
-	c.Types = map[int]DType{len(c.In): U32}
+	c.Types = maps.Clone(c.Types)
+	if c.Types == nil {
+		c.Types = map[int]DType{}
+	}
+	c.Types[len(c.In)] = U32
 	c.In = append(c.In, Shape{c.In[0][0], 2})
 	return c
 }
 
 // randomAttention varies everything but the head size much: each costs the compilation of every variant.
-func randomAttention(build func(a Attention, n int) Case) func(rng *rand.Rand) Case {
+func randomAttention(build func(a Attention, n int, t DType) Case) func(rng *rand.Rand) Case {
 	return func(rng *rand.Rand) Case {
 		kv, t := 1+rng.IntN(2), 1+rng.IntN(90)
 		a := Attention{Heads: kv * (1 + rng.IntN(3)), KVHeads: kv, HeadSize: []int{6, 32}[rng.IntN(2)], T: t}
-		c := build(a, t*(1+rng.IntN(3)))
+		c := build(a, t*(1+rng.IntN(3)), []DType{F32, F32, F16, BF16}[rng.IntN(4)])
 		c.Attr = a
 		if rng.IntN(2) == 0 {
 			c = withSpans(c)

@@ -12,6 +12,7 @@ import (
 // keys, which recomputes the probabilities p and makes dk, dv and ds, the gradient of the scores; and a pass by queries, which
 // makes dq of ds. That is five products, two more than half of the seven that two passes take which both recompute, for N H T
 // elements of memory. So the passes go over as many sequences at a time as scoreElements allow, and share that memory.
+// With qkv of 16 bits both passes do recompute: where a device has matrix units for those, products are cheaper than memory.
 
 // scoreElements bounds the ds held at once, in elements: 64 MiB. One sequence is the least.
 const scoreElements = 16 << 20
@@ -43,6 +44,12 @@ func gradAttention(r *Recorder, n *Node, dy []*Tensor) []*Tensor {
 	rows := qkv.Shape[0]
 	dots := r.Record("attention_dot", a, []*Tensor{o, dy[0]})[0]
 	dqkv := r.Temp("attention_grad", rows, a.width())
+	if qkv.DType.Half() {
+		in := append([]*Tensor{qkv, r.Cast(dy[0], qkv.DType), lse, dots, dqkv}, n.In[1:]...)
+		r.Record("attention_grad_kv", a, in, dqkv)
+		r.Record("attention_grad_q", a, in, dqkv)
+		return []*Tensor{dqkv}
+	}
 	step := max(1, scoreElements/(a.T*a.scoreWidth())) * a.T
 	for from := 0; from < rows; from += step {
 		part := func(t *Tensor) *Tensor { return t.Rows(from, min(from+step, rows)) }
@@ -114,70 +121,104 @@ var opAttentionGradKV = &Op{
 		if err := checkAttentionGrad(a, in, attentionGradIn); err != nil {
 			return nil, err
 		}
+		if in[0].DType.Half() {
+			return []Shape{in[0].Shape}, nil
+		}
 		return []Shape{in[0].Shape, a.scoreShape(in[0].Shape[0])}, nil
 	},
-	Kernels: attentionKernels("attention_grad_kv", true, 5, 4, func(n *Node, m, s [2]int) []*Tensor {
-		return []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.In[1].Rows(s[0], s[1]), n.In[2].Rows(s[0], s[1]), n.In[3].Rows(s[0], s[1]), n.Out[0].Rows(m[0], m[1]), n.Attr.(Attention).scoreRows(n.Out[1], s)}
+	Kernels: attentionKernels("attention_grad_kv", coopGradKV, 4, func(n *Node, m, s [2]int) []*Tensor {
+		bind := []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.In[1].Rows(s[0], s[1]), n.In[2].Rows(s[0], s[1]), n.In[3].Rows(s[0], s[1]), n.Out[0].Rows(m[0], m[1])}
+		if n.In[0].DType.Half() {
+			return bind
+		}
+		return append(bind, n.Attr.(Attention).scoreRows(n.Out[1], s))
 	}),
 	Ref: func(in, out []ref.Tensor, attr any) {
 		a := attr.(Attention)
-		for i := range out[1].Data {
-			out[1].Data[i] = math.NaN()
+		ds := make([]float64, a.scoreShape(in[0].Shape[0]).Size())
+		if len(out) > 1 {
+			ds = out[1].Data
+		}
+		for i := range ds {
+			ds[i] = math.NaN()
 		}
 		for i, v := range in[4].Data {
 			if out[0].Data[i] = v; i%a.width() >= a.Heads*a.HeadSize {
 				out[0].Data[i] = 0
 			}
 		}
-		ref.AttentionGradKV(in[0].Data, refSpans(in, 5), in[1].Data, in[2].Data, in[3].Data, out[0].Data, out[1].Data, a.Heads, a.KVHeads, a.HeadSize, a.T)
+		ref.AttentionGradKV(in[0].Data, refSpans(in, 5), in[1].Data, in[2].Data, in[3].Data, out[0].Data, ds, a.Heads, a.KVHeads, a.HeadSize, a.T)
 	},
-	Partial: true,
-	NoGrad:  "it is part of attention's gradient",
-	Cost:    func(n *Node) (int64, int64) { return attentionGradCost(n, 4) },
-	Tol:     1e-5, Fill: fillAttentionGradKV,
-	Cases: attentionCases(func(a Attention, n int) Case { return Case{In: attentionGradIn(a, n), InPlace: map[int]int{0: 4}} }),
-	Random: randomAttention(func(a Attention, n int) Case {
-		return Case{In: attentionGradIn(a, n), InPlace: map[int]int{0: 4}}
-	}),
+	Partial: true, Rounds: true,
+	NoGrad: "it is part of attention's gradient",
+	Cost:   func(n *Node) (int64, int64) { return attentionGradCost(n, 4) },
+	Tol:    1e-5, Fill: fillAttentionGradKV,
+	Cases:  attentionCases(attentionGradCase),
+	Random: randomAttention(attentionGradCase),
 }
 
 var opAttentionGradQ = &Op{
 	Name: "attention_grad_q", Doc: "in place in dqkv: dq[n,h] = sum_j ds[j,h,n] k[j,g] over the j that n sees",
 	Shapes: func(in []*Tensor, attr any) ([]Shape, error) {
-		if err := checkAttentionGrad(attr.(Attention), in, attentionGradQIn); err != nil {
+		shapes := attentionGradQIn
+		if len(in) > 0 && in[0].DType.Half() {
+			shapes = attentionGradIn
+		}
+		if err := checkAttentionGrad(attr.(Attention), in, shapes); err != nil {
 			return nil, err
 		}
 		return []Shape{in[0].Shape}, nil
 	},
-	Kernels: attentionKernels("attention_grad_q", false, 3, 1, func(n *Node, m, s [2]int) []*Tensor {
+	Kernels: attentionKernels("attention_grad_q", coopGradQ, 1, func(n *Node, m, s [2]int) []*Tensor {
+		if n.In[0].DType.Half() {
+			return []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.In[1].Rows(m[0], m[1]), n.In[2].Rows(m[0], m[1]), n.In[3].Rows(m[0], m[1]), n.Out[0].Rows(m[0], m[1])}
+		}
 		return []*Tensor{n.In[0].Rows(s[0], s[1]), n.Attr.(Attention).scoreRows(n.In[1], m), n.Out[0].Rows(m[0], m[1])}
 	}),
 	Ref: func(in, out []ref.Tensor, attr any) {
 		a := attr.(Attention)
-		for i, v := range in[2].Data {
+		before, spans, ds := in[2], refSpans(in, 3), in[1].Data
+		if recomputes(in) {
+			before, spans, ds = in[4], refSpans(in, 5), make([]float64, a.scoreShape(in[0].Shape[0]).Size())
+			ref.AttentionGradKV(in[0].Data, spans, in[1].Data, in[2].Data, in[3].Data, make([]float64, len(before.Data)), ds, a.Heads, a.KVHeads, a.HeadSize, a.T)
+		}
+		for i, v := range before.Data {
 			if out[0].Data[i] = v; i%a.width() < a.Heads*a.HeadSize {
 				out[0].Data[i] = 0
 			}
 		}
-		ref.AttentionGradQ(in[0].Data, refSpans(in, 3), in[1].Data, out[0].Data, a.Heads, a.KVHeads, a.HeadSize, a.T)
+		ref.AttentionGradQ(in[0].Data, spans, ds, out[0].Data, a.Heads, a.KVHeads, a.HeadSize, a.T)
 	},
 	NoGrad: "it is part of attention's gradient",
 	Cost:   func(n *Node) (int64, int64) { return attentionGradCost(n, 1) },
-	Tol:    1e-5, Fill: fillAttentionGradQ,
-	Cases: attentionCases(func(a Attention, n int) Case { return Case{In: attentionGradQIn(a, n), InPlace: map[int]int{0: 2}} }),
-	Random: randomAttention(func(a Attention, n int) Case {
-		return Case{In: attentionGradQIn(a, n), InPlace: map[int]int{0: 2}}
-	}),
+	Tol:    1e-5, Rounds: true, Fill: fillAttentionGradQ,
+	Cases:  attentionCases(attentionGradQCase),
+	Random: randomAttention(attentionGradQCase),
 }
+
+// recomputes says that the reference's inputs of the pass by queries are those of the pass by keys: there is no ds.
+func recomputes(in []ref.Tensor) bool { return len(in) > 4 }
 
 // attentionGradIn are the shapes of qkv, do, lse, D, dqkv.
 func attentionGradIn(a Attention, n int) []Shape {
 	return []Shape{{n, a.width()}, {n, a.Heads * a.HeadSize}, {n, a.Heads}, {n, a.Heads}, {n, a.width()}}
 }
 
-// attentionGradQIn are the shapes of qkv, ds, dqkv.
+// attentionGradQIn are the shapes of qkv, ds, dqkv, where qkv is of float32.
 func attentionGradQIn(a Attention, n int) []Shape {
 	return []Shape{{n, a.width()}, a.scoreShape(n), {n, a.width()}}
+}
+
+// attentionGradCase is a case of the pass by keys, or by queries where both have the same inputs.
+func attentionGradCase(a Attention, n int, t DType) Case {
+	return Case{In: attentionGradIn(a, n), Types: map[int]DType{0: t, 1: t}, InPlace: map[int]int{0: 4}}
+}
+
+func attentionGradQCase(a Attention, n int, t DType) Case {
+	if t.Half() {
+		return attentionGradCase(a, n, t)
+	}
+	return Case{In: attentionGradQIn(a, n), InPlace: map[int]int{0: 2}}
 }
 
 // checkAttentionGrad holds the inputs against the shapes wanted, after which there may be spans.
@@ -192,6 +233,9 @@ func checkAttentionGrad(a Attention, in []*Tensor, shapes func(a Attention, n in
 	for i, s := range want {
 		if !in[i].Shape.Equal(s) {
 			return fmt.Errorf("input %d is %v, not %v", i, in[i].Shape, s)
+		}
+		if half := i == 0 || i == 1 && in[0].DType.Half(); !half && in[i].DType != F32 || half && in[i].DType != in[0].DType {
+			return fmt.Errorf("input %d is of %v, qkv of %v; only the output's gradient is of 16 bits where qkv is", i, in[i].DType, in[0].DType)
 		}
 	}
 	return a.check(in[0], in[len(want):])
@@ -215,6 +259,10 @@ func fillAttentionGradKV(rng *rand.Rand, in []ref.Tensor, attr any) {
 
 // fillAttentionGradQ makes the ds of pairs that do not meet so large that to use one shows.
 func fillAttentionGradQ(rng *rand.Rand, in []ref.Tensor, attr any) {
+	if recomputes(in) {
+		fillAttentionGradKV(rng, in, attr)
+		return
+	}
 	fillSpans(rng, in, attr)
 	if len(in[1].Data) < Shape(in[1].Shape).Size() {
 		return
@@ -230,7 +278,7 @@ func fillAttentionGradQ(rng *rand.Rand, in []ref.Tensor, attr any) {
 // attentionGradCost counts the given number of products; both passes together count five.
 func attentionGradCost(n *Node, products int64) (flops, bytes int64) {
 	for _, t := range append(n.In, n.Out...) {
-		bytes += elementBytes * int64(t.Len())
+		bytes += t.bytes()
 	}
 	return products * n.Attr.(Attention).products(n.In[0].Shape[0]), bytes
 }

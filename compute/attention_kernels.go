@@ -12,18 +12,17 @@ import (
 //     Made for devices that are a CPU.
 //   - tiled: an invocation owns a row, or several share one; the others are staged in workgroup memory. Any head size, any device.
 //
-// keeps is how many vectors of a head's size a row keeps in registers.
-// inputs is how many inputs there are before the spans, which are the last binding; bind gives the other tensors by binding
-// number for windows of own and of other rows.
-func attentionKernels(shader string, ownKeys bool, inputs, keeps int, bind func(n *Node, own, other [2]int) []*Tensor) []Kernel {
+// Before them come those by cooperative matrices. keeps is how many vectors of a head's size a row keeps in registers. bind gives
+// the tensors by binding number, but for the spans, which are the last, for windows of own and of other rows.
+func attentionKernels(shader string, coop coopPass, keeps int, bind func(n *Node, own, other [2]int) []*Tensor) []Kernel {
 	bound := func(n *Node, own, other [2]int) []*Tensor {
 		list := bind(n, own, other)
-		if len(n.In) > inputs {
-			return append(list, n.In[inputs])
+		if spans := spansOf(n); spans != nil {
+			return append(list, spans)
 		}
 		return append(list, list[0]) // not read
 	}
-	var list []Kernel
+	list := coop.kernels(shader, bound)
 	for _, rows := range []int{32, 16, 8} {
 		list = append(list, Kernel{
 			Name: fmt.Sprintf("texel_%d", rows),
@@ -36,10 +35,10 @@ func attentionKernels(shader string, ownKeys bool, inputs, keeps int, bind func(
 				} else if dh > 128 {
 					fits = rows == 8
 				}
-				return fits && l.CPU && dh%4 == 0 && l.MaxTexel > 0 && l.Subgroup >= 8
+				return fits && n.In[0].DType == F32 && l.CPU && dh%4 == 0 && l.MaxTexel > 0 && l.Subgroup >= 8
 			},
 			Launch: func(n *Node, l *Limits) []Launch {
-				p := attentionPass{shader: shader + "_texel", ownKeys: ownKeys, rows: rows, spanned: len(n.In) > inputs, bound: min(l.MaxRange, l.MaxTexel), subgroup: true}
+				p := attentionPass{shader: shader + "_texel", ownKeys: coop.ownKeys, rows: rows, spanned: spansOf(n) != nil, bound: min(l.MaxRange, l.MaxTexel), subgroup: true}
 				p.spec = words(l.Subgroup, n.Attr.(Attention).HeadSize, rows)
 				return p.launches(n, l, bound)
 			},
@@ -48,7 +47,7 @@ func attentionKernels(shader string, ownKeys bool, inputs, keeps int, bind func(
 	// Where the other variants serve, a CPU is spared the minute that compiling this one for a large head takes.
 	spared := func(n *Node, l *Limits) bool {
 		dh := n.Attr.(Attention).HeadSize
-		return l.CPU && dh > 64 && dh%4 == 0 && l.MaxTexel > 0 && l.Subgroup >= 8
+		return n.In[0].DType == F32 && l.CPU && dh > 64 && dh%4 == 0 && l.MaxTexel > 0 && l.Subgroup >= 8
 	}
 	return append(list, Kernel{Name: "tiled", Fits: func(n *Node, l *Limits) bool { return !spared(n, l) }, Launch: func(n *Node, l *Limits) []Launch {
 		const group, shared = 64, 15 << 10 // 16 KiB are there on every device, and some are needed besides
@@ -59,12 +58,15 @@ func attentionKernels(shader string, ownKeys bool, inputs, keeps int, bind func(
 		if keeps > 2 {                              // two products at a time: with four rows, Apple's and Qualcomm's registers do not suffice
 			step = min(step, 2)
 		}
+		if n.In[0].DType.Half() { // not shared: whoever has 16-bit floats has matrices for them, as a rule
+			split = 1
+		}
 		room := shared
 		if split > 1 {
 			room -= 2 * step * group * elementBytes // where they add up their parts
 		}
-		p := attentionPass{shader: shader, ownKeys: ownKeys, rows: group / split, spanned: len(n.In) > inputs, bound: l.MaxRange}
-		p.spec = words(group, dh, min(32, room/perRow/step*step), step, split)
+		p := attentionPass{shader: shader + byWidth(n), ownKeys: coop.ownKeys, rows: group / split, spanned: spansOf(n) != nil, bound: l.MaxRange}
+		p.spec = words(group, dh, min(32, room/perRow/step*step), step, split, int(halfWord(n.In[0].DType)))
 		return p.launches(n, l, bound)
 	}})
 }
@@ -96,7 +98,17 @@ type attentionPass struct {
 func (p attentionPass) launches(n *Node, l *Limits, bind func(n *Node, own, other [2]int) []*Tensor) []Launch {
 	a := n.Attr.(Attention)
 	total, heads := n.In[0].Shape[0], a.Heads
-	width, most := max(a.width(), a.scoreWidth()), total
+	width, most, pair := max(a.width(), a.scoreWidth()), total, 1
+	if n.In[0].DType.Half() { // in pairs of rows, so that a window begins where it may be bound
+		width, pair = a.width(), 2
+	}
+	cut := func(bound int) [][2]int {
+		list := windows(ceilDiv(total, pair), pair*width, bound)
+		for i, w := range list {
+			list[i] = [2]int{pair * w[0], min(pair*w[1], total)}
+		}
+		return list
+	}
 	if l.CPU { // loops longer than 65,535 in total end early there, silently
 		most = 1 << 13
 	}
@@ -106,7 +118,7 @@ func (p attentionPass) launches(n *Node, l *Limits, bind func(n *Node, own, othe
 	}
 	blocks := ceilDiv(a.T, p.rows)
 	var list []Launch
-	for _, m := range windows(total, width, p.bound) {
+	for _, m := range cut(p.bound) {
 		begin, end := m[0]/a.T*a.T, (m[1]-1)/a.T*a.T+a.T // the rows that these may meet: those of their sequences, and if causal
 		if p.ownKeys && !p.spanned {                     // queries from the own keys on, or keys up to the own queries
 			begin = m[0]
@@ -114,7 +126,7 @@ func (p attentionPass) launches(n *Node, l *Limits, bind func(n *Node, own, othe
 			end = m[1]
 		}
 		ordered := false
-		for _, s := range windows(total, width, min(p.bound, most*width)) {
+		for _, s := range cut(min(p.bound, most*width)) {
 			if s[1] <= begin || s[0] >= end {
 				continue
 			}

@@ -15,22 +15,29 @@ func TestAttentionGradient(t *testing.T) {
 	for _, c := range []struct {
 		a                   Attention
 		documents, prefixes []uint32
+		half                bool // the gradient's other form: the reference does not round
 	}{
 		{a: Attention{2, 2, 4, 5}}, {a: Attention{4, 2, 6, 3}}, {a: Attention{3, 1, 2, 7}},
 		{a: Attention{2, 1, 3, 6}, documents: []uint32{0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 2}, prefixes: []uint32{5, 0}},
 		{a: Attention{2, 2, 2, 5}, prefixes: []uint32{3, 5}},
+		{a: Attention{4, 2, 6, 3}, half: true},
+		{a: Attention{2, 1, 3, 6}, documents: []uint32{0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 2}, prefixes: []uint32{5, 0}, half: true},
 	} {
 		t.Run(fmt.Sprintf("%+v", c.a), func(t *testing.T) {
 			rows := 2 * c.a.T
+			typ := F32
+			if c.half {
+				typ = F16
+			}
 			if c.documents == nil && c.prefixes == nil {
-				checkMidGraph(t, NewReference(), rows, c.a.width(), c.a.Heads*c.a.HeadSize, func(r *Recorder, qkv *Tensor) *Tensor { return r.Attention(qkv, c.a) })
+				checkMidGraph(t, NewReference(), rows, c.a.width(), c.a.Heads*c.a.HeadSize, func(r *Recorder, qkv *Tensor) *Tensor { return r.Attention(r.Cast(qkv, typ), c.a) })
 				return
 			}
 			back, spans := NewReference(), NewTensor(Host, "spans", U32, rows, 2)
 			if err := back.WriteU32(spans, Spans(rows, c.a.T, c.documents, c.prefixes)); err != nil {
 				t.Fatal(err)
 			}
-			checkMidGraph(t, back, rows, c.a.width(), c.a.Heads*c.a.HeadSize, func(r *Recorder, qkv *Tensor) *Tensor { return r.SpannedAttention(qkv, spans, c.a) })
+			checkMidGraph(t, back, rows, c.a.width(), c.a.Heads*c.a.HeadSize, func(r *Recorder, qkv *Tensor) *Tensor { return r.SpannedAttention(r.Cast(qkv, typ), spans, c.a) })
 		})
 	}
 }

@@ -307,7 +307,11 @@ func (t *trial) compare(got [][]uint32) error {
 				}
 			}
 		}
-		bound := (t.op.Tol + x.DType.ulp()) * max(largest, 1e-3)
+		between := 0.0
+		if t.op.Rounds {
+			between = 2 * t.tensors[0].DType.ulp()
+		}
+		bound := (t.op.Tol + x.DType.ulp() + between) * max(largest, 1e-3)
 		for j, w := range got[i] {
 			k := j - guard
 			if k >= 0 && k < x.Len() && isOut {

@@ -96,8 +96,8 @@ func TestSharedMemory(t *testing.T) {
 		spec   []uint32
 		want   int
 	}{
-		{"attention.tiled", []uint32{64, 64, 28, 4, 1}, 2 * 28 * 16 * 16},
-		{"attention.texel", []uint32{8, 64, 4, 4, 1}, 0},
+		{"attention.float", []uint32{64, 64, 28, 4}, 2 * 28 * 16 * 16},
+		{"attention_texel", []uint32{8, 64, 16}, 0},
 	} {
 		got, err := sharedMemory(Launch{Shader: test.shader, Spec: test.spec})
 		if err != nil || got != test.want {

@@ -35,6 +35,8 @@ type Op struct {
 	Cost func(n *Node) (flops, bytes int64)
 	// Tol bounds |device - reference| by Tol times the largest reference magnitude of the tensor (at least 1e-3).
 	Tol float64
+	// Rounds says that kernels may round what they compute in between to the 16-bit type of the first input.
+	Rounds bool
 	// Cases are shapes worth checking, each with its reason; Random adds others.
 	Cases []Case
 	// Random makes a case from a seed, odd sizes included.

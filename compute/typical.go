@@ -8,7 +8,8 @@ const (
 )
 
 // Typical records what the layers of a usual language model do in a training step with a teacher, with heads of 64 and of
-// 128, in float32 and with 16-bit products, and in an evaluation: shapes on which to look at kernels where there is no job. Nothing of it needs to fit a device.
+// 128, in float32 and with 16-bit products and attention, and in an evaluation: shapes on which to look at kernels where
+// there is no job. Nothing of it needs to fit a device.
 func Typical() (*Program, error) {
 	r := NewRecorder()
 	const n, d, v = typicalTokens, typicalWidth, typicalVocab
@@ -32,6 +33,9 @@ func Typical() (*Program, error) {
 	for _, half := range []DType{F16, BF16} {
 		h := r.Product(MatMul{Form: NT, Bias: true, Act: GELU}, r.Cast(x, half), r.Cast(weight("half", d, d), half), weight("bias", d))
 		x = r.Add(x, r.MatMul(r.Cast(h, half), r.Cast(weight("half", d, d), half), NT))
+		a := Attention{Heads: d / 64, KVHeads: d / 128, HeadSize: 64, T: typicalSequence}
+		qkv := r.Cast(r.MatMul(x, weight("qkv", a.width(), d), NT), half)
+		x = r.Add(x, r.MatMul(r.Attention(qkv, a), weight("out", d, d), NT))
 	}
 	labels, params := NewTensor(Host, "labels", U32, n), NewTensor(Host, "params", F32, 4)
 	loss := LossInputs{Hidden: x, Weight: table, Labels: labels, Params: params}

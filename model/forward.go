@@ -58,7 +58,7 @@ func (m *Model) Hidden(r *compute.Recorder, t *Tokens) *compute.Tensor {
 	for _, l := range m.layers {
 		qkv := m.linear(r, r.RMSNorm(x, l.attnNorm.Tensor, eps), l.qkv)
 		qkv = r.Rope(qkv, compute.Rope{Heads: m.Heads + m.KVHeads, HeadSize: m.HeadSize, T: t.T, Theta: float32(m.RopeTheta)})
-		o := r.Attention(qkv, compute.Attention{Heads: m.Heads, KVHeads: m.KVHeads, HeadSize: m.HeadSize, T: t.T})
+		o := r.Attention(r.Cast(qkv, m.Precision), compute.Attention{Heads: m.Heads, KVHeads: m.KVHeads, HeadSize: m.HeadSize, T: t.T})
 		x = r.Add(x, m.linear(r, o, l.out))
 		h := r.SwiGLU(m.linear(r, r.RMSNorm(x, l.ffnNorm.Tensor, eps), l.gateUp))
 		x = r.Add(x, m.linear(r, h, l.down))

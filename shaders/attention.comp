@@ -2,10 +2,12 @@
 #extension GL_GOOGLE_include_directive : require
 // Attention with grouped queries: o[n,h] = sum_j p_j v[j,g] / sum_j p_j,  p_j = exp(q[n,h] . k[j,g] / sqrt(dh)), g = h / (H / KV),
 // over the keys j of the same sequence of T rows that n sees: j <= n, or its span. The T x T matrix never exists: arXiv 2307.08691.
-// 0 qkv, own rows   1 qkv, rows of the keys: [N, (H + 2 KV) dh] f32, q heads, k heads, v heads   2 o [N, H dh] f32
+// 0 qkv, own rows   1 qkv, rows of the keys: [N, (H + 2 KV) dh] f32 or 16-bit floats, q heads, k heads, v heads   2 o [N, H dh] f32
 // 3 lse [N,H] f32: ln of the sum of p, kept for the gradient   4 spans [N,2] u32
 // SPLIT invocations own a query of one head and keep q, o, the running maximum and sum in registers; keys ascend in steps of
 // STEP: same bits on the same device. Dispatch H * sequences * ceil(T SPLIT / workgroup). Any T, any dh.
+//! variant float:
+//! variant half: -DHALVES
 #define SPANS 4
 #include "index.glsl"
 #include "attention_tiled.glsl"
@@ -25,7 +27,7 @@ void main() {
 	EACH(t) {
 		q[t] = LOAD(mine, n * W + head * DH, t) * (SCALE * LOG2E);
 		y[t] = vec4(0);
-		if (resume) y[t] = LOAD(o, (n * H + head) * DH, t);
+		if (resume) y[t] = RESUME(o, (n * H + head) * DH, t);
 	}
 	float top = resume ? lse[n * H + head] * LOG2E : NEVER, sum = resume ? 1 : 0; // of the exponents, base 2
 	for (uint j0 = from; j0 < to; j0 += STAGE) {

@@ -3,21 +3,29 @@
 // Gradient of attention.comp for keys and values: dv[j,g] = sum p do[n,h], dk[j,g] = sum ds q[n,h], with
 // p = exp(q[n,h] . k[j,g] / sqrt(dh) - lse[n,h]), ds = p (do[n,h] . v[j,g] - D[n,h]) / sqrt(dh), over the query heads h of the
 // key head g and the rows n of the same sequence that see j; and the ds themselves, of which attention_grad_q.comp makes dq.
-// 0 qkv, own rows   1 qkv, rows of the queries   2 do [N, H dh] f32   3 lse [N,H] f32   4 D [N,H] f32, attention_dot.comp
+// 0 qkv, own rows   1 qkv, rows of the queries   2 do [N, H dh], as qkv f32 or 16-bit floats   3 lse [N,H] f32   4 D [N,H] f32, attention_dot.comp
 // 5 dqkv as qkv: the k and v columns are written, the others left alone   6 ds f32, laid out as score_at says; written for pairs that
-// meet, and for some others as 0   7 spans [N,2] u32
+// meet, and for some others as 0   7 spans [N,2] u32. half: no ds, 6 spans
 // SPLIT invocations own a key of one head and keep k, v, dk, dv in registers; heads ascend, within them queries: same bits
 // on the same device, no atomics. Dispatch KV * sequences * ceil(T SPLIT / workgroup). Any T, any dh.
+//! variant float:
+//! variant half: -DHALVES
+#ifdef HALVES
+#define SPANS 6
+#else
 #define SPANS 7
+#endif
 #include "index.glsl"
 #include "attention_tiled.glsl"
 INPUT(0, mine);
 INPUT(1, theirs);
 INPUT(2, dout);
-INPUT(3, lse);
-INPUT(4, dots);
+FLOATS(3, lse);
+FLOATS(4, dots);
 OUTPUT(5, dqkv);
+#ifndef HALVES
 OUTPUT(6, ds);
+#endif
 shared vec2 stage_c[STAGE]; // lse, D
 shared uvec2 stage_s[STAGE];
 
@@ -34,8 +42,8 @@ void main() {
 		v[t] = LOAD(mine, n * W + values, t);
 		dk[t] = dv[t] = vec4(0);
 		if (resume) {
-			dk[t] = LOAD(dqkv, n * W + keys, t);
-			dv[t] = LOAD(dqkv, n * W + values, t);
+			dk[t] = RESUME(dqkv, n * W + keys, t);
+			dv[t] = RESUME(dqkv, n * W + values, t);
 		}
 	}
 	for (uint h = head * (H / KV); h < (head + 1) * (H / KV); h++)
@@ -71,7 +79,9 @@ void main() {
 				bool meet = row >= seen.x && row < seen.y && query < to;
 				p[b] = meet ? exp2(min(p[b] - c.x * LOG2E, 0)) : 0; // 0 at most but for rounding
 				d[b] = p[b] * (d[b] - c.y) * SCALE;
+#ifndef HALVES
 				if (own && LANE % SPLIT == 0 && query < to) ds[score_at(query, h, row, s0)] = d[b];
+#endif
 			}
 			EACH(t) UPTO(b, STEP) {
 				dv[t] += p[b] * B(i + b, t);

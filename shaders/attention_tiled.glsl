@@ -1,6 +1,7 @@
 // Attention's passes for any head size and device: SPLIT invocations side by side own a row, each every SPLIT-th group of four
 // elements of it, so that the row fits into their registers; they add up their parts of a product in workgroup memory. The
-// other side's rows are staged STAGE at a time there and met STEP at a time. Blocks with the most to meet come first. Include after index.glsl.
+// other side's rows are staged STAGE at a time there and met STEP at a time. HALVES: qkv and do are 16-bit floats, in words of
+// half.glsl; then SPLIT is 1. Blocks with the most to meet come first. Include after index.glsl.
 #include "attention.glsl"
 layout(constant_id = 2) const uint STAGE = 4; // rows staged at once, a multiple of STEP
 layout(constant_id = 3) const uint STEP = 4;  // rows met at once
@@ -12,11 +13,22 @@ const uint SHARE = (NT + SPLIT - 1) / SPLIT;  // groups of four elements that ea
 // All groups of four of this invocation; in two levels, since compilers unroll only short loops, and these must be for arrays to
 // be registers.
 #define EACH(t) [[unroll]] for (uint hi_ = 0; hi_ < (SHARE + 7) / 8; hi_++) [[unroll]] for (uint lo_ = 0, t = 8 * hi_; lo_ < 8; lo_++, t++) if (t < SHARE && (NT % SPLIT == 0 || GROUP(t) < NT))
-#define INPUT(number, name) layout(binding = number) readonly buffer B##number { float name[]; }
+#define FLOATS(number, name) layout(binding = number) readonly buffer B##number { float name[]; }
 #define OUTPUT(number, name) layout(binding = number) buffer B##number { float name[]; }
 #define PART(x, at, t, i) (DH % 4 == 0 || 4 * (t) + i < DH ? x[(at) + 4 * (t) + i] : 0)
+#define RESUME_GROUP(x, at, t) vec4(x[(at) + 4 * (t)], PART(x, at, t, 1), PART(x, at, t, 2), PART(x, at, t, 3)) // of an output
+#ifdef HALVES
+#define HALF_ID 5
+#include "half.glsl"
+#define INPUT(number, name) layout(binding = number) readonly buffer B##number { uint name[]; }
+#define ONE(x, at, t, i) (4 * (t) + i < DH ? widen_at(x[((at) + 4 * (t) + i) / 2], (at) + i) : 0)
+#define LOAD_GROUP(x, at, t) (DH % 4 == 0 ? vec4(widen(x[(at) / 2 + 2 * (t)]), widen(x[(at) / 2 + 2 * (t) + 1])) : vec4(ONE(x, at, t, 0), ONE(x, at, t, 1), ONE(x, at, t, 2), ONE(x, at, t, 3)))
+#else
+#define INPUT FLOATS
+#define LOAD_GROUP RESUME_GROUP
+#endif
 #define LOAD(x, at, t) LOAD_GROUP(x, at, GROUP(t))
-#define LOAD_GROUP(x, at, t) vec4(x[(at) + 4 * (t)], PART(x, at, t, 1), PART(x, at, t, 2), PART(x, at, t, 3))
+#define RESUME(x, at, t) RESUME_GROUP(x, at, GROUP(t))
 #define STORE(x, at, t, v) { vec4 v_ = v; uint t_ = GROUP(t); UPTO(i_, 4) if (DH % 4 == 0 || 4 * t_ + i_ < DH) x[(at) + 4 * t_ + i_] = v_[i_]; }
 shared vec4 stage_a[STAGE * NT], stage_b[STAGE * NT];
 #define A(j, t) stage_a[(j) * NT + GROUP(t)]
