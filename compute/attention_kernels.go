@@ -53,13 +53,14 @@ func attentionKernels(shader string, coop coopPass, keeps int, bind func(n *Node
 		const group, shared = 64, 15 << 10 // 16 KiB are there on every device, and some are needed besides
 		dh := n.Attr.(Attention).HeadSize
 		perRow := 2 * 4 * elementBytes * ((dh + 3) / 4)
-		split := invocationsOfRow(keeps * dh)
-		step := 1 << min(2, 8-bits.Len(uint(dh-1))) // 4 up to 64, 2 up to 128, then 1: registers, and time to compile
-		if keeps > 2 {                              // two products at a time: with four rows, Apple's and Qualcomm's registers do not suffice
-			step = min(step, 2)
+		kept := keeps
+		if n.In[0].DType.Half() && shader == "attention_grad_q" { // which computes ds again
+			kept = 3
 		}
-		if n.In[0].DType.Half() { // not shared: whoever has 16-bit floats has matrices for them, as a rule
-			split = 1
+		split := invocationsOfRow(kept * dh)
+		step := 1 << min(2, 8-bits.Len(uint(dh-1))) // 4 up to 64, 2 up to 128, then 1: registers, and time to compile
+		if kept > 2 {                               // two products at a time: with four rows, Apple's and Qualcomm's registers do not suffice
+			step = min(step, 2)
 		}
 		room := shared
 		if split > 1 {

@@ -45,6 +45,10 @@ func Typical() (*Program, error) {
 	loss.TeacherHidden, loss.TeacherWeight = state("teacher", n, d/2), state("teacher.weight", v, d/2)
 	r.LinearLoss(loss)
 	r.Backward()
+	soft := SoftLabelInputs{Hidden: loss.TeacherHidden, Weight: loss.TeacherWeight, Labels: labels, Sharpness: state("sharpness", 1), Keep: 50}
+	r.SoftLabels(soft)
+	soft.Index, soft.Seed = NewTensor(Host, "index", U32, n), NewTensor(Host, "seed", U32, 4)
+	r.SoftLabels(soft)
 	g := state("g", d*d)
 	control := r.GradNorm(state("clip", 4), []*Tensor{g})
 	r.AdamW(state("p", d*d), g, state("m", d*d), state("v", d*d), state("adam", 8), control, d*d/2)

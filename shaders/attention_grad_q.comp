@@ -41,7 +41,7 @@ void main() {
 		if (resume) dq[t] = RESUME(dqkv, n * W + head * DH, t);
 	}
 #ifdef HALVES
-	vec4 q[NT], g[NT];
+	vec4 q[SHARE], g[SHARE];
 	EACH(t) {
 		q[t] = LOAD(mine, n * W + head * DH, t) * (SCALE * LOG2E);
 		g[t] = LOAD(dout, (n * H + head) * DH, t);
@@ -58,6 +58,14 @@ void main() {
 			EACH(t) UPTO(b, STEP) {
 				p[b] += dot(q[t], A(j + b, t));
 				d[b] += dot(g[t], B(j + b, t));
+			}
+			if (SPLIT > 1) {
+				GIVE(0, p)
+				GIVE(1, d)
+				barrier();
+				TOGETHER(0, p)
+				TOGETHER(1, d)
+				barrier();
 			}
 			UPTO(b, STEP) {
 				uint key = j0 + j + b;

@@ -1,7 +1,7 @@
 // Attention's passes for any head size and device: SPLIT invocations side by side own a row, each every SPLIT-th group of four
 // elements of it, so that the row fits into their registers; they add up their parts of a product in workgroup memory. The
 // other side's rows are staged STAGE at a time there and met STEP at a time. HALVES: qkv and do are 16-bit floats, in words of
-// half.glsl; then SPLIT is 1. Blocks with the most to meet come first. Include after index.glsl.
+// half.glsl. Blocks with the most to meet come first. Include after index.glsl.
 #include "attention.glsl"
 layout(constant_id = 2) const uint STAGE = 4; // rows staged at once, a multiple of STEP
 layout(constant_id = 3) const uint STEP = 4;  // rows met at once
