@@ -18,18 +18,25 @@ func subgroupMatrices(info vk.Info) []Matrix {
 	if !info.SizeControl && info.SubgroupMin != info.SubgroupMax {
 		return nil
 	}
-	in := map[vk.Component]DType{vk.Float16: F16}
-	if info.BFloat16 {
-		in[vk.BFloat16] = BF16
-	}
 	var list []Matrix
 	for _, m := range info.Matrices {
-		t, ok := in[m.A]
-		if ok && m.B == m.A && m.C == vk.Float32 && m.Result == vk.Float32 && m.Scope == vk.SubgroupScope {
+		if t, ok := halfProduct(info, m); ok && m.Scope == vk.SubgroupScope {
 			list = append(list, Matrix{m.M, m.N, m.K, t})
 		}
 	}
 	return list
+}
+
+// halfProduct is the 16-bit type that a combination multiplies and sums in float32; false if it is none of those.
+func halfProduct(info vk.Info, m vk.Matrix) (DType, bool) {
+	sums := m.B == m.A && m.C == vk.Float32 && m.Result == vk.Float32
+	switch m.A {
+	case vk.Float16:
+		return F16, sums
+	case vk.BFloat16:
+		return BF16, sums && info.BFloat16
+	}
+	return 0, false
 }
 
 // FlexibleMatrix says which sizes of matrices a device multiplies beside its fixed ones: multiples of M, N and K. They belong
@@ -44,12 +51,7 @@ type FlexibleMatrix struct {
 func flexibleMatrices(info vk.Info) []FlexibleMatrix {
 	var list []FlexibleMatrix
 	for _, m := range info.Matrices2 {
-		t := F16
-		if m.A == vk.BFloat16 {
-			t = BF16
-		}
-		known := m.A == vk.Float16 || m.A == vk.BFloat16 && info.BFloat16
-		if known && m.B == m.A && m.C == vk.Float32 && m.Result == vk.Float32 && (m.Scope == vk.SubgroupScope || m.Group > 0) {
+		if t, ok := halfProduct(info, m); ok && (m.Scope == vk.SubgroupScope || m.Group > 0) {
 			list = append(list, FlexibleMatrix{Matrix{m.M, m.N, m.K, t}, m.Group, info.Matrix2Limits.MaxDimension})
 		}
 	}
