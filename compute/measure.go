@@ -68,12 +68,3 @@ func (c Compiled) Spilled() bool {
 func (op *Op) Hot() bool { return slices.Contains(hot, op.Name) }
 
 var hot = []string{"matmul", "attention", "attention_dot", "attention_grad_q", "attention_grad_kv", "softmax_loss"}
-
-// KnownSpills are kernels of hot operations that spill on some GPU and are still needed there, with the reason. Any other
-// that does is a fault, and so is an entry that no longer does on any.
-var KnownSpills = map[string]string{
-	"matmul/coop_128x128x32_pad0": sumsInScratch,
-	"matmul/coop_128x128x32_pad1": sumsInScratch,
-}
-
-const sumsInScratch = "NVK's compiler leaves the sums, 256 bytes of each invocation, an array in memory, though registers are to spare; it does not with the smaller tiles, among which the tuner measures"

@@ -29,7 +29,6 @@ own, ` + "`saltern doctor`" + ` checks every kernel and ` + "`saltern kernels`" 
 		}
 	}
 	f.writeOthers(&b)
-	f.writeSpills(&b)
 	return b.String()
 }
 
@@ -216,25 +215,6 @@ func (f *fleet) writeOthers(b *strings.Builder) {
 		lines = append(lines, line)
 	}
 	writeMarkdown(b, head, lines)
-}
-
-// writeSpills says plainly which hot kernels spill.
-func (f *fleet) writeSpills(b *strings.Builder) {
-	b.WriteString("\n## Known to spill\n\nNo other kernel of these operations does; one that did would fail the test.\n\n")
-	var names []string
-	for name := range compute.KnownSpills {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		var where []string
-		for _, g := range f.compiled {
-			if slices.ContainsFunc(g.rows, func(r kernelRow) bool { return r.Op+"/"+r.Kernel == name && r.Note != "" }) {
-				where = append(where, g.name)
-			}
-		}
-		fmt.Fprintf(b, "- **%s**, on %s: %s.\n", name, strings.Join(where, ", "), compute.KnownSpills[name])
-	}
 }
 
 // further is the larger value, or the smaller one where sign is -1; nil is none.

@@ -36,8 +36,7 @@ A variant that cannot be made although the device claims what it needs is an err
 are those of a usual model, with heads of 64 and of 128 elements, or those of a job file's
 models; a variant that none of them needs is shown on one of its test's shapes, and --all
 shows it on every one. --strict fails, too, if a variant of matmul, attention or softmax_loss
-spills, but for those that are known to; the note says which these are. --json also holds
-everything that the driver tells, under its own names.
+spills. --json also holds everything that the driver tells, under its own names.
 
 Use it when a kernel is slower on one device than on others, and after a driver's update.`,
 		Example: `saltern kernels
@@ -48,7 +47,7 @@ saltern kernels --strict --json`,
 			setFlag(fs, &k.sets)
 			fs.StringVar(&k.op, "op", "", "only this `operation`")
 			fs.BoolVar(&k.all, "all", false, "show every shape that is compiled")
-			fs.BoolVar(&k.strict, "strict", false, "fail if a variant spills that should not")
+			fs.BoolVar(&k.strict, "strict", false, "fail if a variant of a hot operation spills")
 			deviceFlag(fs, &k.device)
 			jsonFlag(fs, &k.json)
 		},
@@ -132,8 +131,8 @@ func (k *kernelView) fault(c compute.Compiled) string {
 	switch {
 	case c.Err != nil:
 		return c.Err.Error()
-	case k.strict && c.Op.Hot() && c.Spilled() && compute.KnownSpills[c.Name()] == "":
-		return fmt.Sprintf("%s spills for %s (constants %s); let its Fits exclude this, or enter it in compute.KnownSpills with the reason", c.Name(), shapeOf(c), constantsOf(c))
+	case k.strict && c.Op.Hot() && c.Spilled():
+		return fmt.Sprintf("%s spills for %s (constants %s); let its Fits exclude this", c.Name(), shapeOf(c), constantsOf(c))
 	}
 	return ""
 }
@@ -193,8 +192,6 @@ func noteOf(c compute.Compiled) string {
 	switch {
 	case c.Err != nil:
 		return "cannot be made"
-	case c.Op.Hot() && c.Spilled() && compute.KnownSpills[c.Name()] != "":
-		return "known to spill"
 	case c.Op.Hot() && c.Spilled():
 		return "spills"
 	}

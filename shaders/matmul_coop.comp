@@ -76,15 +76,23 @@ void main() {
 		}
 	}
 
-	[[unroll]] for (uint i = 0; i < WM / MM; i++) [[unroll]] for (uint j = 0; j < WN / NN; j++) {
-		uint m = m0 + wm + i * MM, n = n0 + wn + j * NN, base = gl_SubgroupID * MM * NN;
-		if (whole) {
-			coopMatStore(s[i * (WN / NN) + j], y, y0 + m * ldy + n, ldy, gl_CooperativeMatrixLayoutRowMajor);
-			continue;
+	const uint MATRICES = (WM / MM) * (WN / NN);
+	if (whole) {
+		[[unroll]] for (uint q = 0; q < MATRICES; q++) {
+			uint m = m0 + wm + q / (WN / NN) * MM, n = n0 + wn + q % (WN / NN) * NN;
+			coopMatStore(s[q], y, y0 + m * ldy + n, ldy, gl_CooperativeMatrixLayoutRowMajor);
 		}
+		return;
+	}
+	// The loop that picks matrix t is unrolled, the one over t is not: with a variable index s would lie in memory, not in registers.
+	uint base = gl_SubgroupID * MM * NN;
+	[[dont_unroll]] for (uint t = 0; t < MATRICES; t++) {
 		barrier(); // the last matrix has been read
-		coopMatStore(s[i * (WN / NN) + j], rim, base, NN, gl_CooperativeMatrixLayoutRowMajor);
+		[[unroll]] for (uint q = 0; q < MATRICES; q++) {
+			if (q == t) coopMatStore(s[q], rim, base, NN, gl_CooperativeMatrixLayoutRowMajor);
+		}
 		barrier(); // a subgroup's own stores too are seen by plain reads only after one
+		uint m = m0 + wm + t / (WN / NN) * MM, n = n0 + wn + t % (WN / NN) * NN;
 		for (uint e = gl_SubgroupInvocationID; e < MM * NN; e += gl_SubgroupSize) {
 			if (m + e / NN < M && n + e % NN < N) finish(m + e / NN, n + e % NN, rim[base + e]);
 		}
