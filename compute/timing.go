@@ -23,7 +23,7 @@ func (t Timing) Median() time.Duration { return t.Runs[len(t.Runs)/2] }
 // Time runs each kernel on the case, alone, runs times after one warm-up, the candidates taking turns so that a change of
 // the machine's speed meets them all.
 func (d *Device) Time(op *Op, c Case, kernels []*Kernel, runs int) ([]Timing, error) {
-	return d.race(op, c, kernels, runs, func(int, float64) bool { return false })
+	return d.race(op, c, kernels, runs, func(int, float64) bool { return false }, func(_ *Op, _ *Kernel, run func() error) error { return run() })
 }
 
 // A run shorter than shortRun is repeated within one submission, up to maxRepeat times, since handing work to the device
@@ -38,8 +38,8 @@ const (
 type judge func(lap int, behind float64) bool
 
 // race is Time with a judge: a hopeless candidate is not run again and keeps the runs that it has, be it
-// the warm-up.
-func (d *Device) race(op *Op, c Case, kernels []*Kernel, runs int, hopeless judge) ([]Timing, error) {
+// the warm-up. Each is loaded and run once within first.
+func (d *Device) race(op *Op, c Case, kernels []*Kernel, runs int, hopeless judge, first func(op *Op, k *Kernel, run func() error) error) ([]Timing, error) {
 	s, err := newScratch(op, c)
 	if err != nil {
 		return nil, err
@@ -52,13 +52,15 @@ func (d *Device) race(op *Op, c Case, kernels []*Kernel, runs int, hopeless judg
 	for i, k := range kernels {
 		racers[i] = &racer{Timing: Timing{Kernel: k}}
 		defer racers[i].close()
-		if err := racers[i].load(d, s.node, 1); err != nil {
+		err := first(op, k, func() error {
+			if err := racers[i].load(d, s.node, 1); err != nil {
+				return err
+			}
+			return racers[i].exe.Run() // not timed: some drivers compile in the first run
+		})
+		if err != nil {
 			return nil, err
 		}
-	}
-	// The driver may compile in the first run, so it is not kept.
-	if err := lap(0, racers, hopeless); err != nil {
-		return nil, err
 	}
 	for i := 1; i <= runs; i++ {
 		if err := lap(i, racers, hopeless); err != nil {

@@ -29,12 +29,13 @@ type Tuner struct {
 	// All verifies every kernel that fits, not only the fastest ones until one is right.
 	All bool
 
-	dev    *Device
-	file   string
-	known  knowledge
-	pinned map[string]string
-	used   map[string]*Kernel // by class, in this process
-	tuned  map[string]*Tuned  // measured in this process
+	dev      *Device
+	file     string
+	known    knowledge
+	pinned   map[string]string
+	used     map[string]*Kernel // by class, in this process
+	survived map[string]bool    // operation/kernel: it ran in this process
+	tuned    map[string]*Tuned  // measured in this process
 }
 
 // Choices says which kernel was chosen for each class of nodes, and on what. A run that goes on with the same choices on
@@ -69,7 +70,7 @@ func NewTuner(d *Device, cacheFile string) (*Tuner, error) {
 		return nil, err
 	}
 	return &Tuner{
-		dev: d, file: cacheFile, known: knowledge{device: id}, used: map[string]*Kernel{}, tuned: map[string]*Tuned{},
+		dev: d, file: cacheFile, known: knowledge{device: id}, used: map[string]*Kernel{}, survived: map[string]bool{}, tuned: map[string]*Tuned{},
 	}, nil
 }
 
@@ -248,7 +249,9 @@ func (t *Tuner) measure(n *Node, fitting []*Kernel) (*Tuned, error) {
 	m.Variants = make([]Variant, len(fitting))
 	for i, k := range fitting {
 		m.Variants[i].Kernel = k
-		if t.All {
+		if why := t.known.Crashed[n.Op.Name+"/"+k.Name]; why != "" {
+			m.Variants[i].Wrong = why
+		} else if t.All {
 			if err := t.verifyAll(m, &m.Variants[i]); err != nil {
 				return nil, err
 			}
@@ -346,7 +349,7 @@ func (t *Tuner) race(m *Tuned, list []*Variant, c Case, runs int, hopeless judge
 	for i, v := range list {
 		kernels[i] = v.Kernel
 	}
-	times, err := t.dev.race(m.Node.Op, c, kernels, runs, hopeless)
+	times, err := t.dev.race(m.Node.Op, c, kernels, runs, hopeless, t.attempt)
 	if errors.Is(err, vk.ErrMemory) {
 		t.warn("%s: too little memory is left to time the kernels on; they are taken in their usual order", m.Class)
 		return nil, nil
@@ -390,6 +393,9 @@ func (t *Tuner) verifyAll(m *Tuned, v *Variant) error {
 // device; v.Wrong then says how it disagrees, empty if it does not.
 func (t *Tuner) verify(n *Node, v *Variant) error {
 	name := n.Op.Name + "/" + v.Kernel.Name
+	if v.Wrong = t.known.Crashed[name]; v.Wrong != "" {
+		return nil
+	}
 	known := name + " " + t.pipelines(n, v.Kernel)
 	if wrong, ok := t.known.Checked[known]; ok {
 		v.Wrong = wrong
@@ -400,9 +406,9 @@ func (t *Tuner) verify(n *Node, v *Variant) error {
 		v.Wrong = "no case small enough to be checked runs it"
 	}
 	for _, c := range checks {
-		err := c.Run(t.dev)
-		if errors.Is(err, vk.ErrMemory) {
-			return err // says nothing of the kernel
+		err := t.attempt(c.Op, c.Kernel, func() error { return c.Run(t.dev) })
+		if errors.Is(err, vk.ErrMemory) || errors.Is(err, vk.ErrLost) {
+			return err // the one says nothing of the kernel, after the other nothing can be done
 		}
 		if err != nil {
 			v.Wrong = fmt.Sprintf("%s: %s", c.Name(), err)
@@ -445,8 +451,8 @@ func (t *Tuner) verifyHere(m *Tuned, k *Kernel) (wrong string, err error) {
 	if flops, _ := op.Cost(s.node); flops > checkFLOPs || !slices.Contains(t.dev.fitting(s.node), k) {
 		return "", nil
 	}
-	err = c.Run(t.dev)
-	if err == nil || errors.Is(err, vk.ErrMemory) {
+	err = t.attempt(op, k, func() error { return c.Run(t.dev) })
+	if err == nil || errors.Is(err, vk.ErrMemory) || errors.Is(err, vk.ErrLost) {
 		return "", err
 	}
 	wrong = fmt.Sprintf("%s: %s", c.Name(), err)

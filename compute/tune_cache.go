@@ -22,8 +22,9 @@ import (
 // knowledge is what is known of one device: its part of the cache file.
 type knowledge struct {
 	Saved   time.Time         `json:"saved"`
-	Checked map[string]string `json:"checked"` // operation/kernel: how it disagrees with the reference, empty if it does not
-	Choices map[string]string `json:"choices"` // class: kernel
+	Checked map[string]string `json:"checked"`           // operation/kernel: how it disagrees with the reference, empty if it does not
+	Choices map[string]string `json:"choices"`           // class: kernel
+	Crashed map[string]string `json:"crashed,omitempty"` // operation/kernel: the process that it ended
 
 	device string
 	loaded bool
@@ -113,7 +114,8 @@ func (t *Tuner) load() {
 		return
 	}
 	k.loaded = true
-	k.Checked, k.Choices = map[string]string{}, map[string]string{}
+	k.Checked, k.Choices, k.Crashed = map[string]string{}, map[string]string{}, map[string]string{}
+	defer t.recover()
 	file, err := readCache(t.file)
 	if err != nil {
 		t.warn("%s; it is not used, and written anew", err)
@@ -125,6 +127,9 @@ func (t *Tuner) load() {
 		}
 		for class, kernel := range have.Choices {
 			k.Choices[class] = kernel
+		}
+		if !t.Again {
+			maps.Copy(k.Crashed, have.Crashed)
 		}
 	}
 }
@@ -178,6 +183,9 @@ func (t *Tuner) write() error {
 			if _, ok := t.known.Choices[class]; !ok {
 				t.known.Choices[class] = kernel
 			}
+		}
+		if !t.Again {
+			maps.Copy(t.known.Crashed, have.Crashed)
 		}
 	}
 	t.known.Saved = time.Now().UTC().Truncate(time.Second)

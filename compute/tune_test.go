@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -540,5 +542,41 @@ func TestTunerTimesWhatFits(t *testing.T) {
 	}
 	if timed == 0 {
 		t.Error("no packed variant was timed, although they fit 512 rows")
+	}
+}
+
+// TestTunerLeavesOutWhatEndedAProcess lets another process end in a kernel, as it does when a driver's code of it is wrong.
+func TestTunerLeavesOutWhatEndedAProcess(t *testing.T) {
+	d := openTest(t)
+	op, node := opMatMul, nodeOf(t, opMatMul, smallProduct)
+	if file := os.Getenv("SALTERN_TEST_ENDS_IN"); file != "" {
+		tuner, _ := newTestTuner(t, d, file)
+		tuner.load()
+		err := tuner.attempt(op, d.fitting(node)[0], func() error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) })
+		t.Fatalf("it lives: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "tune.json")
+	child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
+	child.Env = append(os.Environ(), "SALTERN_TEST_ENDS_IN="+file)
+	if out, err := child.CombinedOutput(); child.ProcessState.ExitCode() != -1 {
+		t.Fatalf("%v, want a signal\n%s", err, out)
+	}
+	ended := d.fitting(node)[0]
+	for run, warned := range []int{1, 0} { // the second finds it in the cache
+		tuner, warnings := newTestTuner(t, d, file)
+		if k, err := tuner.Choose(node, d.fitting(node)); err != nil || k == ended {
+			t.Fatalf("run %d chose %v, %v; want another than %s", run, k, err, ended.Name)
+		}
+		if len(*warnings) != warned || warned > 0 && !strings.Contains((*warnings)[0], "matmul/"+ended.Name+" is not used") {
+			t.Errorf("run %d warned %q, want %d warnings, of %s", run, *warnings, warned, ended.Name)
+		}
+		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "attempt-*")); len(left) > 0 {
+			t.Errorf("%v are left", left)
+		}
+	}
+	tuner, _ := newTestTuner(t, d, file)
+	tuner.Again = true
+	if _, err := tuner.Choose(node, []*Kernel{ended}); err != nil {
+		t.Errorf("tried again: %v", err)
 	}
 }

@@ -63,7 +63,11 @@ driver, which had nothing to say.
 	writeMarkdown(b, head, append(rows, row))
 	for _, e := range f.executed {
 		if e.root == "trixie" {
-			fmt.Fprintf(b, "\nOne driver computes wrong, without a word: %s with LP_NATIVE_VECTOR_WIDTH=512. There the tuner\nrejects %s, says so, and the job ends with the same losses.\n", e.driver, strings.Join(f.wrong, ", "))
+			fmt.Fprintf(b, `
+One driver computes wrong, without a word: %s with LP_NATIVE_VECTOR_WIDTH=512. There the tuner
+rejects %s, and says so. In %d other kernels that driver ended the process; the same command,
+given again, went on without the one, and ended the job with the same losses.
+`, e.driver, strings.Join(f.wrong, ", "), f.deaths)
 		}
 	}
 }

@@ -136,6 +136,9 @@ func (d *Device) failed(call string, r vulkan.Result) error {
 	if r == vulkan.ErrorOutOfDeviceMemory || r == vulkan.ErrorOutOfHostMemory {
 		return fmt.Errorf("%w: %w", ErrMemory, err)
 	}
+	if r == vulkan.ErrorDeviceLost {
+		return fmt.Errorf("%w: %w", ErrLost, err)
+	}
 	return err
 }
 

@@ -31,6 +31,10 @@ var ErrLacks = errors.New("the device lacks what Saltern requires")
 // ErrMemory says that the device could not give the memory asked for.
 var ErrMemory = errors.New("not enough device memory")
 
+// ErrLost says that the device stopped working, mostly since a kernel ran too long or wrote where it must not. What the
+// process had there is gone.
+var ErrLost = errors.New("the device is lost")
+
 const (
 	loaderName      = "libvulkan.so.1"
 	validationLayer = "VK_LAYER_KHRONOS_validation"
