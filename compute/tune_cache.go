@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/cpu"
+
 	"saltern/compute/vk"
 	"saltern/shaders"
 )
@@ -77,20 +79,31 @@ func identity(d *Device) (string, error) {
 	i := d.Info()
 	list := []string{i.Name, "UUID " + i.UUID, "driver " + i.Driver, fmt.Sprintf("version %d", i.DriverVersion), fmt.Sprintf("subgroups of %d", d.limits.Subgroup)}
 	if i.Type == vk.CPU {
-		list = append(list, fmt.Sprintf("%s times %d", processor(), runtime.NumCPU()))
+		list = append(list, Processor())
 	}
 	return strings.Join(append(list, fmt.Sprintf("kernels %.8x%s", sha256.Sum256([]byte(kernels)), revision())), ", "), nil
 }
 
-// processor is the model of this machine's processor, as far as the system tells.
-func processor() string {
+// Processor is this machine's processor, as far as the system tells: the model, how many of its CPUs are ours, and the
+// widest vectors, on which it depends what a driver for the processor can make of a load.
+func Processor() string {
+	model, vectors := runtime.GOARCH, ""
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(text)) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
+			model = strings.TrimSpace(value)
+			break
 		}
 	}
-	return runtime.GOARCH
+	switch {
+	case cpu.X86.HasAVX512F:
+		vectors = ", AVX-512"
+	case cpu.X86.HasAVX2:
+		vectors = ", AVX2"
+	case cpu.ARM64.HasSVE:
+		vectors = ", SVE"
+	}
+	return fmt.Sprintf("%s, %d CPUs%s", model, runtime.NumCPU(), vectors)
 }
 
 // revision is the commit of this build, if it was stamped: the half of a kernel that is written in Go has no sum.

@@ -218,8 +218,16 @@ func (b *bench) run(ctx context.Context, list []suite) (err error) {
 	if err != nil {
 		return err
 	}
+	processor := ""
+	if b.device.Limits().CPU {
+		processor = compute.Processor()
+	}
 	if !b.json {
-		fmt.Fprintf(b.io.Out, "device   %s\ndriver   %s\ndate     %s\ncommand  %s\nceiling  %s\n", info.Name, info.Driver, date, command, best)
+		fmt.Fprintf(b.io.Out, "device     %s\ndriver     %s\n", info.Name, info.Driver)
+		if processor != "" {
+			fmt.Fprintf(b.io.Out, "processor  %s\n", processor)
+		}
+		fmt.Fprintf(b.io.Out, "date       %s\ncommand    %s\nceiling    %s\n", date, command, best)
 	}
 	for _, s := range list {
 		from := len(b.rows)
@@ -241,17 +249,18 @@ func (b *bench) run(ctx context.Context, list []suite) (err error) {
 		return nil
 	}
 	text, err := json.MarshalIndent(struct {
-		Device  string            `json:"device"`
-		Driver  string            `json:"driver"`
-		UUID    string            `json:"uuid"`
-		Type    string            `json:"type"`
-		Date    string            `json:"date"`
-		Command string            `json:"command"`
-		Runs    int               `json:"runs"`
-		Kernels map[string]string `json:"kernels"`
-		Rows    []row             `json:"rows"`
-		Profile *profile          `json:"profile,omitempty"`
-	}{info.Name, info.Driver, info.UUID, info.Type.String(), date, command, b.runs, b.tuner.Choices().Kernels, b.rows, b.profiled}, "", "  ")
+		Device    string            `json:"device"`
+		Driver    string            `json:"driver"`
+		UUID      string            `json:"uuid"`
+		Type      string            `json:"type"`
+		Processor string            `json:"processor,omitempty"` // of a device that is one
+		Date      string            `json:"date"`
+		Command   string            `json:"command"`
+		Runs      int               `json:"runs"`
+		Kernels   map[string]string `json:"kernels"`
+		Rows      []row             `json:"rows"`
+		Profile   *profile          `json:"profile,omitempty"`
+	}{info.Name, info.Driver, info.UUID, info.Type.String(), processor, date, command, b.runs, b.tuner.Choices().Kernels, b.rows, b.profiled}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("bug: %w", err)
 	}
