@@ -210,12 +210,14 @@ func TestLongRowsFit(t *testing.T) {
 			t.Errorf("%s of %d: %s fit, want %s", c.op.Name, c.v, got, c.want)
 		}
 	}
-	for _, op := range []*Op{opSoftmaxLoss, opSoftmax, opTopK, opSample} {
+	for _, op := range []*Op{opSoftmaxLoss, opSoftmax, opNLLRank, opTopK, opSample} {
 		attr := map[*Op]any{opSoftmaxLoss: softmaxLoss{}, opSoftmax: softmaxRows{}, opTopK: topK{1}, opSample: sample{1}}[op]
 		in := []*Tensor{NewTensor(State, "z", F32, 2, maxVocabulary+4), NewTensor(State, "", U32, 2), NewTensor(State, "", F32, 4)}
 		switch op {
 		case opSoftmax:
 			in = []*Tensor{in[0], NewTensor(State, "", F32, 1)}
+		case opNLLRank:
+			in = in[:2]
 		case opTopK:
 			in = in[:1]
 		case opSample:

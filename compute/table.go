@@ -20,6 +20,7 @@ var Table = []*Op{
 	opSwiGLU,
 	opSwiGLUGrad,
 	opSoftmax,
+	opNLLRank,
 	opTopK,
 	opSample,
 	opSoftmaxLoss,

@@ -49,6 +49,9 @@ func Typical() (*Program, error) {
 	r.SoftLabels(soft)
 	soft.Index, soft.Seed = NewTensor(Host, "index", U32, n), NewTensor(Host, "seed", U32, 4)
 	r.SoftLabels(soft)
+	r.LinearRank(RankInputs{
+		Hidden: loss.TeacherHidden, Weight: loss.TeacherWeight, Labels: labels, NLL: NewTensor(Host, "nll", F32, n), Rank: NewTensor(Host, "rank", U32, n),
+	})
 	g := state("g", d*d)
 	control := r.GradNorm(state("clip", 4), []*Tensor{g})
 	r.AdamW(state("p", d*d), g, state("m", d*d), state("v", d*d), state("adam", 8), control, d*d/2)
