@@ -152,11 +152,12 @@ func errChanged(s source) error {
 	return fmt.Errorf("%s changed while the corpus was being prepared; prepare again when nothing writes to the sources", s.Path)
 }
 
-// each calls fn with every document that has a verdict other than unused, once, in the order of the sources. progress is as in census.
-func (c *Config) each(ctx context.Context, found *census, progress func(done int64), fn func(k key, v verdict, doc []byte) error) error {
+// each calls fn with every document that has a verdict other than unused, once, in the order of the sources, of which from is the
+// number. progress is as in census.
+func (c *Config) each(ctx context.Context, found *census, progress func(done int64), fn func(k key, v verdict, from int, doc []byte) error) error {
 	seen := make(map[key]struct{}, len(found.verdicts))
 	r := reader{cfg: c}
-	for _, s := range found.sources {
+	for i, s := range found.sources {
 		err := r.read(s, func(doc []byte) error {
 			progress(r.bytes)
 			if err := ctx.Err(); err != nil {
@@ -174,7 +175,7 @@ func (c *Config) each(ctx context.Context, found *census, progress func(done int
 				return nil
 			}
 			seen[k] = struct{}{}
-			return fn(k, v, doc)
+			return fn(k, v, i, doc)
 		})
 		if errors.Is(err, errBinary) {
 			err = errChanged(s)

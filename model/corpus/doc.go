@@ -23,6 +23,8 @@
 // The place in the data is one number, the global index of a sample: the same for any number of ranks, accumulation steps or
 // microbatches. Nothing else has to be kept to resume.
 //
+// Which file each token came from stands in origins.jsonl, a line for every file.
+//
 // A shard is a file in the format of llm.c: 256 little-endian int32 of header (magic 20240520 and version 1 with uint16 ids, or magic
 // 20240801 and version 7 with uint32 ids; then the number of ids), then the ids.
 //

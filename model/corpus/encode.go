@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"context"
+	"path/filepath"
 	"runtime"
 
 	"saltern/model/token"
@@ -18,11 +19,13 @@ type batch struct {
 type document struct {
 	end int // in text
 	verdict
+	from   int // number of its source
+	tokens int // once it is encoded
 }
 
 const batchBytes = 1 << 20
 
-// encode writes the shards. Batches are encoded on all processors and written in the order of the documents.
+// encode writes the shards and where their text came from. Batches are encoded on all processors and written in the order of the documents.
 func (p *preparation) encode(ctx context.Context, dir string, found *census, m *Manifest) error {
 	parts := [3]*Part{train: &m.Train, heldOut: &m.HeldOut}
 	writers := [3]*shardWriter{
@@ -31,10 +34,14 @@ func (p *preparation) encode(ctx context.Context, dir string, found *census, m *
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	origins := make([]origin, len(found.sources))
+	for i, s := range found.sources {
+		origins[i].Path = filepath.ToSlash(s.Path)
+	}
 	queue := make(chan *batch, 2*runtime.GOMAXPROCS(0)) // its length bounds memory
 	written := make(chan error, 1)
 	go func() {
-		err := p.write(queue, parts, writers)
+		err := p.write(queue, parts, writers, origins)
 		if err != nil {
 			cancel(err)
 			for range queue { // so that the reader is not held up before it sees the end of ctx
@@ -55,7 +62,10 @@ func (p *preparation) encode(ctx context.Context, dir string, found *census, m *
 		w.abandon()
 		parts[v].Shards = w.shards
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return writeOrigins(dir, origins)
 }
 
 // batches reads the documents again and starts the encoding of each batch.
@@ -76,12 +86,12 @@ func (p *preparation) batches(ctx context.Context, found *census, queue chan<- *
 		}()
 		queue <- full
 	}
-	err := p.cfg.each(ctx, found, func(done int64) { p.progress("encoding", done, found.bytes) }, func(_ key, v verdict, doc []byte) error {
+	err := p.cfg.each(ctx, found, func(done int64) { p.progress("encoding", done, found.bytes) }, func(_ key, v verdict, from int, doc []byte) error {
 		if b == nil {
 			b = &batch{text: make([]byte, 0, batchBytes+len(doc)), encoded: make(chan struct{})}
 		}
 		b.text = append(b.text, doc...)
-		b.docs = append(b.docs, document{len(b.text), v})
+		b.docs = append(b.docs, document{end: len(b.text), verdict: v, from: from})
 		if len(b.text) >= batchBytes {
 			send()
 		}
@@ -93,15 +103,17 @@ func (p *preparation) batches(ctx context.Context, found *census, queue chan<- *
 
 func (b *batch) encode(tok *token.Tokenizer) {
 	start := 0
-	for _, d := range b.docs {
+	for i, d := range b.docs {
+		before := len(b.ids[d.verdict])
 		ids := append(b.ids[d.verdict], tok.EndOfText())
 		b.ids[d.verdict] = tok.Encode(ids, b.text[start:d.end])
+		b.docs[i].tokens = len(b.ids[d.verdict]) - before
 		start = d.end
 	}
 }
 
 // write takes the batches in order and counts what is in them.
-func (p *preparation) write(queue <-chan *batch, parts [3]*Part, writers [3]*shardWriter) error {
+func (p *preparation) write(queue <-chan *batch, parts [3]*Part, writers [3]*shardWriter, origins []origin) error {
 	for b := range queue {
 		<-b.encoded
 		start := 0
@@ -109,6 +121,11 @@ func (p *preparation) write(queue <-chan *batch, parts [3]*Part, writers [3]*sha
 			parts[d.verdict].Documents++
 			parts[d.verdict].Bytes += int64(d.end - start)
 			start = d.end
+			if d.verdict == train {
+				origins[d.from].Train += int64(d.tokens)
+			} else {
+				origins[d.from].HeldOut += int64(d.tokens)
+			}
 		}
 		for _, v := range []verdict{train, heldOut} {
 			parts[v].Tokens += int64(len(b.ids[v]))

@@ -19,7 +19,7 @@ const (
 )
 
 // format is raised when a prepared folder of an older version must be prepared again.
-const format = 1
+const format = 2
 
 // Manifest is manifest.json: what a prepared folder holds and what it was made of.
 type Manifest struct {

@@ -19,8 +19,8 @@ import (
 // Progress is told how far a stage of Prepare is: "reading" and "encoding" in bytes of the source files as stored, "tokenizer" in merges.
 type Progress func(stage string, done, total int64)
 
-// Prepare makes the folder dir from the sources: tokenizer.json, the shards train-00000.bin... and heldout-00000.bin..., and
-// manifest.json. When dir was made before from the same configuration and files, going by their paths, sizes and times, it is left as it
+// Prepare makes the folder dir from the sources: tokenizer.json, the shards train-00000.bin... and heldout-00000.bin..., origins.jsonl
+// and manifest.json. When dir was made before from the same configuration and files, going by their paths, sizes and times, it is left as it
 // is. The folder is written as dir.part-<random> and renamed at the end, so dir is complete whenever it is there, also when several
 // processes prepare it at once; it replaces what an earlier Prepare made, and nothing else.
 func Prepare(ctx context.Context, cfg Config, tok token.Config, dir string, progress Progress) (*Manifest, error) {
@@ -210,7 +210,7 @@ func (p *preparation) sample(ctx context.Context, found *census) iter.Seq2[[]byt
 	return func(yield func([]byte, error) bool) {
 		stop := errors.New("the consumer has enough")
 		share := float64(p.tok.SampleBytes) / float64(found.trainBytes)
-		err := p.cfg.each(ctx, found, func(int64) {}, func(k key, v verdict, doc []byte) error {
+		err := p.cfg.each(ctx, found, func(int64) {}, func(k key, v verdict, _ int, doc []byte) error {
 			for n := uint64(0); v == train && len(doc) > 0; n++ {
 				piece := doc[:min(len(doc), sampleBytes)]
 				doc = doc[len(piece):]

@@ -153,10 +153,10 @@ func TestOpenErrors(t *testing.T) {
 			return os.WriteFile(filepath.Join(dir, manifestName), []byte(`{"format":99}`), 0o666)
 		}, "has format 99"},
 		{"width", func(dir, _ string) error {
-			return os.WriteFile(filepath.Join(dir, manifestName), []byte(`{"format":1,"vocab_size":300}`), 0o666)
+			return os.WriteFile(filepath.Join(dir, manifestName), []byte(`{"format":2,"vocab_size":300}`), 0o666)
 		}, "token_bytes 0"},
 		{"sum of tokens", func(dir, _ string) error {
-			return os.WriteFile(filepath.Join(dir, manifestName), []byte(`{"format":1,"vocab_size":300,"token_bytes":2,"train":{"tokens":5}}`), 0o666)
+			return os.WriteFile(filepath.Join(dir, manifestName), []byte(`{"format":2,"vocab_size":300,"token_bytes":2,"train":{"tokens":5}}`), 0o666)
 		}, "hold 0 tokens, not 5"},
 		{"shard missing", func(_, shard string) error { return os.Remove(shard) }, "missing"},
 		{"shard cut off", func(_, shard string) error { return os.Truncate(shard, 1030) }, "has 1030 bytes"},
