@@ -126,7 +126,7 @@ type Resume struct {
 }
 
 // Save writes a checkpoint of a trained model after the given number of steps.
-func (m *Model) Save(ctx context.Context, b compute.Backend, root string, step int64, tokenizer []byte, endOfText uint32, state Resume, keep int) (string, error) {
+func (m *Model) Save(ctx context.Context, b compute.Backend, root string, step int64, tokenizer []byte, endOfText uint32, state Resume, keep checkpoint.Keep) (string, error) {
 	config, err := m.ConfigJSON(endOfText)
 	if err != nil {
 		return "", err

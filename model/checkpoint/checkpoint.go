@@ -39,10 +39,11 @@ var listedFiles = []string{weightsFile, optimizerFile, configFile, tokenizerFile
 
 // Manifest is a checkpoint's manifest.json.
 type Manifest struct {
-	Format int             `json:"format"` // version of this layout
-	Step   int             `json:"step"`   // optimizer steps done
-	Data   json.RawMessage `json:"data"`   // where the data loader goes on, in its own words
-	State  json.RawMessage `json:"state"`  // whatever else the caller needs to go on
+	Format int             `json:"format"`           // version of this layout
+	Step   int             `json:"step"`             // optimizer steps done
+	Data   json.RawMessage `json:"data"`             // where the data loader goes on, in its own words
+	State  json.RawMessage `json:"state"`            // whatever else the caller needs to go on
+	Pinned bool            `json:"pinned,omitempty"` // never removed to make room: Keep.This
 	Files  []FileSum       `json:"files"`
 	Sum    string          `json:"sum"` // SHA-256 of this object as compact JSON with an empty sum
 }

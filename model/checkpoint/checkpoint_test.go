@@ -87,7 +87,7 @@ func check(t *testing.T, c *Checkpoint, step int) {
 
 func mustWrite(t *testing.T, root string, step, keep int) string {
 	t.Helper()
-	dir, err := Write(context.Background(), root, step, contents(step), keep)
+	dir, err := Write(context.Background(), root, step, contents(step), Keep{Newest: keep})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,6 +154,27 @@ func TestKeep(t *testing.T) {
 		t.Errorf("kept %v, want %v", got, want)
 	}
 	mustOpen(t, root, 250)
+}
+
+// TestPinned: a checkpoint that is pinned stays whatever is written after it, beside as many others as are kept.
+func TestPinned(t *testing.T) {
+	root := newRoot(t)
+	mustWrite(t, root, 100, 2)
+	if _, err := Write(context.Background(), root, 200, contents(200), Keep{Newest: 2, This: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []int{300, 400, 500} {
+		mustWrite(t, root, step, 2)
+	}
+	want := []string{"latest", "step_00000200", "step_00000400", "step_00000500"}
+	if got := names(t, root); !slices.Equal(got, want) {
+		t.Errorf("kept %v, want %v", got, want)
+	}
+	mustOpen(t, root, 500)
+	mustOpen(t, filepath.Join(root, "step_00000200"), 200)
+	if list, _ := List(root); len(list) != 3 || list[0].Pinned || !list[2].Pinned {
+		t.Errorf("List: %v", list)
+	}
 }
 
 func TestStepTwice(t *testing.T) {
@@ -288,7 +309,7 @@ func TestOperations(t *testing.T) {
 	var got strings.Builder
 	for _, step := range []int{100, 200} {
 		fs := &faultyFiles{}
-		if _, err := write(context.Background(), fs, root, step, contents(step), 1); err != nil {
+		if _, err := write(context.Background(), fs, root, step, contents(step), Keep{Newest: 1}); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(&got, "# step %d, keep 1\n%s\n", step, strings.Join(fs.log, "\n"))
@@ -325,7 +346,7 @@ func TestKilledAtEveryOperation(t *testing.T) {
 					mustWrite(t, root, step, 0)
 				}
 				fs := &faultyFiles{at: at, err: errKilled, dead: true}
-				_, err := write(context.Background(), fs, root, c.step, contents(c.step), 1)
+				_, err := write(context.Background(), fs, root, c.step, contents(c.step), Keep{Newest: 1})
 				if fs.n < at {
 					if err != nil {
 						t.Fatal(err)
@@ -363,7 +384,7 @@ func TestDiskFull(t *testing.T) {
 		root := newRoot(t)
 		old := mustWrite(t, root, 200, 0)
 		fs := &faultyFiles{at: at, err: syscall.ENOSPC}
-		dir, err := write(context.Background(), fs, root, 300, contents(300), 0)
+		dir, err := write(context.Background(), fs, root, 300, contents(300), Keep{Newest: 0})
 		if fs.n < at {
 			break
 		}
@@ -399,11 +420,11 @@ func TestPruneFails(t *testing.T) {
 	root := newRoot(t)
 	mustWrite(t, root, 100, 0)
 	fs := &faultyFiles{}
-	if _, err := write(context.Background(), fs, root, 200, contents(200), 1); err != nil {
+	if _, err := write(context.Background(), fs, root, 200, contents(200), Keep{Newest: 1}); err != nil {
 		t.Fatal(err)
 	}
 	fs = &faultyFiles{at: len(fs.log), err: syscall.EACCES} // the last operation, a removal
-	dir, err := write(context.Background(), fs, root, 300, contents(300), 1)
+	dir, err := write(context.Background(), fs, root, 300, contents(300), Keep{Newest: 1})
 	if err == nil || dir == "" {
 		t.Fatalf("%q, %v; want the folder and an error", dir, err)
 	}
@@ -416,7 +437,7 @@ func TestCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := contents(200)
 	c.Optimizer[0].Read = func() ([]float32, error) { cancel(); return make([]float32, 20), nil }
-	if _, err := Write(ctx, root, 200, c, 1); !errors.Is(err, context.Canceled) {
+	if _, err := Write(ctx, root, 200, c, Keep{Newest: 1}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	if got := names(t, root); !slices.Equal(got, []string{"latest", "step_00000100"}) {
@@ -428,7 +449,7 @@ func TestReadFails(t *testing.T) {
 	boom := errors.New("device lost")
 	c := contents(1)
 	c.Weights[1].Read = func() ([]float32, error) { return nil, boom }
-	_, err := Write(context.Background(), newRoot(t), 1, c, 1)
+	_, err := Write(context.Background(), newRoot(t), 1, c, Keep{Newest: 1})
 	if !errors.Is(err, boom) || !strings.Contains(err.Error(), "lm_head.weight") {
 		t.Errorf("%v", err)
 	}

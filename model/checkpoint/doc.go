@@ -28,7 +28,7 @@
 //  3. A byte flipped, cut or missing anywhere in a checkpoint is noticed (TestDamage).
 //  4. A folder in view is never written again. A step saved a second time, as when a run ends where it last saved or is
 //     resumed further back, becomes step_00000400.1 (TestStepTwice).
-//  5. The checkpoint that `latest` names is never removed (TestKeep).
+//  5. The checkpoint that `latest` names is never removed, nor one that is pinned (TestKeep, TestPinned).
 //
 // A tensor passes through memory once, alone; the hash is computed on the way to the file.
 package checkpoint

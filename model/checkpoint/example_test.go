@@ -25,7 +25,7 @@ func Example() {
 		Weights: []safetensors.Tensor{norm},
 		Config:  []byte("{}"), Tokenizer: []byte("{}"),
 		State: map[string]int{"skipped": 1},
-	}, 3)
+	}, checkpoint.Keep{Newest: 3})
 	if err != nil {
 		fmt.Println(err)
 		return

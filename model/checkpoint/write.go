@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -29,20 +30,26 @@ type Contents struct {
 	State     any    // whatever else is needed to go on: random seeds, loss scale, stage, ...
 }
 
-// Write writes a checkpoint under root, makes `latest` name it, and removes all but the newest keep (0: removes none).
+// Keep says which checkpoints a write leaves.
+type Keep struct {
+	Newest int  // so many, those that were pinned not counted; 0: all
+	This   bool // pins the one that is written: no later write removes it
+}
+
+// Write writes a checkpoint under root, makes `latest` name it, and removes those that are not to be kept.
 // It returns the new checkpoint's folder. If that is not empty, the checkpoint is in place and durable even where the error is
 // not nil: then old ones could not be removed. If it is empty, the write failed and the older checkpoints are as they were. A
 // canceled context ends the write at the next buffer, but never between the rename and `latest`.
-func Write(ctx context.Context, root string, step int, c Contents, keep int) (string, error) {
+func Write(ctx context.Context, root string, step int, c Contents, keep Keep) (string, error) {
 	return write(ctx, osFiles{}, root, step, c, keep)
 }
 
-func write(ctx context.Context, fs filesystem, root string, step int, c Contents, keep int) (string, error) {
-	dir, err := save(ctx, fs, root, step, c)
+func write(ctx context.Context, fs filesystem, root string, step int, c Contents, keep Keep) (string, error) {
+	dir, err := save(ctx, fs, root, step, c, keep.This)
 	if err != nil {
 		return "", explain(root, fmt.Errorf("writing the checkpoint of step %d: %w", step, err))
 	}
-	if err := prune(fs, root, keep, filepath.Base(dir)); err != nil {
+	if err := prune(fs, root, keep.Newest, filepath.Base(dir)); err != nil {
 		return dir, fmt.Errorf("the checkpoint of step %d is written, but old ones could not be removed: %w", step, err)
 	}
 	return dir, nil
@@ -60,7 +67,7 @@ func explain(root string, err error) error {
 	return fmt.Errorf("%w%s; there is no earlier checkpoint", err, remedy)
 }
 
-func save(ctx context.Context, fs filesystem, root string, step int, c Contents) (string, error) {
+func save(ctx context.Context, fs filesystem, root string, step int, c Contents, pinned bool) (string, error) {
 	if step < 0 || step >= 1e15 {
 		return "", fmt.Errorf("bug: step %d is not a number of steps", step)
 	}
@@ -72,7 +79,7 @@ func save(ctx context.Context, fs filesystem, root string, step int, c Contents)
 		return "", err
 	}
 	temp := tempPath(root, name)
-	if err := fill(ctx, fs, temp, step, c); err != nil {
+	if err := fill(ctx, fs, temp, c, Manifest{Format: formatVersion, Step: step, Pinned: pinned}); err != nil {
 		_ = fs.removeAll(temp) // what cannot be removed now is removed by the next write
 		return "", err
 	}
@@ -127,9 +134,8 @@ func tempPath(root, name string) string {
 	return filepath.Join(root, tempPrefix+name+"-"+rand.Text()[:8])
 }
 
-// fill makes the folder with all its files, durable.
-func fill(ctx context.Context, fs filesystem, dir string, step int, c Contents) error {
-	m := Manifest{Format: formatVersion, Step: step}
+// fill makes the folder with all its files, durable; m is completed.
+func fill(ctx context.Context, fs filesystem, dir string, c Contents, m Manifest) error {
 	var err error
 	if m.Data, err = json.Marshal(c.Data); err != nil {
 		return fmt.Errorf("bug: the data position: %w", err)
@@ -231,7 +237,7 @@ func setLatest(fs filesystem, root, name string) error {
 	return fs.syncDir(root)
 }
 
-// prune removes all complete checkpoints but the newest keep and the one that `latest` names. Incomplete ones are left alone:
+// prune removes all complete checkpoints but the newest keep, those that are pinned and the one that `latest` names. Incomplete ones are left alone:
 // only damage from outside makes them, and somebody may want to look. A checkpoint leaves view by a rename first, so that a
 // crash cannot leave half of one.
 func prune(fs filesystem, root string, keep int, latest string) error {
@@ -242,6 +248,7 @@ func prune(fs filesystem, root string, keep int, latest string) error {
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(c *Checkpoint) bool { return c.Pinned })
 	for _, c := range list[min(keep, len(list)):] {
 		name := filepath.Base(c.Dir)
 		if name == latest {
