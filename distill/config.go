@@ -8,8 +8,9 @@ import (
 // Config says how the small model (the teacher, SLM) helps the large one (the student, LLM):
 // the loss of step i is (1-w_i) NLL + w_i CE(teacher, student), with w_i = WeightAt(i).
 type Config struct {
-	// Method is "baseline" (no teacher), "rkd" (teacher at every step) or "salt" (teacher in the first KDSteps steps,
-	// then plain training; arXiv 2410.18779). Empty means "salt".
+	// Method is "baseline" (no teacher), "rkd" (teacher at every step), "salt" (teacher in the first KDSteps steps, then
+	// plain training; arXiv 2410.18779) or "salt-ds" (the same, with those first steps on sequences that an early SLM
+	// selected: see [select]). Empty means "salt".
 	Method string `toml:"method"`
 
 	// Preset is "" or "salt-paper", which fills weight = 0.667 and temperature = 0.25 where they are left out. Those
@@ -25,13 +26,14 @@ type Config struct {
 	// distribution, above 1 flattens it. Zero means 1, or the preset's. Above 0, at most 100.
 	Temperature float64 `toml:"temperature"`
 
-	// KDSteps is n_KD, the number of steps in stage 1 of "salt": from then on the loss is plain NLL. Steps, not
+	// KDSteps is n_KD, the number of steps in stage 1 of "salt" and "salt-ds": from then on the loss is plain NLL. Steps, not
 	// tokens. Zero means 17.3% of the LLM's steps, the paper's 36K of 208K. Must be less than those steps. The other
 	// methods do not look at it, so one job file can be run with each.
 	KDSteps int64 `toml:"kd_steps"`
 
 	// Transition is how w ends at n_KD: "step" keeps it and drops it at once, the paper's way; "linear" lets it fall
-	// from Weight at step 0 to 0 at n_KD. Empty means "step". Only "salt" looks at it.
+	// from Weight at step 0 to 0 at n_KD; "linear-ratio" lets the ratio of the two terms, w / (1-w), fall so, which takes
+	// w below the straight line; it needs a Weight below 1. Empty means "step". Only "salt" and "salt-ds" look at it.
 	Transition string `toml:"transition"`
 }
 
@@ -66,11 +68,9 @@ func (c Config) Defaults(steps int64) Config {
 // key is the TOML key in this table that is to blame, message says what is wrong and what would be right.
 func (c Config) Check(steps int64, bad func(key, message string)) {
 	switch c.Method {
-	case "baseline", "rkd", "salt":
-	case "salt-ds":
-		bad("method", `method = "salt-ds" needs the selection of sequences, which this version does not have; use "salt"`)
+	case "baseline", "rkd", "salt", "salt-ds":
 	default:
-		bad("method", fmt.Sprintf(`method = %q is unknown; use "baseline", "rkd" or "salt"`, c.Method))
+		bad("method", fmt.Sprintf(`method = %q is unknown; use "baseline", "rkd", "salt" or "salt-ds"`, c.Method))
 	}
 	if c.Preset != "" && c.Preset != "salt-paper" {
 		bad("preset", fmt.Sprintf(`preset = %q is unknown; use "salt-paper", or leave it out`, c.Preset))
@@ -82,18 +82,30 @@ func (c Config) Check(steps int64, bad func(key, message string)) {
 		bad("temperature", fmt.Sprintf("temperature = %g must lie above 0 and be at most 100; 1 leaves the teacher as it is",
 			c.Temperature))
 	}
-	if c.Method == "salt" && (c.KDSteps < 1 || c.KDSteps >= steps) && steps > 0 {
+	if c.staged() && (c.KDSteps < 1 || c.KDSteps >= steps) && steps > 0 {
 		bad("kd_steps", fmt.Sprintf(`kd_steps = %d must be at least 1 and less than the LLM's steps = %d; the paper's ratio gives %d, and `+
 			`method = "rkd" distils at every step`, c.KDSteps, steps, Config{}.Defaults(steps).KDSteps))
 	}
-	if c.Transition != "step" && c.Transition != "linear" {
-		bad("transition", fmt.Sprintf(`transition = %q is unknown; use "step" or "linear"`, c.Transition))
+	switch c.Transition {
+	case "step", "linear":
+	case "linear-ratio":
+		if c.staged() && c.Weight == 1 {
+			bad("transition", `transition = "linear-ratio" lets w / (1-w) fall to 0, and weight = 1 makes that infinite; use "linear", or a weight below 1`)
+		}
+	default:
+		bad("transition", fmt.Sprintf(`transition = %q is unknown; use "step", "linear" or "linear-ratio"`, c.Transition))
 	}
 }
+
+// staged says that the teacher leaves at n_KD.
+func (c Config) staged() bool { return c.Method == "salt" || c.Method == "salt-ds" }
 
 // WeightAt is w at optimizer step number step, counted from 0, of a resolved Config and a run of that many steps. It is
 // a function of its arguments alone, so that every rank switches stage at the same step and a resumed run goes on in
 // the right one. Zero means that the teacher is not asked at all.
+//
+// With x falling linearly from 1 at step 0 to 0 at n_KD, "linear" is w x, and "linear-ratio" the u with u / (1-u) =
+// x w / (1-w): our reading of the name, as the sources at hand do not define it.
 func (c Config) WeightAt(step, steps int64) float64 {
 	end := min(c.KDSteps, steps)
 	switch {
@@ -103,8 +115,17 @@ func (c Config) WeightAt(step, steps int64) float64 {
 		return c.Weight
 	case step >= end:
 		return 0
-	case c.Transition == "linear":
-		return c.Weight * float64(end-step) / float64(end)
+	}
+	x := float64(end-step) / float64(end)
+	switch c.Transition {
+	case "linear":
+		return c.Weight * x
+	case "linear-ratio":
+		return c.Weight * x / (1 - c.Weight + c.Weight*x)
 	}
 	return c.Weight
 }
+
+// Selects says that a step, counted from 0, reads the selected sequences instead of the ordinary stream: stage 1 of "salt-ds",
+// whatever w is there, so that w = 0 is selection without distillation.
+func (c Config) Selects(step int64) bool { return c.Method == "salt-ds" && step < c.KDSteps }

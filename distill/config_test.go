@@ -20,6 +20,13 @@ func TestWeightAt(t *testing.T) {
 		{"linear begins at w", Config{Weight: 0.5, KDSteps: 10, Transition: "linear"}, 0, 0.5},
 		{"linear is at half of w half way", Config{Weight: 0.5, KDSteps: 10, Transition: "linear"}, 5, 0.25},
 		{"linear has reached 0 at n_KD", Config{Weight: 0.5, KDSteps: 10, Transition: "linear"}, 10, 0},
+		{"linear-ratio begins at w", Config{Weight: 0.5, KDSteps: 10, Transition: "linear-ratio"}, 0, 0.5},
+		{"half way w/(1-w) is at half of 1", Config{Weight: 0.5, KDSteps: 10, Transition: "linear-ratio"}, 5, 1. / 3},
+		{"the same from 4: 1/10 of the way on, 3.6", Config{Weight: 0.8, KDSteps: 10, Transition: "linear-ratio"}, 1, 3.6 / 4.6},
+		{"linear-ratio has reached 0 at n_KD", Config{Weight: 0.8, KDSteps: 10, Transition: "linear-ratio"}, 10, 0},
+		{"no weight, no ratio", Config{Weight: 0.5, KDSteps: 10, Transition: "linear-ratio", Method: "baseline"}, 0, 0},
+		{"salt-ds distils in stage 1", Config{Method: "salt-ds", Weight: 0.5, KDSteps: 10}, 9, 0.5},
+		{"and not in stage 2", Config{Method: "salt-ds", Weight: 0.5, KDSteps: 10}, 10, 0},
 		{"the default is the paper's 17.3%: step 16 of 100 is in", Config{}, 16, 0.5},
 		{"and step 17 is out", Config{}, 17, 0},
 		{"the preset's weight", Config{Preset: "salt-paper"}, 0, 0.667},
@@ -33,6 +40,23 @@ func TestWeightAt(t *testing.T) {
 	zero.Weight = 0
 	if got := zero.WeightAt(0, 100); got != 0 {
 		t.Errorf("a weight set to 0 after Defaults became %g", got)
+	}
+}
+
+// TestStageOneReadsTheSelection: for n_KD steps of salt-ds, not one more, and also where w is 0.
+func TestStageOneReadsTheSelection(t *testing.T) {
+	for _, test := range []struct {
+		c    Config
+		step int64
+		want bool
+	}{
+		{Config{Method: "salt-ds", KDSteps: 10}, 0, true}, {Config{Method: "salt-ds", KDSteps: 10, Weight: 0}, 9, true},
+		{Config{Method: "salt-ds", KDSteps: 10}, 10, false}, {Config{Method: "salt", KDSteps: 10}, 0, false},
+		{Config{Method: "baseline", KDSteps: 10}, 0, false}, {Config{Method: "rkd", KDSteps: 10}, 0, false},
+	} {
+		if got := test.c.Selects(test.step); got != test.want {
+			t.Errorf("%s at step %d reads the selection: %v, want %v", test.c.Method, test.step, got, test.want)
+		}
 	}
 }
 
@@ -57,7 +81,9 @@ func TestCheck(t *testing.T) {
 		{"n_KD at the end is rkd under another name", Config{KDSteps: 100}, "kd_steps: "},
 		{"a negative n_KD", Config{KDSteps: -1}, "kd_steps: "},
 		{"the other methods do not look at n_KD", Config{Method: "rkd", KDSteps: 200}, ""},
-		{"not there yet, and said so", Config{Method: "salt-ds"}, `method: method = "salt-ds" needs the selection`},
+		{"n_KD is asked of salt-ds too", Config{Method: "salt-ds", KDSteps: 100}, "kd_steps: "},
+		{"an infinite ratio has no half", Config{Weight: 1, Transition: "linear-ratio"}, `transition: transition = "linear-ratio" lets w / (1-w) fall`},
+		{"which rkd does not look at", Config{Method: "rkd", Weight: 1, Transition: "linear-ratio"}, ""},
 		{"a method that never was", Config{Method: "pepper"}, `method: method = "pepper" is unknown`},
 		{"a preset that never was", Config{Preset: "paper"}, "preset: "},
 		{"several at once", Config{Weight: 1.5, Temperature: -1, Transition: "cosine"}, "weight: ; temperature: ; transition: "},

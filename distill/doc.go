@@ -1,13 +1,21 @@
 // Package distill is SALT (arXiv 2410.18779): what a small language model adds to the training of a large one.
 //
-// It decides how much of the loss is the teacher's at which step. It does not know devices (compute), layers (model),
-// ranks (cluster) or the order of a job's parts (jobs).
+// It decides how much of the loss is the teacher's at which step, and which text the student reads meanwhile. It does not know
+// devices (compute), layers (model), ranks (cluster) or the order of a job's parts (jobs).
 //
 // Config is read first: Defaults resolves it, Check reports every problem, WeightAt then gives w for each step of
 //
 //	loss = (1-w) NLL(y) + w CE(q_T, p)
 //
-// with student p, teacher q at temperature T, gold token y.
+// with student p, teacher q at temperature T, gold token y. With "salt-ds" the first steps read what an early checkpoint of the SLM
+// selects: Candidates says which sequences it may judge, scores keeps its judgement, and
 //
-// Invariant: the weight is a pure function of the step, so all ranks and every resumed run agree on it (TestWeightAt).
+//	for each candidate { ranked = append(ranked, Scored{id, rule.Score(s)}) }
+//	Rank(ranked)                                        the first rule.Keep are selected
+//
+// Invariants:
+//
+//  1. The weight is a pure function of the step, so all ranks and every resumed run agree on it (TestWeightAt).
+//  2. No token is judged that the early SLM was trained to predict (TestCandidates).
+//  3. A selection depends on scores and ids alone, not on the order in which they come (TestRankBreaksTies).
 package distill
