@@ -7,6 +7,8 @@ func commands() []*Command {
 		planCommand(),
 		runCommand(),
 		trainCommand(),
+		scoreCommand(),
+		selectCommand(),
 		evaluateCommand(),
 		generateCommand(),
 		devicesCommand(),

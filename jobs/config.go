@@ -43,6 +43,10 @@ type Config struct {
 
 	// Distill is how the one helps the other.
 	Distill distill.Config `toml:"distill"`
+
+	// Select is how an early small model selects text for "salt-ds". "saltern score" and "saltern select" look at it for any
+	// method.
+	Select distill.SelectConfig `toml:"select"`
 }
 
 // ModelConfig is one of the two models of a job and how it is trained.
@@ -83,8 +87,12 @@ func (c Config) defaults(file string) Config {
 		c.SLM = c.SLM.defaults(c.Tokenizer.VocabSize)
 	}
 	c.Distill = c.Distill.Defaults(c.LLM.Train.Steps)
+	c.Select = c.Select.Defaults(c.stageOne())
 	return c
 }
+
+// stageOne is the number of sequences that the LLM reads in stage 1.
+func (c Config) stageOne() int64 { return max(1, c.Distill.KDSteps*int64(c.LLM.Train.Batch)) }
 
 // absoluteSource is a source of [corpus] as seen from anywhere. One that begins with a variable stays as it is where the variable
 // holds a whole path; the folder's own dollar signs are doubled, as a source's are.
@@ -132,6 +140,7 @@ func (c Config) check(bad func(key, message string)) {
 	c.Tokenizer.Check(under("tokenizer"))
 	c.LLM.check(under("llm"))
 	c.Distill.Check(c.LLM.Train.Steps, under("distill"))
+	c.Select.Check(c.Distill.Method, c.stageOne(), under("select"))
 	if c.SLM == (ModelConfig{}) {
 		return
 	}

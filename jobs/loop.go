@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"saltern/jobs/metrics"
@@ -26,8 +27,8 @@ type loop struct {
 	tracer      *tracer
 	peak        float64 // GFLOP/s that MFU is a share of; 0: unknown
 	log         *metrics.Writer
-	order       corpus.Order
-	step        int64 // steps done
+	order       corpus.Order // the ordinary stream
+	step        int64        // steps done
 	state       progressState
 	inARow      int   // steps skipped, up to now
 	saved       int64 // step of the last checkpoint
@@ -51,6 +52,9 @@ func (l *loop) restore() error {
 	case errors.Is(err, checkpoint.ErrNone):
 		if err := l.model.Init(l.s.device, l.Seed); err != nil {
 			return err
+		}
+		if l.scoring != nil {
+			l.state.FLOPs, l.state.Seconds = l.scoring.cost.FLOPs, l.scoring.cost.Seconds
 		}
 	case err != nil:
 		return err
@@ -137,7 +141,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	err := around(func() (err error) {
 		step, err = l.trainer.Step(l.step, objective, w, l.Distill.Temperature, func(first int, ids, labels []uint32) error {
 			defer l.tracer.passing("read the text", time.Now())
-			return l.s.set.Train.Batch(l.order, l.step*int64(c.Batch)+int64(first), c.Microbatch, c.Sequence, ids, labels)
+			return l.s.set.Train.Batch(l.orderAt(l.step), l.step*int64(c.Batch)+int64(first), c.Microbatch, c.Sequence, ids, labels)
 		})
 		return err
 	})
@@ -184,14 +188,23 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	}
 	// A step that was skipped is not what anybody wants to go on from: good checkpoints would be pruned for its like.
 	l.due = l.due || l.step%c.CheckpointEvery == 0
-	if err == nil && (done || l.due && l.inARow == 0) {
+	if err == nil && (done || l.step == l.pinAt || l.due && l.inARow == 0) {
 		l.due = false
 		err = l.save(ctx)
 	}
 	return err
 }
 
-// seconds is the wall clock that the training took, evaluations and checkpoints included, over all its restarts.
+// orderAt is the order in which sequences come at a step, counted from 0. A sample's number counts through both stages, so that in
+// stage 2 each step reads what the same step of another method reads.
+func (l *loop) orderAt(step int64) corpus.Order {
+	if !l.Distill.Selects(step) {
+		return l.order
+	}
+	return corpus.Order{Seed: l.order.Seed, Sequences: int64(len(l.selected)), Only: l.selected}
+}
+
+// seconds is the wall clock that the training took, scoring, evaluations and checkpoints included, over all its restarts.
 func (l *loop) seconds() float64 { return l.before + time.Since(l.began).Seconds() }
 
 // lastGood says where to go on from after a failure.
@@ -217,6 +230,9 @@ func (l *loop) show(step model.Step, w float64, took time.Duration, flops float6
 	note := ""
 	if w > 0 {
 		note = fmt.Sprintf("teacher w %.2f", w)
+	}
+	if l.Distill.Selects(l.step - 1) {
+		note = strings.TrimPrefix(note+", selected text", ", ")
 	}
 	l.shown = &progress.Sample{
 		Unit: l.label + " step", Done: l.step, Total: l.Train.Steps, Loss: step.NLL, Norm: step.Norm, LR: step.LR, Each: took,
@@ -256,7 +272,7 @@ func (l *loop) save(ctx context.Context) error {
 	}
 	l.saved = l.step
 	_, err = l.model.Save(context.WithoutCancel(ctx), l.s.device, l.checkpoints(), l.step, l.s.tokenizer, l.s.set.Manifest.EndOfText,
-		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, checkpoint.Keep{Newest: l.Train.KeepCheckpoints})
+		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, checkpoint.Keep{Newest: l.Train.KeepCheckpoints, This: l.step == l.pinAt})
 	return err
 }
 
@@ -272,6 +288,9 @@ func (l *loop) finish() (*outcome, error) {
 	o := &outcome{
 		Label: l.label, Steps: l.Train.Steps, Tokens: l.Train.Steps * int64(l.Train.Batch*l.Train.Sequence), Skipped: l.state.Skipped,
 		FLOPs: l.state.FLOPs, Seconds: l.seconds(), HeldOut: l.last, Params: l.Model.Params(), Device: info.Name, Driver: info.Driver, Finished: time.Now().UTC().Truncate(time.Second),
+	}
+	if l.scoring != nil {
+		o.Scoring = &l.scoring.cost
 	}
 	if o.HeldOut.Tokens == 0 { // resumed after its last step: measured again
 		stats, err := l.trainer.EvaluateText(context.Background(), l.s.set.HeldOut, l.Train.EvalTokens)

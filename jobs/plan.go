@@ -73,6 +73,7 @@ type plan struct {
 	limit     int64   // of the device; 0: unknown
 	perToken  float64 // FLOPs without and with teacher
 	kdToken   float64
+	scoring   float64 // FLOPs of judging the candidates; 0: there are none
 	executed  float64 // FLOPs of all steps as recorded
 }
 
@@ -114,6 +115,9 @@ func (t *training) plan(job *Job, memory int64) (plan, error) {
 				p.withKD++
 			}
 		}
+		if t.Select != nil { // at most: the text may hold fewer
+			p.scoring = teacher.FLOPsPerToken(t.Train.Sequence) / 3 * float64(t.Select.Candidates*int64(t.Train.Sequence))
+		}
 	}
 	c, _ := model.ChooseMicrobatch(m, t.Train, memory, objectives...) // where nothing fits it is the smallest: tooLarge tells
 	trainer, err := model.Programs(m, c, objectives...)
@@ -126,7 +130,7 @@ func (t *training) plan(job *Job, memory int64) (plan, error) {
 		p.gradients += b.Grad.Bytes()
 		p.optimizer += b.Mean.Bytes() + b.MeanSq.Bytes()
 	}
-	p.executed = float64(trainer.FLOPs(0)) * float64(c.Steps-p.withKD)
+	p.executed = p.scoring + float64(trainer.FLOPs(0))*float64(c.Steps-p.withKD)
 	if p.withKD > 0 {
 		p.executed += float64(trainer.FLOPs(1)) * float64(p.withKD)
 	}
@@ -137,9 +141,9 @@ func (p plan) tokensPerStep() int64 { return int64(p.train.Batch) * int64(p.trai
 
 func (p plan) tokens() int64 { return p.train.Steps * p.tokensPerStep() }
 
-// flops is the model's arithmetic of all steps.
+// flops is the model's arithmetic of all steps, and of scoring before them.
 func (p plan) flops() float64 {
-	return float64(p.tokensPerStep()) * (float64(p.withKD)*p.kdToken + float64(p.train.Steps-p.withKD)*p.perToken)
+	return p.scoring + float64(p.tokensPerStep())*(float64(p.withKD)*p.kdToken+float64(p.train.Steps-p.withKD)*p.perToken)
 }
 
 // checkpoint is the size of the weights and of the optimizer's two moments, each in float32.

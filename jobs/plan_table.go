@@ -54,6 +54,12 @@ func quantities() []quantity {
 		{"kd_flops_per_token", "  with teacher", func(p plan) any { return ifKD(p, p.kdToken) }, flops},
 		{"flops_per_step", "arithmetic per step", func(p plan) any { return p.perToken * float64(p.tokensPerStep()) }, flops},
 		{"kd_flops_per_step", "  with teacher", func(p plan) any { return ifKD(p, p.kdToken*float64(p.tokensPerStep())) }, flops},
+		{"scoring_flops", "arithmetic of scoring", func(p plan) any {
+			if p.scoring == 0 {
+				return nil
+			}
+			return p.scoring
+		}, flops},
 		{"flops", "arithmetic in all", func(p plan) any { return p.flops() }, flops},
 		{"executed_flops", "  as executed", func(p plan) any { return p.executed }, flops},
 		{"checkpoint_bytes", "one checkpoint", func(p plan) any { return p.checkpoint() }, bytes},

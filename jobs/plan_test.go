@@ -45,6 +45,31 @@ func TestPlanAddsUp(t *testing.T) {
 	}
 }
 
+// TestPlanCountsScoring: SALT_DS costs what SALT costs, and the SLM's forward pass over all candidates.
+func TestPlanCountsScoring(t *testing.T) {
+	flops := map[string]float64{}
+	for _, method := range []string{"salt", "salt-ds"} {
+		job, err := readJob("job.toml", []byte(smallJob), []string{"distill.weight=0.5", "distill.kd_steps=40", "distill.method=" + method, "select.candidates=5000"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plans, err := planJob(job, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flops[method] = plans[2].flops()
+		if method == "salt-ds" {
+			tokens := 5000 * float64(job.LLM.Train.Sequence)
+			if got, want := flops["salt-ds"]-flops["salt"], tokens*job.SLM.Model.FLOPsPerToken(job.LLM.Train.Sequence)/3; math.Abs(got/want-1) > 1e-9 {
+				t.Errorf("scoring is planned at %g FLOP, want %g", got, want)
+			}
+			if plans[2].label != "SALT_DS" || plans[2].withKD != 40 {
+				t.Errorf("planned %+v", plans[2])
+			}
+		}
+	}
+}
+
 // TestPlanChoosesMicrobatch narrows the memory until a smaller microbatch, and then none, fits.
 func TestPlanChoosesMicrobatch(t *testing.T) {
 	job, err := readJob("job.toml", []byte(smallJob), []string{"distill.method=baseline"})

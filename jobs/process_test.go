@@ -23,6 +23,7 @@ func TestWholeJobs(t *testing.T) {
 		t.Fatalf("building saltern: %v\n%s", err, out)
 	}
 	t.Run("stopped", func(t *testing.T) { testStopped(t, saltern) })
+	t.Run("stopped selection", func(t *testing.T) { testStoppedSelection(t, saltern) })
 	t.Run("scripts", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
 			Dir:                 "testdata/script/job",

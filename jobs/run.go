@@ -149,13 +149,17 @@ func trainings(job *Job, corpusKey string) []*training {
 		return list
 	}
 	slm := add("slm", "SLM", c.SLM, alone)
+	slm.pinAt = c.Select.EarlyStep(c.SLM.Train.Steps)
 	helped := add(methodName(c.Distill.Method), methodLabel(c.Distill.Method), c.LLM, c.Distill)
 	helped.teacher = slm.checkpoints()
+	if c.Distill.Method == "salt-ds" {
+		helped.Select = &c.Select
+	}
 	return append([]*training{slm}, append(list, helped)...)
 }
 
 func methodLabel(method string) string {
-	return map[string]string{"baseline": "BASELINE", "rkd": "RKD", "salt": "SALT"}[method]
+	return map[string]string{"baseline": "BASELINE", "rkd": "RKD", "salt": "SALT", "salt-ds": "SALT_DS"}[method]
 }
 
 // finishedTraining is a training and what came of it.
@@ -170,6 +174,83 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	if err := trace.check(); err != nil {
 		return nil, err
 	}
+	s, err := openJob(ctx, io, job)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	manifest := s.set.Manifest
+	list := slices.DeleteFunc(trainings(job, manifest.Key), func(t *training) bool { return !want(t) })
+	if err := sameSettings(list, fresh); err != nil {
+		return nil, err
+	}
+	if err := enoughText(s, list); err != nil {
+		return nil, err
+	}
+	for i, t := range list {
+		if i == len(list)-1 {
+			t.trace = trace
+		}
+		if fresh {
+			if err := t.remove(job); err != nil {
+				return nil, err
+			}
+		}
+		if err := t.findTeacher(job); err != nil {
+			return nil, err
+		}
+		if err := t.selectText(ctx, s); err != nil {
+			return nil, err
+		}
+		o, err := t.run(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		s.say("%s: done, held-out loss %.4f after %d steps, %.0f s", t.label, o.HeldOut.NLL, o.Steps, o.Seconds)
+		done = append(done, finishedTraining{t, o, manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)})
+	}
+	return done, nil
+}
+
+// remove removes a training, and the scores that it selects by.
+func (t *training) remove(job *Job) error {
+	if t.Select != nil {
+		if err := os.RemoveAll(job.scoreDir()); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(t.dir)
+}
+
+// findTeacher says which teacher the training has, if it has one.
+func (t *training) findTeacher(job *Job) (err error) {
+	if t.teacher == "" {
+		return nil
+	}
+	if t.Teacher, err = teacherSum(t.teacher); errors.Is(err, checkpoint.ErrNone) {
+		return badCheckpoint(err, "train the SLM first: saltern train --only slm "+job.File)
+	} else if err != nil {
+		result := filepath.Join(filepath.Dir(t.teacher), "result.json")
+		return badCheckpoint(err, "or move the damaged folder, the file `latest` beside it and "+result+" away, and the same command trains the SLM on from what is left")
+	}
+	return nil
+}
+
+// enoughText refuses a selection of more text than there is before anything is trained.
+func enoughText(s *session, list []*training) error {
+	for _, t := range list {
+		if t.Select == nil {
+			continue
+		}
+		if _, err := plannedScoring(s).candidates(s.set.Train, *t.Select); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openJob prepares the job's text, opens its device, and settles what the job leaves to that. Close the session.
+func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	if err := writeResolved(job); err != nil {
 		return nil, err
 	}
@@ -182,41 +263,12 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
 	job.settlePrecision(s.device.Limits())
 	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
 	if err := chooseMicrobatches(job, s.device.Limits().Memory); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.close())
 	}
-	list := slices.DeleteFunc(trainings(job, manifest.Key), func(t *training) bool { return !want(t) })
-	if err := sameSettings(list, fresh); err != nil {
-		return nil, err
-	}
-	for i, t := range list {
-		if i == len(list)-1 {
-			t.trace = trace
-		}
-		if fresh {
-			if err := os.RemoveAll(t.dir); err != nil {
-				return nil, err
-			}
-		}
-		if t.teacher != "" {
-			if t.Teacher, err = teacherSum(t.teacher); errors.Is(err, checkpoint.ErrNone) {
-				return nil, badCheckpoint(err, "train the SLM first: saltern train --only slm "+job.File)
-			} else if err != nil {
-				result := filepath.Join(filepath.Dir(t.teacher), "result.json")
-				return nil, badCheckpoint(err, "or move the damaged folder, the file `latest` beside it and "+result+" away, and the same command trains the SLM on from what is left")
-			}
-		}
-		o, err := t.run(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		s.say("%s: done, held-out loss %.4f after %d steps, %.0f s", t.label, o.HeldOut.NLL, o.Steps, o.Seconds)
-		done = append(done, finishedTraining{t, o, manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)})
-	}
-	return done, nil
+	return s, nil
 }
 
 // sameSettings refuses a run folder that was begun with other settings before anything is trained. What the teacher is, only

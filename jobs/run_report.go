@@ -73,8 +73,8 @@ func labels(done []finishedTraining) []string {
 
 // charts draws the LLMs' curves.
 func charts(job *Job, llms []finishedTraining, curves map[string][]metrics.Record) []report.Chart {
-	lossBySteps := report.Chart{Title: "Held-out loss", Note: "Lower is better; both runs saw the same data in the same order.", X: "optimizer steps", Y: "nats per token", Focus: true}
-	lossByFLOPs := report.Chart{Title: "Held-out loss against compute", Note: "The teacher's forward passes are counted, its training is not.", X: "TFLOP", Y: "nats per token", Focus: true}
+	lossBySteps := report.Chart{Title: "Held-out loss", Note: "Lower is better; " + sameData(job), X: "optimizer steps", Y: "nats per token", Focus: true}
+	lossByFLOPs := report.Chart{Title: "Held-out loss against compute", Note: "The teacher's forward passes are counted, those of scoring included; its training is not.", X: "TFLOP", Y: "nats per token", Focus: true}
 	train := report.Chart{Title: "Training loss", Note: "NLL of each step's batch before its update, averaged over neighbouring steps.", X: "optimizer steps", Y: "nats per token", Focus: true}
 	rate := report.Chart{Title: "Learning rate", X: "optimizer steps", Y: "learning rate", Half: true}
 	weight := report.Chart{Title: "The teacher's weight in the loss", X: "optimizer steps", Y: "w", Half: true}
@@ -89,7 +89,7 @@ func charts(job *Job, llms []finishedTraining, curves map[string][]metrics.Recor
 			weight.Series = append(weight.Series, report.Series{Name: d.label, Points: w})
 		}
 	}
-	if c := job.Config.Distill; c.Method == "salt" {
+	if c := job.Config.Distill; c.Method == "salt" || c.Method == "salt-ds" {
 		mark := report.Mark{X: float64(c.KDSteps), Label: "teacher leaves"}
 		lossBySteps.Marks, train.Marks = []report.Mark{mark}, []report.Mark{mark}
 	}
@@ -98,6 +98,14 @@ func charts(job *Job, llms []finishedTraining, curves map[string][]metrics.Recor
 		list = append(list, weight)
 	}
 	return list
+}
+
+// sameData says what the two LLMs read.
+func sameData(job *Job) string {
+	if c := job.Config.Distill; c.Method == "salt-ds" {
+		return fmt.Sprintf("up to step %d SALT_DS read selected text, after that both runs saw the same data in the same order.", c.KDSteps)
+	}
+	return "both runs saw the same data in the same order."
 }
 
 func stepOf(r metrics.Record) float64  { return float64(r.Step) }
@@ -149,6 +157,10 @@ func findings(done []finishedTraining, curves map[string][]metrics.Record) []str
 	}
 	list = append(list, fmt.Sprintf("%s spent %.2f TFLOP of model arithmetic, the teacher's forward passes included, %s %.2f: %.1f%% more.",
 		helped.label, helped.FLOPs/1e12, base.label, base.FLOPs/1e12, 100*(helped.FLOPs/base.FLOPs-1)))
+	if c := helped.Scoring; c != nil {
+		list = append(list, fmt.Sprintf("Stage 1 read %d of %d candidate sequences, the challenging yet learnable ones for an early SLM. Scoring them took %.2f TFLOP and %.0f s, which count as %s's.",
+			c.Selected, c.Candidates, c.FLOPs/1e12, c.Seconds, helped.label))
+	}
 	if teacher != nil {
 		place := "behind both at the end: the regime in which the teacher must leave"
 		if teacher.HeldOut.NLL < min(base.HeldOut.NLL, helped.HeldOut.NLL) {

@@ -48,7 +48,7 @@ func (t *training) compare(early bool) error {
 	}
 	diff := differences(was, now)
 	if early {
-		diff = slices.DeleteFunc(diff, func(d string) bool { return d == teacherDiffers })
+		diff = slices.DeleteFunc(diff, func(d string) bool { return d == sumDiffers["teacher"] })
 	}
 	if len(diff) > 0 {
 		return fail(BadConfig, "%s was begun with other settings: %s; set them back, give the job another name, or start anew with --fresh", t.dir, join(diff))
@@ -73,10 +73,8 @@ func differences(was, now []byte) []string {
 			case ok && was:
 				walk(prefix+k+".", before, inner)
 			case fmt.Sprint(old) == fmt.Sprint(v):
-			case prefix+k == "teacher": // two checksums tell nobody anything
-				list = append(list, teacherDiffers)
-			case prefix+k == "corpus":
-				list = append(list, "the text or its tokenizer is another ([corpus], [tokenizer], or the files themselves)")
+			case sumDiffers[prefix+k] != "": // two checksums tell nobody anything
+				list = append(list, sumDiffers[prefix+k])
 			default:
 				list = append(list, fmt.Sprintf("%s was %v, now %v", prefix+k, old, v))
 			}
@@ -101,4 +99,10 @@ func join(list []string) string {
 	return out
 }
 
-const teacherDiffers = "the SLM that teaches was trained anew and is another"
+// sumDiffers says what it means that a checksum among the settings is another.
+var sumDiffers = map[string]string{
+	"corpus":    "the text or its tokenizer is another ([corpus], [tokenizer], or the files themselves)",
+	"teacher":   "the SLM that teaches was trained anew and is another",
+	"judge":     "the early SLM that scores was trained anew and is another",
+	"selection": "the selected sequences are others, as their scores are",
+}

@@ -118,10 +118,10 @@ func (p *process) finish(t *testing.T) {
 	}
 }
 
-func newJob(t *testing.T) string {
+func newJob(t *testing.T, text string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "job.toml"), []byte(stoppedJob), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "job.toml"), []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -129,7 +129,7 @@ func newJob(t *testing.T) string {
 
 // testStopped holds runs that were stopped, gently or not, against one that never was.
 func testStopped(t *testing.T, saltern program) {
-	undisturbed := newJob(t)
+	undisturbed := newJob(t, stoppedJob)
 	start(t, saltern, undisturbed, "run", "job.toml").finish(t)
 	t.Run("killed", func(t *testing.T) { testKilled(t, saltern, undisturbed) })
 	t.Run("interrupted", func(t *testing.T) { testInterrupted(t, saltern, undisturbed) })
@@ -141,7 +141,7 @@ func testKilled(t *testing.T, saltern program, undisturbed string) {
 	const seed = 7
 	rng := rand.New(rand.NewPCG(seed, 0))
 	at := func(training string, from, to int) moment { return after(training, from+rng.IntN(to-from)) }
-	dir := newJob(t)
+	dir := newJob(t, stoppedJob)
 	killed := 0
 	for _, m := range []moment{
 		there("preparing", "corpus.part-*"),
@@ -169,7 +169,7 @@ func testKilled(t *testing.T, saltern program, undisturbed string) {
 		t.Errorf("only %d of the moments were hit", killed)
 	}
 	start(t, saltern, dir, "run", "job.toml").finish(t)
-	sameRuns(t, undisturbed, dir)
+	sameRuns(t, undisturbed, dir, "slm", "llm-baseline", "llm-salt")
 	left, err := filepath.Glob(filepath.Join(dir, "runs", "job", "*", "checkpoints", ".tmp-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left over: %v, %v", left, err)
@@ -192,7 +192,7 @@ func onDisk(run string) string {
 // testInterrupted asks runs to stop by signal: the step under way is finished and saved, one sentence says so, and the exit code
 // is that of an interruption.
 func testInterrupted(t *testing.T, saltern program, undisturbed string) {
-	dir := newJob(t)
+	dir := newJob(t, stoppedJob)
 	stopped := regexp.MustCompile(`(?m)^saltern: (SLM|BASELINE|SALT) stopped at step (\d+) of 30, saved in (\S+); the same command goes on from there: (interrupt|terminated) signal received$`)
 	for _, test := range []struct {
 		m        moment
@@ -228,13 +228,13 @@ func testInterrupted(t *testing.T, saltern program, undisturbed string) {
 		}
 	}
 	start(t, saltern, dir, "run", "job.toml").finish(t)
-	sameRuns(t, undisturbed, dir)
+	sameRuns(t, undisturbed, dir, "slm", "llm-baseline", "llm-salt")
 }
 
-// sameRuns wants both folders' trainings to have ended in the same bits, and to have measured the same on the way, but for time.
-func sameRuns(t *testing.T, wantDir, gotDir string) {
+// sameRuns wants both folders' trainings of these names to have ended in the same bits, and to have measured the same on the way, but for time.
+func sameRuns(t *testing.T, wantDir, gotDir string, trainings ...string) {
 	t.Helper()
-	for _, training := range []string{"slm", "llm-baseline", "llm-salt"} {
+	for _, training := range trainings {
 		want, got := filepath.Join(wantDir, "runs", "job", training), filepath.Join(gotDir, "runs", "job", training)
 		if a, b := measured(t, want), measured(t, got); !reflect.DeepEqual(a, b) {
 			t.Errorf("%s: the metrics differ:\n%v\n%v", training, a, b)

@@ -25,11 +25,19 @@ type training struct {
 	Corpus  string            `toml:"corpus"`  // key of the prepared corpus
 	Teacher string            `toml:"teacher"` // weights' checksum of the teacher's last checkpoint; empty without
 
+	// Of "salt-ds" alone: the rule of the selection, and the checksum of the ids that it selected.
+	Select    *distill.SelectConfig `toml:"select,omitempty"`
+	Selection string                `toml:"selection,omitempty"`
+
 	name    string // the folder within the run's
 	label   string // for people
 	dir     string
 	teacher string // folder of the teacher's checkpoints
 	trace   traceFlags
+
+	pinAt    int64    // after this step there is a checkpoint, kept for good; 0: no such step
+	selected []int64  // ids of the sequences that stage 1 reads; nil: those of the ordinary stream
+	scoring  *scoring // what they were selected by
 }
 
 // outcome is what a finished training leaves in result.json.
@@ -38,13 +46,15 @@ type outcome struct {
 	Steps    int64       `json:"steps"`
 	Tokens   int64       `json:"tokens"`
 	Skipped  int64       `json:"skipped"`
-	FLOPs    float64     `json:"flops"` // model FLOPs, the teacher's forward passes included
+	FLOPs    float64     `json:"flops"` // model FLOPs, the teacher's forward passes and Scoring included
 	Seconds  float64     `json:"seconds"`
 	HeldOut  model.Stats `json:"held_out"`
 	Params   int64       `json:"params"`
 	Device   string      `json:"device"`
 	Driver   string      `json:"driver"`
 	Finished time.Time   `json:"finished"`
+
+	Scoring *scoringCost `json:"scoring,omitempty"` // of the candidates that stage 1's sequences were selected from
 }
 
 func (t *training) checkpoints() string { return filepath.Join(t.dir, "checkpoints") }
@@ -76,7 +86,7 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, tea
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := t.settleKernels(ctx, s, trainer.Programs()); err != nil {
+	if err := s.settleKernels(ctx, t.dir, t.label, trainer.Programs()...); err != nil {
 		return nil, nil, err
 	}
 	return m, trainer, trainer.Load(b)
@@ -129,6 +139,10 @@ func teacherSum(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return weightsSum(c)
+}
+
+func weightsSum(c *checkpoint.Checkpoint) (string, error) {
 	for _, f := range c.Files {
 		if f.Name == "model.safetensors" {
 			return f.SHA256, nil

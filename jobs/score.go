@@ -1,0 +1,130 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+
+	"saltern/distill/scores"
+)
+
+// scoreCommand has an early SLM judge text, for a selection.
+func scoreCommand() *Command {
+	var flags struct {
+		sets   listFlag
+		device string
+		fresh  bool
+		json   bool
+	}
+	return &Command{
+		Name:    "score",
+		Usage:   "[--set key=value]... [--device D] [--fresh] [--json] job.toml",
+		Summary: "have an early SLM judge the candidates that a selection is made from",
+		Help: `Reads the SLM's checkpoint of an early step (select.early; the SLM's training keeps it) and runs it
+once over the candidates (select.candidates): sequences of the training text that it has not
+been trained on. Of each token it stores the loss and the rank of the right token among the
+SLM's predictions, in about 2.5 bytes, so that "saltern select" can make a selection by any
+rule without asking the model again. "saltern run" and "saltern train" do this by themselves
+where the method is "salt-ds".
+
+The scores lie in the run folder, score/scores.bin. Interrupt it at any moment: the same
+command goes on from the last whole block and leaves the same bytes. With more candidates it
+adds to what is there.`,
+		Example: `saltern train --only slm job.toml
+saltern score job.toml
+saltern score --set select.candidates=100000 job.toml`,
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Interrupted},
+		Flags: func(fs *flag.FlagSet) {
+			setFlag(fs, &flags.sets)
+			deviceFlag(fs, &flags.device)
+			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the scores first")
+			jsonFlag(fs, &flags.json)
+		},
+		Run: func(ctx context.Context, io IO, args []string) (err error) {
+			job, err := jobArgument("score", args, flags.sets)
+			if err != nil {
+				return err
+			}
+			if err := job.needsSLM(); err != nil {
+				return err
+			}
+			job.Config.Device = either(flags.device, job.Config.Device)
+			s, err := openJob(ctx, io, job)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, s.close()) }()
+			if flags.fresh {
+				if err := os.RemoveAll(job.scoreDir()); err != nil {
+					return err
+				}
+			}
+			if err := sameSettings(trainings(job, s.set.Manifest.Key)[:1], false); err != nil { // of the SLM
+				return err
+			}
+			c, candidates, err := newScoring(s)
+			if err != nil {
+				return err
+			}
+			if err := c.run(ctx, s, candidates); err != nil {
+				return err
+			}
+			t, err := c.table(s)
+			if err != nil {
+				return err
+			}
+			return t.Write(io.Out, flags.json)
+		},
+	}
+}
+
+// needsSLM is an error where the job has none.
+func (j *Job) needsSLM() error {
+	if j.Distill.Method == "baseline" {
+		return fail(BadConfig, `%s: distill: method = "baseline" has no small model to judge text; use "salt-ds", or another method, with [slm.model] and [slm.train]`, j.File)
+	}
+	return nil
+}
+
+// table says what was scored, and what the early SLM makes of it.
+func (c *scoring) table(s *session) (t Table, err error) {
+	f, err := scores.Open(c.file())
+	if err != nil {
+		return t, c.damagedScores(err)
+	}
+	defer f.Close()
+	var loss float64
+	first, within, k := 0, 0, s.job.Select.TopK
+	if err := f.Each(f.Sequences(), func(q scores.Sequence) error {
+		for i, rank := range q.Rank {
+			loss += float64(q.Loss[i])
+			if rank == 0 {
+				first++
+			}
+			if int(rank) < k {
+				within++
+			}
+		}
+		return nil
+	}); err != nil {
+		return t, c.damagedScores(err)
+	}
+	seconds, err := c.secondsBefore()
+	if err != nil {
+		return t, err
+	}
+	n := f.Sequences() * c.Sequence
+	t.Columns = []Column{
+		{Key: "slm_step", Title: "SLM", Unit: "step"}, {Key: "sequences", Title: "sequences"}, {Key: "tokens", Title: "tokens"},
+		{Key: "loss_nats", Title: "loss", Unit: "nats/token", Format: "%.4f"}, {Key: "accuracy", Title: "accuracy", Unit: "next token", Format: "%.3f"},
+		{Key: "top_k", Title: "k"}, {Key: "in_top_k", Title: "in top k", Unit: "share", Format: "%.3f"},
+		{Key: "bytes", Title: "scores", Unit: "bytes"}, {Key: "bytes_per_token", Title: "bytes", Unit: "per token", Format: "%.2f"},
+		{Key: "tflops", Title: "compute", Unit: "TFLOP", Format: "%.2f"}, {Key: "seconds", Title: "time", Unit: "s", Format: "%.1f"},
+	}
+	t.Rows = [][]any{{
+		c.Steps, f.Sequences(), n, loss / float64(n), float64(first) / float64(n), k, float64(within) / float64(n),
+		f.Bytes(), bytesPerToken(f), c.flops(s.job.SLM.Model, int64(f.Sequences())) / 1e12, seconds,
+	}}
+	return t, nil
+}
