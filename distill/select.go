@@ -16,7 +16,8 @@ import (
 //	score(x) = median over tokens i of  1{x_i in top-k of q(.|x_<i)} * (-log q(x_i | x_<i))
 type SelectConfig struct {
 	// Early is when the SLM judges the text, as a part of its own training: the checkpoint after so many of its steps is kept
-	// for that, and what it was trained on by then is never a candidate. Zero means 0.1. Above 0, at most 1.
+	// for that, and what it was trained on by then is never a candidate. An SLM that is too early scores most text 0, which
+	// "saltern select" shows: a short training needs a larger part. Zero means 0.1. Above 0, at most 1.
 	Early float64 `toml:"early"`
 
 	// Candidates is how many sequences the SLM judges, each of the LLM's train.sequence tokens: those that the ordinary stream

@@ -196,7 +196,7 @@ func (c *scoring) start(ctx context.Context, s *session) (*pass, error) {
 	}
 	p.model.Precision = s.job.SLM.Train.DType()
 	if p.scorer, err = model.NewScorer(p.model, c.Microbatch, c.Sequence); err == nil {
-		if err = s.settleKernels(ctx, c.dir, "scoring", p.scorer.Program()); err == nil {
+		if err = s.settleKernels(ctx, "scoring", c.dir, []*compute.Program{p.scorer.Program()}); err == nil {
 			err = p.scorer.Load(s.device)
 		}
 	}

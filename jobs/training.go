@@ -86,7 +86,7 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, tea
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.settleKernels(ctx, t.dir, t.label, trainer.Programs()...); err != nil {
+	if err := s.settleKernels(ctx, t.label, t.dir, trainer.Programs()); err != nil {
 		return nil, nil, err
 	}
 	return m, trainer, trainer.Load(b)

@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"saltern/distill/blockfile"
 )
@@ -51,8 +52,7 @@ type File struct {
 	Head Head
 
 	blocks *blockfile.File
-	count  int           // sequences
-	places map[int64]int // of each id, its number in the order of writing
+	ids    []int64 // in the order of writing
 }
 
 // Open opens a file for reading.
@@ -70,7 +70,7 @@ func Open(path string) (*File, error) {
 }
 
 func read(b *blockfile.File) (*File, error) {
-	f := &File{blocks: b, places: map[int64]int{}}
+	f := &File{blocks: b}
 	if err := json.Unmarshal(b.Head, &f.Head); err != nil || f.Head.Sequence < 1 || f.Head.Block < 1 {
 		return nil, fmt.Errorf("it does not begin as a file of scores: %w", blockfile.ErrDamaged)
 	}
@@ -83,16 +83,13 @@ func read(b *blockfile.File) (*File, error) {
 		if !ok || len(ids) > f.Head.Block || len(ids) < f.Head.Block && i < b.Blocks()-1 {
 			return nil, fmt.Errorf("block %d does not hold %d sequences of %d tokens: %w", i, f.Head.Block, f.Head.Sequence, blockfile.ErrDamaged)
 		}
-		for _, id := range ids {
-			f.places[id] = f.count
-			f.count++
-		}
+		f.ids = append(f.ids, ids...)
 	}
 	return f, nil
 }
 
 // Sequences is how many sequences there are.
-func (f *File) Sequences() int { return f.count }
+func (f *File) Sequences() int { return len(f.ids) }
 
 // Bytes is the size of the file on disk, up to its last whole block.
 func (f *File) Bytes() int64 { return f.blocks.Bytes() }
@@ -124,8 +121,8 @@ func (f *File) Each(n int, fn func(s Sequence) error) error {
 
 // Sequence is what is known of the sequence with that id.
 func (f *File) Sequence(id int64) (Sequence, error) {
-	place, ok := f.places[id]
-	if !ok {
+	place := slices.Index(f.ids, id) // a millisecond for a million; who wants all of them takes Each
+	if place < 0 {
 		return Sequence{}, fmt.Errorf("sequence %d was not scored", id)
 	}
 	list, err := f.block(place / f.Head.Block)
@@ -176,23 +173,15 @@ func Append(path string, head Head) (*Writer, error) {
 // Reopen cuts off the last block where it is not full, so that more sequences can follow: blocks begin at the same places whether a
 // pass was made at once or continued later with more.
 func (w *Writer) Reopen() error {
-	full := w.count / w.Head.Block
-	if err := w.blocks.Cut(full); err != nil {
-		return err
-	}
-	for id, place := range w.places {
-		if place >= full*w.Head.Block {
-			delete(w.places, id)
-		}
-	}
-	w.count = full * w.Head.Block
-	return nil
+	full := len(w.ids) / w.Head.Block
+	w.ids = w.ids[:full*w.Head.Block]
+	return w.blocks.Cut(full)
 }
 
 // Write appends a block of sequences: Head.Block of them, or fewer, and then no more can follow.
 func (w *Writer) Write(list []Sequence) error {
-	if len(list) == 0 || len(list) > w.Head.Block || w.count%w.Head.Block != 0 {
-		return fmt.Errorf("bug: a block of %d sequences after %d, in blocks of %d", len(list), w.count, w.Head.Block)
+	if len(list) == 0 || len(list) > w.Head.Block || len(w.ids)%w.Head.Block != 0 {
+		return fmt.Errorf("bug: a block of %d sequences after %d, in blocks of %d", len(list), len(w.ids), w.Head.Block)
 	}
 	b, err := encode(list, w.Head.Sequence)
 	if err != nil {
@@ -202,8 +191,7 @@ func (w *Writer) Write(list []Sequence) error {
 		return err
 	}
 	for _, s := range list {
-		w.places[s.ID] = w.count
-		w.count++
+		w.ids = append(w.ids, s.ID)
 	}
 	return nil
 }
