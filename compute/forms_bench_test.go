@@ -2,7 +2,7 @@ package compute
 
 import "testing"
 
-// BenchmarkForms times every variant of the operations that only move memory, at about a million elements; MB/s is of the
+// BenchmarkForms times every variant of the operations that only move memory or read rows of logits, at about a million elements; MB/s is of the
 // least traffic (Op.Cost).
 func BenchmarkForms(b *testing.B) {
 	const n, d = 1024, 1024
@@ -21,6 +21,8 @@ func BenchmarkForms(b *testing.B) {
 		{"embed_grad", embedGradCase("", n, d, 4096)},
 		{"sum_squares", Case{In: []Shape{{n * d}}}},
 		{"adamw", adamCase("", n*d, n*d/2)},
+		{"softmax", softmaxCase("", n/4, 4*d, true, true)},
+		{"nll_rank", nllRankCase("", n/4, 4*d)},
 	} {
 		op := Find(c.op)
 		t, err := newTrial(op, c.c, 1)

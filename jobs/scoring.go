@@ -75,16 +75,21 @@ func newScoring(s *session) (*scoring, []int64, error) {
 // plannedScoring is the scoring of a job whose SLM may not be trained yet.
 func plannedScoring(s *session) *scoring {
 	j := s.job
-	c := &scoring{
+	return &scoring{
 		Corpus: s.set.Manifest.Key, Seed: j.Seed, Sequence: j.LLM.Train.Sequence, Precision: j.SLM.Train.Precision,
-		Steps: j.Select.EarlyStep(j.SLM.Train.Steps), Batch: j.SLM.Train.Batch, Trained: j.SLM.Train.Sequence, dir: j.scoreDir(),
+		Microbatch: scoringBatch(j.LLM.Train.Microbatch, j.LLM.Train.Sequence),
+		Steps:      j.Select.EarlyStep(j.SLM.Train.Steps), Batch: j.SLM.Train.Batch, Trained: j.SLM.Train.Sequence, dir: j.scoreDir(),
 	}
-	for b := 1; b <= j.LLM.Train.Microbatch; b++ { // blocks begin with a microbatch
-		if scores.BlockSequences(c.Sequence)%b == 0 {
-			c.Microbatch = b
-		}
+}
+
+// scoringBatch is the largest number of sequences of T tokens, up to a training's microbatch, with which every block can begin.
+func scoringBatch(microbatch, T int) int {
+	block := scores.BlockSequences(T)
+	b := min(microbatch, block)
+	for block%b != 0 {
+		b--
 	}
-	return c
+	return b
 }
 
 // findEarly is the checkpoint of the SLM that was pinned for scoring.

@@ -125,6 +125,14 @@ func TestOrderAtStages(t *testing.T) {
 	}
 }
 
+func TestScoringBatch(t *testing.T) {
+	for _, test := range [][3]int{{8, 128, 8}, {2, 32, 2}, {48, 1024, 16}, {5, 1024, 4}, {3, 1000, 2}, {32, 100000, 1}, {1, 1, 1}} {
+		if got := scoringBatch(test[0], test[1]); got != test[2] {
+			t.Errorf("up to %d sequences of %d tokens: %d at a time, want %d", test[0], test[1], got, test[2])
+		}
+	}
+}
+
 // TestChecksum tells selections apart that differ in one id.
 func TestChecksum(t *testing.T) {
 	a, b := ranked(100, 40), ranked(100, 40)

@@ -181,7 +181,26 @@ func jobPrograms(job *Job, memory int64) ([]*compute.Program, error) {
 		}
 		objectives = append(objectives, distill.Objective(model.New(c.Model, "teacher", false)))
 	}
-	return list, add(job.Config.LLM, "llm", objectives...)
+	if err := add(job.Config.LLM, "llm", objectives...); err != nil || job.Distill.Method != "salt-ds" {
+		return list, err
+	}
+	p, err := scoringProgram(job, memory, objectives)
+	return append(list, p), err
+}
+
+// scoringProgram is what judges text for a job's selection.
+func scoringProgram(job *Job, memory int64, objectives []model.Objective) (*compute.Program, error) {
+	c, err := model.ChooseMicrobatch(model.New(job.LLM.Model, "llm", true), job.LLM.Train, memory, objectives...)
+	if err != nil {
+		return nil, err
+	}
+	m := model.New(job.SLM.Model, "slm", false)
+	m.Precision = job.SLM.Train.DType()
+	s, err := model.NewScorer(m, scoringBatch(c.Microbatch, c.Sequence), c.Sequence)
+	if err != nil {
+		return nil, err
+	}
+	return s.Program(), nil
 }
 
 // onlyOp keeps a program's nodes of the named operation; all of them if the name is empty.
