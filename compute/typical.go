@@ -50,7 +50,7 @@ func Typical() (*Program, error) {
 	soft.Index, soft.Seed = NewTensor(Host, "index", U32, n), NewTensor(Host, "seed", U32, 4)
 	r.SoftLabels(soft)
 	r.LinearRank(RankInputs{
-		Hidden: loss.TeacherHidden, Weight: loss.TeacherWeight, Labels: labels, NLL: NewTensor(Host, "nll", F32, n), Rank: NewTensor(Host, "rank", U32, n),
+		Hidden: x, Weight: table, Labels: labels, NLL: NewTensor(Host, "nll", F32, n), Rank: NewTensor(Host, "rank", U32, n),
 	})
 	g := state("g", d*d)
 	control := r.GradNorm(state("clip", 4), []*Tensor{g})
