@@ -82,15 +82,18 @@ func (r *bitReader) take(n int) uint64 {
 
 // golomb takes a number that bitWriter.golomb wrote.
 func (r *bitReader) golomb(k int) uint32 {
-	if r.n < 40 {
+	if r.n < 56 {
 		r.fill()
 	}
 	n := bits.TrailingZeros64(r.next)
-	if n > 32 { // no code is longer: damaged, or the end
+	size := 2*n + 1 + k
+	if size > r.n || n+k > 32 { // no code is longer: damaged, or the end
 		r.over = true
 		return 0
 	}
-	r.take(n + 1)
-	high := r.take(n) + 1<<n - 1
-	return uint32(high<<k | r.take(k))
+	v := r.next >> (n + 1)
+	high, low := v&(1<<n-1)+1<<n-1, v>>n&(1<<k-1)
+	r.next >>= size
+	r.n -= size
+	return uint32(high<<k | low)
 }
