@@ -11,10 +11,10 @@ import (
 	"saltern/compute"
 )
 
-// settleKernels chooses the kernels of a training's programs, tuning where nothing is known of them yet, and keeps the
-// choices in the training's folder: a resumed run takes the same, and so gives the same bits.
-func (t *training) settleKernels(ctx context.Context, s *session, programs []*compute.Program) error {
-	path := filepath.Join(t.dir, "kernels.json")
+// settleKernels chooses the kernels of some programs, a training's for example, tuning where nothing is known of them yet, and
+// keeps the choices in its folder: a resumed run takes the same, and so gives the same bits.
+func (s *session) settleKernels(ctx context.Context, label, dir string, programs []*compute.Program) error {
+	path := filepath.Join(dir, "kernels.json")
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -26,7 +26,7 @@ func (t *training) settleKernels(ctx context.Context, s *session, programs []*co
 			return fmt.Errorf("%s: %w; remove it to choose anew", path, err)
 		}
 		if err := s.tuner.Pin(c); err != nil {
-			s.say("%s: %v", t.label, err)
+			s.say("%s: %v", label, err)
 		}
 	}
 	if err := s.tuner.Tune(ctx, programs...); err != nil {

@@ -12,6 +12,7 @@ import (
 	"saltern/compute"
 	"saltern/distill"
 	"saltern/model/checkpoint"
+	"saltern/model/corpus"
 )
 
 // runCommand does a whole job: text, SLM, LLM with and without its help, comparison.
@@ -150,7 +151,7 @@ func trainings(job *Job, corpusKey string) []*training {
 	}
 	slm := add("slm", "SLM", c.SLM, alone)
 	helped := add(methodName(c.Distill.Method), methodLabel(c.Distill.Method), c.LLM, c.Distill)
-	helped.teacher = slm.checkpoints()
+	helped.teacher, helped.slm = slm.checkpoints(), c.SLM.Model
 	return append([]*training{slm}, append(list, helped)...)
 }
 
@@ -170,53 +171,70 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	if err := trace.check(); err != nil {
 		return nil, err
 	}
+	err = withTrainings(ctx, io, job, func(s *session, list []*training, manifest *corpus.Manifest) error {
+		list = slices.DeleteFunc(list, func(t *training) bool { return !want(t) })
+		if err := sameSettings(list, fresh); err != nil {
+			return err
+		}
+		for i, t := range list {
+			if i == len(list)-1 {
+				t.trace = trace
+			}
+			if fresh {
+				if err := os.RemoveAll(t.dir); err != nil {
+					return err
+				}
+			}
+			if err := t.findTeacher(job); err != nil {
+				return err
+			}
+			o, err := t.run(ctx, s)
+			if err != nil {
+				return err
+			}
+			s.say("%s: done, held-out loss %.4f after %d steps, %.0f s", t.label, o.HeldOut.NLL, o.Steps, o.Seconds)
+			done = append(done, finishedTraining{t, o, manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)})
+		}
+		return nil
+	})
+	return done, err
+}
+
+// withTrainings prepares the text, opens the device, settles what the job leaves to it, and hands on the job's trainings.
+func withTrainings(ctx context.Context, io IO, job *Job, do func(s *session, list []*training, m *corpus.Manifest) error) (err error) {
 	if err := writeResolved(job); err != nil {
-		return nil, err
+		return err
 	}
 	manifest, err := prepareCorpus(ctx, io, job)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	job.Config = job.withVocab(manifest.VocabSize)
 	s, err := openSession(io, job)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	job.settlePrecision(s.device.Limits())
 	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
 	if err := chooseMicrobatches(job, s.device.Limits().Memory); err != nil {
-		return nil, err
+		return err
 	}
-	list := slices.DeleteFunc(trainings(job, manifest.Key), func(t *training) bool { return !want(t) })
-	if err := sameSettings(list, fresh); err != nil {
-		return nil, err
+	return do(s, trainings(job, manifest.Key), manifest)
+}
+
+// findTeacher notes which teacher it is, where the training has one.
+func (t *training) findTeacher(job *Job) (err error) {
+	if t.teacher == "" {
+		return nil
 	}
-	for i, t := range list {
-		if i == len(list)-1 {
-			t.trace = trace
-		}
-		if fresh {
-			if err := os.RemoveAll(t.dir); err != nil {
-				return nil, err
-			}
-		}
-		if t.teacher != "" {
-			if t.Teacher, err = teacherSum(t.teacher); errors.Is(err, checkpoint.ErrNone) {
-				return nil, badCheckpoint(err, "train the SLM first: saltern train --only slm "+job.File)
-			} else if err != nil {
-				result := filepath.Join(filepath.Dir(t.teacher), "result.json")
-				return nil, badCheckpoint(err, "or move the damaged folder, the file `latest` beside it and "+result+" away, and the same command trains the SLM on from what is left")
-			}
-		}
-		o, err := t.run(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		s.say("%s: done, held-out loss %.4f after %d steps, %.0f s", t.label, o.HeldOut.NLL, o.Steps, o.Seconds)
-		done = append(done, finishedTraining{t, o, manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)})
+	if t.Teacher, err = teacherSum(t.teacher); errors.Is(err, checkpoint.ErrNone) {
+		return badCheckpoint(err, "train the SLM first: saltern train --only slm "+job.File)
+	} else if err != nil {
+		result := filepath.Join(filepath.Dir(t.teacher), "result.json")
+		return badCheckpoint(err, "or move the damaged folder, the file `latest` beside it and "+result+" away, and the same command trains the SLM on from what is left")
 	}
-	return done, nil
+	return nil
 }
 
 // sameSettings refuses a run folder that was begun with other settings before anything is trained. What the teacher is, only

@@ -5,15 +5,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 
 	"github.com/pelletier/go-toml/v2"
 )
 
-// settings is the training as TOML, without what may change between two runs of it: how often something is written.
+// settings is the training as TOML, without what may change between two runs of it: how often something is written, and with the
+// teacher at hand the form of soft labels that nobody reads.
 func (t *training) settings() ([]byte, error) {
 	c := *t
 	c.Train.CheckpointEvery, c.Train.KeepCheckpoints, c.Train.LogEvery, c.Train.MaxSkippedSteps = 0, 0, 0, 0
+	if d := &c.Distill; !d.Offline() {
+		d.Labels, d.LabelForm, d.LabelCount, d.LabelTail = "", "", 0, ""
+	}
 	return toml.Marshal(c)
 }
 
@@ -73,6 +78,7 @@ func differences(was, now []byte) []string {
 			case ok && was:
 				walk(prefix+k+".", before, inner)
 			case fmt.Sprint(old) == fmt.Sprint(v):
+			case old == nil && reflect.ValueOf(v).IsZero(): // a key that an earlier version did not have
 			case prefix+k == "teacher": // two checksums tell nobody anything
 				list = append(list, teacherDiffers)
 			case prefix+k == "corpus":
