@@ -138,9 +138,11 @@ var opSoftmaxLoss = &Op{
 			in[0].Data[i] = 3*in[0].Data[i] + 100
 		}
 		if a := attr.(softmaxLoss); a.Teacher.sparse() {
+			k := in[3].Shape[1]
+			q := make([]float64, k)
 			for i := range in[1].Data {
-				k := in[3].Shape[1]
-				fillSoft(rng, v, a.Teacher == ghostTeacher, in[3].Data[i*k:(i+1)*k], in[4].Data[i*k:(i+1)*k])
+				fillSoft(rng, v, a.Teacher == ghostTeacher, in[3].Data[i*k:(i+1)*k], q)
+				copy(in[4].Data[min(i*k, len(in[4].Data)):], q) // to be timed, a tensor has only its first numbers here
 			}
 		}
 	},
