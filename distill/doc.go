@@ -7,7 +7,9 @@
 //
 //	loss = (1-w) NLL(y) + w CE(q_T, p)
 //
-// with student p, teacher q at temperature T, gold token y.
+// with student p, teacher q at temperature T, gold token y. Objective records it with the teacher beside the student. Offline does
+// without: a Labeler has made sparse soft labels before, which package labels keeps and a Feed reads ahead of the steps.
 //
-// Invariant: the weight is a pure function of the step, so all ranks and every resumed run agree on it (TestWeightAt).
+// Invariants: the weight is a pure function of the step, so all ranks and every resumed run agree on it (TestWeightAt); a sequence's
+// labels depend on seed and place in the text alone (TestLabelsDoNotDependOnCompany).
 package distill

@@ -84,6 +84,9 @@ func writeLabels(ctx context.Context, s *session, list []*training, fresh bool) 
 	if err != nil {
 		return Table{}, err
 	}
+	if len(l.sequences) == 0 {
+		return Table{}, fail(BadConfig, "%s: distill: weight = %g gives the teacher no step to help in; there is nothing to label", s.job.File, student.Distill.Weight)
+	}
 	if fresh {
 		if err := os.RemoveAll(l.dir); err != nil {
 			return Table{}, err

@@ -50,7 +50,7 @@ func (h *teaching) objectives() []model.Objective {
 	return []model.Objective{model.Plain, distill.Objective(h.teacher)}
 }
 
-// begin starts to read the soft labels from sample from to the last with the teacher's help.
+// begin starts to read the soft labels from the loop's next step on, to the last with the teacher's help.
 func (h *teaching) begin(l *loop) {
 	if h == nil || h.file == nil {
 		return

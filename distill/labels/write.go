@@ -116,7 +116,7 @@ func (w *Writer) Add(sequence int64, l *Labels) (err error) {
 	}
 	r := record(sequence, w.plain)
 	if _, err := w.f.WriteAt(r, w.size); err != nil {
-		return err
+		return fmt.Errorf("%w; what was written before is kept, and with more room the same command goes on", err)
 	}
 	w.has[sequence] = true
 	w.size += int64(len(r))
