@@ -12,6 +12,11 @@ type LossInputs struct {
 	Params *Tensor
 	// TeacherHidden [N,Dt] and TeacherWeight [V,Dt] give the teacher's logits; both nil without distillation.
 	TeacherHidden, TeacherWeight *Tensor
+	// Soft, in place of the teacher itself, is what it has to say of each token: IDs, ascending, then Masked, their Q, which sum to
+	// 1, and Stats; the others are not looked at. With Ghost, what Q lacks of 1 is the mass of all other ids together, and so are
+	// they for the student: the loss tells none of them apart (arXiv 2503.16870).
+	Soft  *SoftLabels
+	Ghost bool
 	// Gradient asks for the gradient too; without it only the stats are computed, as in an evaluation.
 	Gradient bool
 	// Stats receives the result, [N,StatsColumns]; nil: a temporary does.
@@ -62,9 +67,12 @@ func (r *Recorder) chunkLoss(in LossInputs, dWeight, stats, dHidden *Tensor, i, 
 	hidden := in.Hidden.Rows(i, j)
 	logits := r.MatMul(hidden, in.Weight, NT)
 	args := []*Tensor{logits, in.Labels.Rows(i, j), in.Params}
-	attr := softmaxLoss{Distill: in.TeacherHidden != nil, Gradient: in.Gradient}
-	if attr.Distill {
+	attr := softmaxLoss{Teacher: in.teacher(), Gradient: in.Gradient}
+	switch {
+	case attr.Teacher == logitsTeacher:
 		args = append(args, r.MatMul(in.TeacherHidden.Rows(i, j), in.TeacherWeight, NT))
+	case attr.Teacher.sparse():
+		args = append(args, in.Soft.IDs.Rows(i, j), in.Soft.Q.Rows(i, j), in.Soft.Stats.Rows(i, j))
 	}
 	if !in.Gradient {
 		r.Record("softmax_loss", attr, args, stats.Rows(i, j))
@@ -76,6 +84,19 @@ func (r *Recorder) chunkLoss(in LossInputs, dWeight, stats, dHidden *Tensor, i, 
 	if dWeight != nil {
 		r.Accumulate(dWeight, r.MatMul(g, hidden, TN))
 	}
+}
+
+// teacher is the form in which the teacher is known.
+func (in LossInputs) teacher() teacherForm {
+	switch {
+	case in.Soft != nil && in.Ghost:
+		return ghostTeacher
+	case in.Soft != nil:
+		return sparseTeacher
+	case in.TeacherHidden != nil:
+		return logitsTeacher
+	}
+	return noTeacher
 }
 
 // check holds the inputs against each other, where an operation would not or would say it less clearly, and gives the
@@ -100,6 +121,19 @@ func (in LossInputs) check() (int, error) {
 			return 0, fmt.Errorf("a teacher has hidden states and a weight")
 		case len(t.Shape) != 2 || len(w.Shape) != 2 || t.Shape[0] != n || w.Shape[0] != v || t.Shape[1] != w.Shape[1]:
 			return 0, fmt.Errorf("the teacher is %v by %v; wants [%d,Dt] by [%d,Dt]", t, w, n, v)
+		}
+	}
+	switch {
+	case in.Soft == nil && in.Ghost:
+		return 0, fmt.Errorf("a ghost is one of soft labels")
+	case in.Soft == nil:
+	case in.TeacherHidden != nil:
+		return 0, fmt.Errorf("a teacher and its soft labels at once")
+	case in.Soft.IDs == nil || in.Soft.Q == nil || in.Soft.Stats == nil:
+		return 0, fmt.Errorf("soft labels have ids, q and stats")
+	default:
+		if err := checkSparse(n, in.Soft.IDs, in.Soft.Q, in.Soft.Stats); err != nil {
+			return 0, err
 		}
 	}
 	if in.Chunk < 0 || in.Chunk%alignElements != 0 {

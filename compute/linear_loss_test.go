@@ -12,6 +12,7 @@ import (
 // embeddings), so that the gradient of E comes from both its uses and the one of A through the hidden states.
 type lossModel struct {
 	e, a, pick, labels, params, th, tw *Tensor
+	soft                               *SoftLabels
 	de, da, stats                      *Tensor
 	n, d, v                            int
 }
@@ -22,11 +23,12 @@ func newLossModel(n, d, v int) *lossModel {
 		n: n, d: d, v: v,
 		e: state("e", v, d), a: state("a", d, d), pick: state("pick", n, v), labels: NewTensor(State, "labels", U32, n),
 		params: NewTensor(Host, "params", F32, 4), th: state("th", n, d+4), tw: state("tw", v, d+4),
-		de: state("de", v, d), da: state("da", d, d), stats: state("stats", n, StatsColumns),
+		soft: &SoftLabels{IDs: NewTensor(State, "ids", U32, n, 5), Q: state("q", n, 5), Stats: state("teacher", n, LabelColumns)},
+		de:   state("de", v, d), da: state("da", d, d), stats: state("stats", n, StatsColumns),
 	}
 }
 
-func (m *lossModel) fill(t *testing.T, b Backend, w, temperature float64) {
+func (m *lossModel) fill(t *testing.T, b Backend, form teacherForm, w, temperature float64) {
 	pick := make([]float32, m.n*m.v)
 	for i := range m.n {
 		pick[i*m.v+(i*7)%m.v] = 1
@@ -37,12 +39,16 @@ func (m *lossModel) fill(t *testing.T, b Backend, w, temperature float64) {
 	must(t, b.Write(m.th, gaussian(7, m.n*(m.d+4), 0.5)))
 	must(t, b.Write(m.tw, gaussian(8, m.v*(m.d+4), 1)))
 	must(t, b.WriteU32(m.labels, someLabels(5, m.n, m.v)))
+	soft := someSoftLabels(9, m.n, m.v, 5, form)
+	must(t, b.WriteU32(m.soft.IDs, soft.ids))
+	must(t, b.Write(m.soft.Q, soft.q))
+	must(t, b.Write(m.soft.Stats, soft.stats))
 	must(t, b.Write(m.params, []float32{0.25, float32(w), float32(1 / temperature), 0}))
 	must(t, b.Write(m.de, make([]float32, m.v*m.d)))
 	must(t, b.Write(m.da, make([]float32, m.d*m.d)))
 }
 
-func (m *lossModel) program(t *testing.T, distill, gradient bool) *Program {
+func (m *lossModel) program(t *testing.T, form teacherForm, gradient bool) *Program {
 	r := NewRecorder()
 	r.Track(m.e, m.de)
 	r.Track(m.a, m.da)
@@ -50,8 +56,11 @@ func (m *lossModel) program(t *testing.T, distill, gradient bool) *Program {
 		Hidden: r.MatMul(r.MatMul(m.pick, m.e, NN), m.a, NN), Weight: m.e, Labels: m.labels, Params: m.params,
 		Gradient: gradient, Stats: m.stats, Chunk: 64,
 	}
-	if distill {
+	switch {
+	case form == logitsTeacher:
 		in.TeacherHidden, in.TeacherWeight = m.th, m.tw
+	case form.sparse():
+		in.Soft, in.Ghost = m.soft, form == ghostTeacher
 	}
 	r.LinearLoss(in)
 	if gradient {
@@ -66,20 +75,25 @@ func (m *lossModel) program(t *testing.T, distill, gradient bool) *Program {
 // differences of l_w = (1-w) NLL + w CE, over two chunks and a masked token.
 func TestLinearLossGradient(t *testing.T) {
 	for _, c := range []struct {
-		distill bool
+		form    teacherForm
 		w, temp float64
 	}{
-		{false, 0.5, 1}, // w must count for nothing
-		{true, 0, 0.5}, {true, 0, 1}, {true, 0, 2}, {true, 0.5, 0.5}, {true, 0.5, 1}, {true, 0.5, 2}, {true, 1, 0.5}, {true, 1, 1}, {true, 1, 2},
+		{noTeacher, 0.5, 1}, // w must count for nothing
+		{logitsTeacher, 0, 0.5}, {logitsTeacher, 0, 1}, {logitsTeacher, 0, 2}, {logitsTeacher, 0.5, 0.5}, {logitsTeacher, 0.5, 1},
+		{logitsTeacher, 0.5, 2}, {logitsTeacher, 1, 0.5}, {logitsTeacher, 1, 1}, {logitsTeacher, 1, 2},
+		{sparseTeacher, 0, 1}, {sparseTeacher, 0.5, 1}, {sparseTeacher, 1, 1}, {ghostTeacher, 0, 1}, {ghostTeacher, 0.5, 1}, {ghostTeacher, 1, 1},
 	} {
-		t.Run(fmt.Sprintf("distill=%v,w=%v,T=%v", c.distill, c.w, c.temp), func(t *testing.T) {
+		t.Run(fmt.Sprintf("teacher=%v,w=%v,T=%v", c.form, c.w, c.temp), func(t *testing.T) {
 			m, b := newLossModel(70, 4, 9), NewReference()
-			m.fill(t, b, c.w, c.temp)
-			exes, err := b.Load(m.program(t, c.distill, true), m.program(t, c.distill, false))
+			m.fill(t, b, c.form, c.w, c.temp)
+			if c.form.sparse() { // the shares of float32 do not sum to 1 as closely as differences need it
+				normalise(b.Float64(m.soft.Q), 5, c.form == ghostTeacher)
+			}
+			exes, err := b.Load(m.program(t, c.form, true), m.program(t, c.form, false))
 			must(t, err)
 			must(t, exes[0].Run())
 			w := c.w
-			if !c.distill {
+			if c.form == noTeacher {
 				w = 0
 			}
 			loss := func() (sum float64) {
@@ -109,14 +123,30 @@ func TestLinearLossGradient(t *testing.T) {
 	}
 }
 
+// normalise makes each row of k sum to 1, or to three quarters.
+func normalise(q []float64, k int, ghost bool) {
+	for i := 0; i < len(q); i += k {
+		sum := 0.0
+		for _, v := range q[i : i+k] {
+			sum += v
+		}
+		if ghost {
+			sum /= 0.75
+		}
+		for j := range k {
+			q[i+j] /= sum
+		}
+	}
+}
+
 // TestLinearLossOnDevice runs the same program on the device and on the reference, with a ragged last chunk.
 func TestLinearLossOnDevice(t *testing.T) {
 	d, b := openTest(t), NewReference()
-	for _, distill := range []bool{false, true} {
+	for _, form := range []teacherForm{noTeacher, logitsTeacher, sparseTeacher, ghostTeacher} {
 		m := newLossModel(200, 32, 516)
 		for _, backend := range []Backend{d, b} {
-			m.fill(t, backend, 0.5, 2)
-			exes, err := backend.Load(m.program(t, distill, true))
+			m.fill(t, backend, form, 0.5, 2)
+			exes, err := backend.Load(m.program(t, form, true))
 			must(t, err)
 			must(t, exes[0].Run())
 			exes[0].Close()
@@ -126,7 +156,7 @@ func TestLinearLossOnDevice(t *testing.T) {
 			must(t, d.Read(x, got))
 			compareTo(t, x.String(), got, b.Float64(x), 1e-5)
 		}
-		for _, x := range []*Tensor{m.e, m.a, m.pick, m.labels, m.params, m.th, m.tw, m.de, m.da, m.stats} {
+		for _, x := range []*Tensor{m.e, m.a, m.pick, m.labels, m.params, m.th, m.tw, m.soft.IDs, m.soft.Q, m.soft.Stats, m.de, m.da, m.stats} {
 			d.Free(x.Storage)
 		}
 	}
@@ -202,8 +232,8 @@ func wide(x []float32) []float64 {
 	return y
 }
 
-// TestLinearLossMemory: however many tokens there are, the logits of one chunk are in memory, student's and teacher's, and
-// besides them only the gradient of the hidden states and the stats.
+// TestLinearLossMemory: however many tokens there are, the logits of one chunk are in memory, student's and teacher's (with soft
+// labels, the student's alone), and besides them only the gradient of the hidden states and the stats.
 func TestLinearLossMemory(t *testing.T) {
 	const dim, v, chunk = 16, 1024, 64
 	for _, n := range []int{2 * chunk, 10 * chunk, 100*chunk + 7} {
@@ -219,6 +249,18 @@ func TestLinearLossMemory(t *testing.T) {
 		must(t, err)
 		if want := 2*chunk*v + Align(n*dim) + Align(n*StatsColumns); p.Arena != want {
 			t.Errorf("%d tokens: the arena has %d elements, want %d", n, p.Arena, want)
+		}
+		r = NewRecorder()
+		r.LinearLoss(LossInputs{
+			Hidden: state("hidden", n, dim), Weight: weight, Labels: NewTensor(State, "labels", U32, n), Params: state("params", 4),
+			Soft:     &SoftLabels{IDs: NewTensor(Host, "ids", U32, n, 50), Q: NewTensor(Host, "q", F32, n, 50), Stats: NewTensor(Host, "teacher", F32, n, LabelColumns)},
+			Gradient: true, Chunk: chunk,
+		})
+		p, err = r.Finish()
+		must(t, err)
+		// Without a teacher's logits there is no dead memory for the workspace of the weight gradient's product.
+		if want := chunk*v + Align(n*dim) + Align(n*StatsColumns); p.Arena < want || p.Arena > want+chunk*v/8 {
+			t.Errorf("%d tokens with soft labels: the arena has %d elements, want %d and a workspace", n, p.Arena, want)
 		}
 	}
 }
@@ -277,6 +319,11 @@ func TestLinearLossRefuses(t *testing.T) {
 		"labels that are not ids":       func(in *LossInputs) { in.Labels = NewTensor(State, "labels", F32, 70) },
 		"no parameters":                 func(in *LossInputs) { in.Params = nil },
 		"an unaligned chunk":            func(in *LossInputs) { in.Chunk = 100 },
+		"soft labels and a teacher":     func(in *LossInputs) { in.TeacherHidden, in.TeacherWeight, in.Soft = m.th, m.tw, m.soft },
+		"soft labels of other tokens":   func(in *LossInputs) { s := *m.soft; s.IDs = s.IDs.Rows(0, 64); in.Soft = &s },
+		"soft labels without ids":       func(in *LossInputs) { s := *m.soft; s.IDs = nil; in.Soft = &s },
+		"fewer probabilities than ids":  func(in *LossInputs) { s := *m.soft; s.Q = s.Q.View(0, 70, 4); in.Soft = &s },
+		"a ghost of nothing":            func(in *LossInputs) { in.Ghost = true },
 		"stats of other tokens":         func(in *LossInputs) { in.Stats = m.stats.Rows(0, 64) },
 	} {
 		in := good

@@ -3,29 +3,46 @@ package compute
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"saltern/compute/ref"
 )
 
-// lossRun runs one kernel of softmax_loss in place and gives the gradient and the stats; zt may be nil.
-func lossRun(t *testing.T, d *Device, k *Kernel, z, zt []float32, labels []uint32, params []float32) (dz, stats []float32) {
+// softRows are the soft labels of some rows, as softmax_loss takes them.
+type softRows struct {
+	form     teacherForm
+	ids      []uint32
+	q, stats []float32
+}
+
+// lossRun runs one kernel of softmax_loss in place and gives the gradient and the stats; there may be a teacher's logits zt or
+// its soft labels.
+func lossRun(t *testing.T, d *Device, k *Kernel, z, zt []float32, soft *softRows, labels []uint32, params []float32) (dz, stats []float32) {
 	t.Helper()
 	n := len(labels)
 	v := len(z) / n
 	logits, ids := NewTensor(State, "z", F32, n, v), NewTensor(State, "labels", U32, n)
 	p, s := NewTensor(Host, "params", F32, 4), NewTensor(State, "stats", F32, n, StatsColumns)
-	in := []*Tensor{logits, ids, p}
+	in, form := []*Tensor{logits, ids, p}, noTeacher
 	if zt != nil {
+		form = logitsTeacher
 		in = append(in, NewTensor(State, "zt", F32, n, v))
 		must(t, d.Write(in[3], zt))
+	}
+	if soft != nil {
+		form = soft.form
+		in = append(in, NewTensor(State, "ids", U32, n, len(soft.ids)/n), NewTensor(State, "q", F32, n, len(soft.ids)/n), NewTensor(State, "teacher", F32, n, 2))
+		must(t, d.WriteU32(in[3], soft.ids))
+		must(t, d.Write(in[4], soft.q))
+		must(t, d.Write(in[5], soft.stats))
 	}
 	must(t, d.Write(logits, z))
 	must(t, d.WriteU32(ids, labels))
 	must(t, d.Write(p, params))
 	r := NewRecorder()
-	r.Record("softmax_loss", softmaxLoss{Distill: zt != nil, Gradient: true}, in, s, logits)
+	r.Record("softmax_loss", softmaxLoss{Teacher: form, Gradient: true}, in, s, logits)
 	program, err := r.Finish()
 	must(t, err)
 	d.Choose = func(*Node, []*Kernel) (*Kernel, error) { return k, nil }
@@ -51,7 +68,7 @@ func must(t *testing.T, err error) {
 // eachLossKernel calls f for every kernel that fits n rows of v, with and without texels.
 func eachLossKernel(t *testing.T, d *Device, n, v int, f func(t *testing.T, k *Kernel)) {
 	in := []*Tensor{NewTensor(State, "z", F32, n, v), nil, nil, nil}
-	for _, k := range d.fitting(&Node{Op: opSoftmaxLoss, In: in, Attr: softmaxLoss{true, true}}) {
+	for _, k := range d.fitting(&Node{Op: opSoftmaxLoss, In: in, Attr: softmaxLoss{logitsTeacher, true}}) {
 		t.Run(k.Name, func(t *testing.T) { f(t, k) })
 	}
 }
@@ -93,8 +110,8 @@ func TestZeroWeightIsPlainTraining(t *testing.T) {
 		z, zt, labels := gaussian(1, n*v, 4), gaussian(2, n*v, 4), someLabels(1, n, v)
 		zt[7] = float32(math.NaN())
 		eachLossKernel(t, d, n, v, func(t *testing.T, k *Kernel) {
-			plain, s := lossRun(t, d, k, z, nil, labels, []float32{0.37, 0.5, 1, 0})
-			taught, st := lossRun(t, d, k, z, zt, labels, []float32{0.37, 0, 2, 0})
+			plain, s := lossRun(t, d, k, z, nil, nil, labels, []float32{0.37, 0.5, 1, 0})
+			taught, st := lossRun(t, d, k, z, zt, nil, labels, []float32{0.37, 0, 2, 0})
 			if !sameBits(plain, taught) {
 				t.Error("the gradient with w = 0 is not the one without a teacher, bit for bit")
 			}
@@ -103,8 +120,20 @@ func TestZeroWeightIsPlainTraining(t *testing.T) {
 					t.Errorf("token %d, column %d: %v without a teacher, %v with", i/StatsColumns, c, s[i], st[i])
 				}
 			}
-			if other, _ := lossRun(t, d, k, z, zt, labels, []float32{0.37, 0.01, 2, 0}); sameBits(plain, other) {
+			if other, _ := lossRun(t, d, k, z, zt, nil, labels, []float32{0.37, 0.01, 2, 0}); sameBits(plain, other) {
 				t.Error("w = 0.01 changes nothing: the comparison cannot fail")
+			}
+			for _, form := range []teacherForm{sparseTeacher, ghostTeacher} {
+				soft := someSoftLabels(6, n, v, 20, form)
+				zero, _ := lossRun(t, d, k, z, nil, soft, labels, []float32{0.37, 0, 1, 0})
+				if form == sparseTeacher && !sameBits(plain, zero) {
+					t.Error("the gradient with w = 0 is not the one without a teacher's soft labels, bit for bit")
+				}
+				// The ghost's sum runs in another order, so here a rounding may differ.
+				compareTo(t, "the gradient with w = 0 and a ghost", zero, wide(plain), 1e-6)
+				if other, _ := lossRun(t, d, k, z, nil, soft, labels, []float32{0.37, 0.01, 1, 0}); sameBits(zero, other) {
+					t.Errorf("%v: w = 0.01 changes nothing: the comparison cannot fail", form)
+				}
 			}
 		})
 	}
@@ -117,7 +146,7 @@ func TestTeacherThatAgreesGivesNoGradient(t *testing.T) {
 		const n = 33
 		z, labels := gaussian(3, n*v, 4), someLabels(3, n, v)
 		eachLossKernel(t, d, n, v, func(t *testing.T, k *Kernel) {
-			dz, s := lossRun(t, d, k, z, z, labels, []float32{1, 1, 1, 0})
+			dz, s := lossRun(t, d, k, z, z, nil, labels, []float32{1, 1, 1, 0})
 			for i, g := range dz {
 				if g != 0 {
 					t.Fatalf("the gradient of token %d at %d is %g", i/v, i%v, g)
@@ -132,6 +161,60 @@ func TestTeacherThatAgreesGivesNoGradient(t *testing.T) {
 	}
 }
 
+// TestSoftLabelsThatAgreeGiveNoGradient: soft labels that hold all of p, and w = 1, leave exactly nothing to learn; with a ghost,
+// ids that hold some of p leave next to nothing.
+func TestSoftLabelsThatAgreeGiveNoGradient(t *testing.T) {
+	d := openTest(t)
+	for _, v := range []int{100, 77} {
+		const n = 33
+		z := gaussian(3, n*v, 2)
+		eachLossKernel(t, d, n, v, func(t *testing.T, k *Kernel) {
+			p, _ := lossRun(t, d, k, z, nil, nil, slices.Repeat([]uint32{0}, n), []float32{1, 0, 1, 0})
+			other, _ := lossRun(t, d, k, z, nil, nil, slices.Repeat([]uint32{1}, n), []float32{1, 0, 1, 0})
+			soft := &softRows{sparseTeacher, make([]uint32, n*v), make([]float32, n*v), make([]float32, 2*n)}
+			for i := range p {
+				soft.ids[i], soft.q[i] = uint32(i%v), p[i]
+				if i%v == 0 {
+					soft.q[i] = other[i]
+				}
+			}
+			labels := someLabels(3, n, v)
+			dz, _ := lossRun(t, d, k, z, nil, soft, labels, []float32{1, 1, 1, 0})
+			for i, g := range dz {
+				if g != 0 {
+					t.Fatalf("the gradient of token %d at %d is %g", i/v, i%v, g)
+				}
+			}
+			some := &softRows{ghostTeacher, nil, nil, soft.stats}
+			for i := range soft.ids {
+				if i%v%3 == 1 {
+					some.ids, some.q = append(some.ids, soft.ids[i]), append(some.q, soft.q[i])
+				}
+			}
+			dz, _ = lossRun(t, d, k, z, nil, some, labels, []float32{1, 1, 1, 0})
+			for i, g := range dz {
+				if math.Abs(float64(g)) > 1e-5*float64(soft.q[i]) {
+					t.Fatalf("with a ghost the gradient of token %d at %d is %g, p there is %g", i/v, i%v, g, soft.q[i])
+				}
+			}
+		})
+	}
+}
+
+// someSoftLabels are at most count of each row.
+func someSoftLabels(seed uint64, n, v, count int, form teacherForm) *softRows {
+	rng := rand.New(rand.NewPCG(seed, 4))
+	s := &softRows{form: form, stats: gaussian(seed, 2*n, 1)}
+	ids, q := make([]float64, count), make([]float64, count)
+	for range n {
+		fillSoft(rng, v, form == ghostTeacher, ids, q)
+		for j := range ids {
+			s.ids, s.q = append(s.ids, uint32(ids[j])), append(s.q, float32(q[j]))
+		}
+	}
+	return s
+}
+
 // TestBadLogitsShow: a logit that is not a number makes its token's loss and gradient NaN, and no other's.
 func TestBadLogitsShow(t *testing.T) {
 	d := openTest(t)
@@ -140,14 +223,26 @@ func TestBadLogitsShow(t *testing.T) {
 		z, labels := gaussian(4, n*v, 1), []uint32{1, 2, 3, Masked, 5}
 		z[2*v+50], z[3*v] = float32(bad), float32(bad)
 		eachLossKernel(t, d, n, v, func(t *testing.T, k *Kernel) {
-			dz, s := lossRun(t, d, k, z, nil, labels, []float32{1, 0, 1, 0})
-			for i := range n {
-				g, l := float64(dz[i*v+7]), float64(s[i*StatsColumns])
-				if i == 2 != math.IsNaN(g) || i == 2 != math.IsNaN(l) {
-					t.Errorf("a logit of %v in tokens 2 and (masked) 3: token %d has loss %v, gradient %v", bad, i, l, g)
-				}
+			dz, s := lossRun(t, d, k, z, nil, nil, labels, []float32{1, 0, 1, 0})
+			checkBad(t, "without a teacher", bad, dz, s)
+			for _, form := range []teacherForm{sparseTeacher, ghostTeacher} {
+				dz, s := lossRun(t, d, k, z, nil, someSoftLabels(7, n, v, 9, form), labels, []float32{1, 0.5, 1, 0})
+				checkBad(t, form.String(), bad, dz, s)
 			}
 		})
+	}
+}
+
+// checkBad wants the loss and gradient of the third of five tokens to be NaN, and no other's.
+func checkBad(t *testing.T, what string, bad float64, dz, s []float32) {
+	t.Helper()
+	const n = 5
+	v := len(dz) / n
+	for i := range n {
+		g, l := float64(dz[i*v+7]), float64(s[i*StatsColumns])
+		if i == 2 != math.IsNaN(g) || i == 2 != math.IsNaN(l) {
+			t.Errorf("%s: a logit of %v in tokens 2 and (masked) 3: token %d has loss %v, gradient %v", what, bad, i, l, g)
+		}
 	}
 }
 
@@ -165,7 +260,7 @@ func TestGradientOfManySmallProbabilities(t *testing.T) {
 		ref.Softmax(wide(z), 1, nil, p, nil, nil, v)
 		ref.Softmax(wide(zt), 1, nil, q, nil, nil, v)
 		eachLossKernel(t, d, n, v, func(t *testing.T, k *Kernel) {
-			dz, stats := lossRun(t, d, k, z, zt, labels, []float32{scale, 0.5, 1, 0})
+			dz, stats := lossRun(t, d, k, z, zt, nil, labels, []float32{scale, 0.5, 1, 0})
 			compareTo(t, "stats", stats, wantStats, 1e-5)
 			for i, g := range dz {
 				terms := scale * (p[i] + 0.5*q[i])
@@ -190,11 +285,11 @@ func TestLongRowsFit(t *testing.T) {
 		v    int
 		want string
 	}{
-		{opSoftmaxLoss, softmaxLoss{true, true}, 32768, "texel subgroup workgroup_vec4 workgroup"},
-		{opSoftmaxLoss, softmaxLoss{true, true}, 65537, "workgroup"},
-		{opSoftmaxLoss, softmaxLoss{true, true}, 131072, "texel workgroup_vec4 workgroup"},
-		{opSoftmaxLoss, softmaxLoss{true, true}, 262144, "texel workgroup_vec4 workgroup"},
-		{opSoftmaxLoss, softmaxLoss{true, true}, 262148, "workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{logitsTeacher, true}, 32768, "texel subgroup workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{logitsTeacher, true}, 65537, "workgroup"},
+		{opSoftmaxLoss, softmaxLoss{logitsTeacher, true}, 131072, "texel workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{logitsTeacher, true}, 262144, "texel workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{logitsTeacher, true}, 262148, "workgroup_vec4 workgroup"},
 		{opTopK, topK{50}, 32768, "texel workgroup_vec4 workgroup"},
 		{opTopK, topK{50}, 262144, "workgroup_vec4 workgroup"},
 		{opSample, sample{50}, 262144, "texel workgroup_vec4 workgroup"},

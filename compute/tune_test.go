@@ -489,6 +489,20 @@ func TestScratchValues(t *testing.T) {
 	}
 }
 
+// TestScratchOfSoftLabels: soft labels are ids in order, whole rows of them, though of their q only the first numbers are drawn.
+func TestScratchOfSoftLabels(t *testing.T) {
+	s, err := newScratch(opSoftmaxLoss, lossCase("", 1000, 64, 50, softmaxLoss{sparseTeacher, true}, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := s.values()
+	if ids, q := in[3].Data, in[4].Data; len(ids) != 50*1000 || len(q) != scratchBlock {
+		t.Errorf("%d ids and %d q", len(ids), len(q))
+	} else if last := ids[50*999:]; last[0] >= 64 || !slices.IsSorted(last) {
+		t.Errorf("the last row is %v", last)
+	}
+}
+
 // TestScratchIsTheUsualCase: adamw's Fill makes a step to be skipped of one case in four, which is quicker.
 func TestScratchIsTheUsualCase(t *testing.T) {
 	for n := 1000; n < 1020; n++ {

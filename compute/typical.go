@@ -42,10 +42,16 @@ func Typical() (*Program, error) {
 	r.LinearLoss(loss) // an evaluation
 	loss.Gradient = true
 	r.LinearLoss(loss)
-	loss.TeacherHidden, loss.TeacherWeight = state("teacher", n, d/2), state("teacher.weight", v, d/2)
+	teacher, teacherWeight := state("teacher", n, d/2), state("teacher.weight", v, d/2)
+	loss.TeacherHidden, loss.TeacherWeight = teacher, teacherWeight
+	r.LinearLoss(loss)
+	loss.TeacherHidden, loss.TeacherWeight = nil, nil
+	loss.Soft = &SoftLabels{IDs: NewTensor(Host, "soft_ids", U32, n, 50), Q: state("soft_q", n, 50), Stats: state("soft_stats", n, LabelColumns)}
+	r.LinearLoss(loss)
+	loss.Ghost = true
 	r.LinearLoss(loss)
 	r.Backward()
-	soft := SoftLabelInputs{Hidden: loss.TeacherHidden, Weight: loss.TeacherWeight, Labels: labels, Sharpness: state("sharpness", 1), Keep: 50}
+	soft := SoftLabelInputs{Hidden: teacher, Weight: teacherWeight, Labels: labels, Sharpness: state("sharpness", 1), Keep: 50}
 	r.SoftLabels(soft)
 	soft.Index, soft.Seed = NewTensor(Host, "index", U32, n), NewTensor(Host, "seed", U32, 4)
 	r.SoftLabels(soft)

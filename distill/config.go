@@ -3,6 +3,10 @@ package distill
 import (
 	"fmt"
 	"math"
+	"sort"
+
+	"saltern/compute"
+	"saltern/distill/labels"
 )
 
 // Config says how the small model (the teacher, SLM) helps the large one (the student, LLM):
@@ -35,7 +39,32 @@ type Config struct {
 	// from Weight at step 0 to 0 at n_KD; "linear-ratio" lets the ratio of the two terms, w / (1-w), fall so, which takes
 	// w below the straight line; it needs a Weight below 1. Empty means "step". Only "salt" and "salt-ds" look at it.
 	Transition string `toml:"transition"`
+
+	// Labels is where the teacher's soft labels come from: "online" runs the teacher within the student's steps, its whole
+	// distribution at hand; "offline" writes sparse soft labels to a file of the run folder first (saltern label), once for any
+	// number of students, which then train without the teacher on the device. Empty means "online".
+	Labels string `toml:"labels"`
+
+	// LabelForm is what is kept of the teacher's distribution offline: "sample", ids drawn from it with replacement, whose
+	// shares are right on average (RS-KD, arXiv 2503.16870); or "top-k", the most likely ids, which leave a bias in whatever way
+	// LabelTail deals with the others. Empty means "sample".
+	LabelForm string `toml:"label_form"`
+
+	// LabelCount is the number of draws of each token, N, or of likely ids, k. Zero means 50, of which some 12 to 25
+	// are distinct. 1 to 256, k at most the vocabulary.
+	LabelCount int `toml:"label_count"`
+
+	// LabelTail is what becomes of the mass outside the top k: "renormalise" gives it to the k, so that with kept mass a the
+	// student is driven to q/a; "ghost" lets one more id stand for all others, and leaves to the student how they share.
+	// Empty means "ghost". "sample" has no tail.
+	LabelTail string `toml:"label_tail"`
 }
+
+// Offline says that the student learns from a file of soft labels.
+func (c Config) Offline() bool { return c.Labels == "offline" }
+
+// Ghost says that an id stands for the tail of the soft labels.
+func (c Config) Ghost() bool { return c.LabelForm == labels.TopK && c.LabelTail == "ghost" }
 
 // PaperKDRatio is the paper's n_KD over its number of steps, 36K of 208K.
 const PaperKDRatio = 36.0 / 208.0
@@ -58,8 +87,16 @@ func (c Config) Defaults(steps int64) Config {
 	if c.KDSteps == 0 {
 		c.KDSteps = max(1, int64(math.Round(PaperKDRatio*float64(steps))))
 	}
-	if c.Transition == "" {
-		c.Transition = "step"
+	for _, f := range []struct {
+		field   *string
+		initial string
+	}{{&c.Transition, "step"}, {&c.Labels, "online"}, {&c.LabelForm, labels.Sample}, {&c.LabelTail, "ghost"}} {
+		if *f.field == "" {
+			*f.field = f.initial
+		}
+	}
+	if c.LabelCount == 0 {
+		c.LabelCount = 50
 	}
 	return c
 }
@@ -95,6 +132,27 @@ func (c Config) Check(steps int64, bad func(key, message string)) {
 	default:
 		bad("transition", fmt.Sprintf(`transition = %q is unknown; use "step", "linear" or "linear-ratio"`, c.Transition))
 	}
+	c.checkLabels(bad)
+}
+
+func (c Config) checkLabels(bad func(key, message string)) {
+	if c.Labels != "online" && c.Labels != "offline" {
+		bad("labels", fmt.Sprintf(`labels = %q is unknown; use "online" (the teacher runs beside the student) or "offline" (from a file)`, c.Labels))
+	}
+	if c.LabelForm != labels.Sample && c.LabelForm != labels.TopK {
+		bad("label_form", fmt.Sprintf(`label_form = %q is unknown; use "sample" or "top-k"`, c.LabelForm))
+	}
+	if c.LabelCount < 1 || c.LabelCount > compute.MaxKept {
+		bad("label_count", fmt.Sprintf("label_count = %d is out of bounds; use 1 to %d, 50 is usual", c.LabelCount, compute.MaxKept))
+	}
+	if c.LabelTail != "renormalise" && c.LabelTail != "ghost" {
+		bad("label_tail", fmt.Sprintf(`label_tail = %q is unknown; use "ghost" or "renormalise"`, c.LabelTail))
+	}
+}
+
+// TeacherSteps is how many of a run's steps have the teacher's help; they are its first.
+func (c Config) TeacherSteps(steps int64) int64 {
+	return int64(sort.Search(int(steps), func(step int) bool { return c.WeightAt(int64(step), steps) == 0 }))
 }
 
 // staged says that the teacher leaves at n_KD.

@@ -60,6 +60,23 @@ func TestStageOneReadsTheSelection(t *testing.T) {
 	}
 }
 
+func TestTeacherSteps(t *testing.T) {
+	for _, test := range []struct {
+		why  string
+		c    Config
+		want int64
+	}{
+		{"a baseline has none", Config{Method: "baseline"}, 0},
+		{"rkd has no others", Config{Method: "rkd"}, 100},
+		{"salt has n_KD", Config{KDSteps: 10}, 10},
+		{"linear as well: the last has a little", Config{KDSteps: 10, Transition: "linear"}, 10},
+	} {
+		if got := test.c.Defaults(100).TeacherSteps(100); got != test.want {
+			t.Errorf("%s: %d steps, want %d", test.why, got, test.want)
+		}
+	}
+}
+
 func TestDefaultsAtThePapersScale(t *testing.T) {
 	c := Config{}.Defaults(208_000)
 	if c.KDSteps != 36_000 {
@@ -87,6 +104,8 @@ func TestCheck(t *testing.T) {
 		{"a method that never was", Config{Method: "pepper"}, `method: method = "pepper" is unknown`},
 		{"a preset that never was", Config{Preset: "paper"}, "preset: "},
 		{"several at once", Config{Weight: 1.5, Temperature: -1, Transition: "cosine"}, "weight: ; temperature: ; transition: "},
+		{"soft labels that never were", Config{Labels: "off", LabelForm: "topk", LabelCount: 300, LabelTail: "drop"},
+			`labels: labels = "off" is unknown; label_form: ; label_count: label_count = 300 is out of bounds; label_tail: `},
 		{"NaN lies between nothing", Config{Weight: math.NaN()}, "weight: "},
 	} {
 		var got []string

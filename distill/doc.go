@@ -7,8 +7,11 @@
 //
 //	loss = (1-w) NLL(y) + w CE(q_T, p)
 //
-// with student p, teacher q at temperature T, gold token y. With "salt-ds" the first steps read what an early checkpoint of the SLM
-// selects: Candidates says which sequences it may judge, scores keeps its judgement, and
+// with student p, teacher q at temperature T, gold token y. Objective records it with the teacher beside the student. Offline does
+// without: a Labeler has made sparse soft labels before, which package labels keeps and a Feed reads ahead of the steps.
+//
+// With "salt-ds" the first steps read what an early checkpoint of the SLM selects: Candidates says which sequences it may judge,
+// package scores keeps its judgement, and
 //
 //	for each candidate { ranked = append(ranked, Scored{id, rule.Score(s)}) }
 //	Rank(ranked)                                        the first rule.Keep are selected
@@ -16,6 +19,7 @@
 // Invariants:
 //
 //  1. The weight is a pure function of the step, so all ranks and every resumed run agree on it (TestWeightAt).
-//  2. No token is judged that the early SLM was trained to predict (TestCandidates).
-//  3. A selection depends on scores and ids alone, not on the order in which they come (TestRankBreaksTies).
+//  2. A sequence's labels depend on seed and place in the text alone (TestLabelsDoNotDependOnCompany).
+//  3. No token is judged that the early SLM was trained to predict (TestCandidates).
+//  4. A selection depends on scores and ids alone, not on the order in which they come (TestRankBreaksTies).
 package distill

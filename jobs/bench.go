@@ -27,7 +27,7 @@ func benchCommand() *Command {
 	return &Command{
 		Name:    "bench",
 		Usage:   "[SUITE] [--runs N] [--size N|MxNxK]... [--device NAME] [--set key=value]... [--json] [job.toml]",
-		Summary: "measure this device: matmul, attention, loss, memory, train, or all of them",
+		Summary: "measure this device: matmul, attention, loss, memory, labels, train, or all of them",
 		Help: `Measures on this device, with the kernels that the tuner chooses for it:
 
   matmul     matrix products in the three forms of a training step, in float32 and what a GPU
@@ -35,6 +35,8 @@ func benchCommand() *Command {
   attention  causal attention, forward and with its gradient
   loss       output projection, softmax and cross entropy in one, forward and with gradient
   memory     a copy, and all that does little but move memory: norms, gates, embedding, AdamW
+  labels     whole optimizer steps of a job's LLM that learn from soft labels: with labels at hand,
+             and with labels read and decoded ahead of the steps; decoding alone, on one processor
   train      whole optimizer steps of a job's LLM on random tokens, and where their time goes;
              without a job file, of a model of a million parameters (on a GPU: 125 million)
 
@@ -108,6 +110,7 @@ func suites() []suite {
 		{"attention", "Causal attention; FLOPs of the causal half", (*bench).attention},
 		{"loss", "Output projection, softmax and cross entropy", (*bench).loss},
 		{"memory", "What moves memory; GB/s of the least traffic that the definition needs", (*bench).memory},
+		{"labels", "Optimizer steps with sparse soft labels; FLOPs of the model", (*bench).labels},
 		{"train", "Optimizer steps; FLOPs of the model, as papers count MFU", (*bench).train},
 	}
 }

@@ -20,7 +20,7 @@ type row struct {
 	flops, bytes      int64 // of one run; 0: not what it is measured by
 	tokens            int64 // of a training step
 	spread
-	limit   string  // the ceiling that share is of: "matmul" or "copy"
+	limit   string  // the ceiling that share is of: "matmul" or "copy"; empty: none
 	ceiling float64 // that ceiling, measured right before and after, in GFLOP/s or GB/s
 }
 
@@ -79,8 +79,8 @@ func (r row) MarshalJSON() ([]byte, error) {
 		GFLOPS float64  `json:"gflops,omitempty"`
 		GBytes float64  `json:"gbytes,omitempty"`
 		Tokens float64  `json:"tokens_per_second,omitempty"`
-		Limit  string   `json:"ceiling"`
-		Rate   float64  `json:"ceiling_rate"`
+		Limit  string   `json:"ceiling,omitempty"`
+		Rate   float64  `json:"ceiling_rate,omitempty"`
 		Share  *float64 `json:"share"`
 	}{r.suite, r.op, r.dtype.String(), r.kernel, r.dims, r.median, r.min, r.max, r.flops, r.bytes,
 		r.spread.rate(r.flops), r.spread.rate(r.bytes), 1000 * float64(r.tokens) / r.median, r.limit, r.ceiling, r.share()})
@@ -118,14 +118,17 @@ func rowTable(rows []row) Table {
 		{Key: "share", Title: "share", Unit: "%", Format: "%.0f"}, {Key: "of", Title: "of"},
 	}}
 	for _, r := range rows {
-		unit := "GFLOP/s"
-		if r.limit == "copy" {
-			unit = "GB/s"
+		of := any(nil)
+		switch r.limit {
+		case "matmul":
+			of = fmt.Sprintf("matmul, %.4g GFLOP/s", r.ceiling)
+		case "copy":
+			of = fmt.Sprintf("copy, %.4g GB/s", r.ceiling)
 		}
 		t.Rows = append(t.Rows, []any{
 			r.op, orNil(r.kernel), orNil(r.dims.without(alike).String()), r.median, r.min, r.max,
 			orNone(r.spread.rate(r.flops)), orNone(r.spread.rate(r.bytes)), orNone(1000 * float64(r.tokens) / r.median),
-			percent(r.rate(), r.ceiling), fmt.Sprintf("%s, %.4g %s", r.limit, r.ceiling, unit),
+			percent(r.rate(), r.ceiling), of,
 		})
 	}
 	return t.withoutEmpty()

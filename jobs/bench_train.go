@@ -82,20 +82,24 @@ func stepDims(c ModelConfig) dims {
 
 // randomSteps gives a function that trains one step after the other on random tokens.
 func randomSteps(t *model.Trainer, c ModelConfig) func() error {
-	rng := rand.New(rand.NewPCG(1, 1))
-	fill := func(_ int, ids, labels []uint32) error {
-		for i := range ids {
-			// Small ids more often, as tokens are: the embedding's gradient meets runs of equal ones.
-			ids[i] = rng.Uint32N(1 + rng.Uint32N(uint32(c.Model.Vocab)))
-			labels[i] = rng.Uint32N(uint32(c.Model.Vocab))
-		}
-		return nil
-	}
-	number := int64(0)
+	fill, number := randomTokens(c.Model.Vocab), int64(0)
 	return func() error {
 		_, err := t.Step(number, 0, 0, 1, fill)
 		number++
 		return err
+	}
+}
+
+// randomTokens fills microbatches with ids of a vocabulary.
+func randomTokens(vocab int) model.Fill {
+	rng := rand.New(rand.NewPCG(1, 1))
+	return func(_ int, ids, labels []uint32) error {
+		for i := range ids {
+			// Small ids more often, as tokens are: the embedding's gradient meets runs of equal ones.
+			ids[i] = rng.Uint32N(1 + rng.Uint32N(uint32(vocab)))
+			labels[i] = rng.Uint32N(uint32(vocab))
+		}
+		return nil
 	}
 }
 

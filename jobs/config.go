@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"saltern/distill"
+	"saltern/distill/labels"
 	"saltern/model"
 	"saltern/model/corpus"
 	"saltern/model/token"
@@ -150,6 +151,9 @@ func (c Config) check(bad func(key, message string)) {
 		return
 	}
 	c.SLM.check(under("slm"))
+	if d, v := c.Distill, c.Tokenizer.VocabSize; d.Offline() && d.LabelForm == labels.TopK && d.LabelCount > v && v > 0 {
+		bad("distill.label_count", fmt.Sprintf("label_count = %d is more than the vocabulary has ids, tokenizer.vocab_size = %d; lower it", d.LabelCount, v))
+	}
 	if c.Distill.Method != "baseline" && c.SLM.Model.Context < c.LLM.Train.Sequence {
 		bad("slm.model.context", fmt.Sprintf("context = %d is too short for llm.train.sequence = %d: the teacher reads "+
 			"what the student reads; raise the one or lower the other", c.SLM.Model.Context, c.LLM.Train.Sequence))

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"saltern/compute/vk"
+	"saltern/distill/labels"
 )
 
 // Kind is what kind of thing went wrong; its number is the process's exit code.
@@ -36,7 +37,7 @@ func exitCodes() []exitCode {
 		{Failed, "failed", "Something that has no code of its own; the message says what."},
 		{Usage, "usage", "The command line is wrong: an unknown command or flag, a missing argument."},
 		{BadConfig, "config", "The job file is wrong. Every problem is listed with file:line:column."},
-		{BadData, "data", "The text, the tokenizer or the token shards are missing or damaged."},
+		{BadData, "data", "The text, the tokenizer, the token shards or the soft labels are missing or damaged."},
 		{NoDevice, "no device", "No Vulkan device was found, or none that --device or the job's device names."},
 		{LacksFeature, "device lacks a feature", "The device is there but cannot do what the job needs; the message names the feature."},
 		{NoMemory, "not enough device memory", "The job does not fit the device: lower microbatch, sequence or the model."},
@@ -85,6 +86,8 @@ func sentinels() []sentinel {
 		{vk.ErrNoDriver, NoDevice},
 		{vk.ErrLacks, LacksFeature},
 		{vk.ErrMemory, NoMemory},
+		{labels.ErrDamaged, BadData},
+		{labels.ErrMissing, BadData},
 		{syscall.ENOSPC, DiskFull},
 		{syscall.EDQUOT, DiskFull},
 	}

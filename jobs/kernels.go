@@ -11,8 +11,8 @@ import (
 	"saltern/compute"
 )
 
-// settleKernels chooses the kernels of the programs of a training or a pass, tuning where nothing is known of them yet, and keeps
-// the choices in its folder: a resumed run takes the same, and so gives the same bits.
+// settleKernels chooses the kernels of some programs, a training's for example, tuning where nothing is known of them yet, and
+// keeps the choices in its folder: a resumed run takes the same, and so gives the same bits.
 func (s *session) settleKernels(ctx context.Context, label, dir string, programs []*compute.Program) error {
 	path := filepath.Join(dir, "kernels.json")
 	text, err := os.ReadFile(path)

@@ -20,33 +20,32 @@ import (
 // loop is a training under way.
 type loop struct {
 	*training
-	s           *session
-	model       *model.Model
-	trainer     *model.Trainer
-	withTeacher *model.Model
-	tracer      *tracer
-	peak        float64 // GFLOP/s that MFU is a share of; 0: unknown
-	log         *metrics.Writer
-	order       corpus.Order // the ordinary stream
-	step        int64        // steps done
-	state       progressState
-	inARow      int   // steps skipped, up to now
-	saved       int64 // step of the last checkpoint
-	due         bool  // a checkpoint, once a step was not skipped
-	last        model.Stats
-	shown       *progress.Sample // the last one; nil: none yet
-	began       time.Time        // of this run, which goes on from
-	before      float64          // seconds of earlier runs
-	from        int64            // step that this run began at, and when: what is left is judged by that
-	steady      time.Time
+	s        *session
+	model    *model.Model
+	trainer  *model.Trainer
+	teaching *teaching // nil: without a teacher
+	tracer   *tracer
+	peak     float64 // GFLOP/s that MFU is a share of; 0: unknown
+	log      *metrics.Writer
+	order    corpus.Order // the ordinary stream
+	step     int64        // steps done
+	state    progressState
+	inARow   int   // steps skipped, up to now
+	saved    int64 // step of the last checkpoint
+	due      bool  // a checkpoint, once a step was not skipped
+	last     model.Stats
+	shown    *progress.Sample // the last one; nil: none yet
+	began    time.Time        // of this run, which goes on from
+	before   float64          // seconds of earlier runs
+	from     int64            // step that this run began at, and when: what is left is judged by that
+	steady   time.Time
 }
 
 func (l *loop) restore() error {
-	sequences := l.s.set.Train.Sequences(l.Train.Sequence)
-	if sequences < 1 {
-		return fail(BadData, "the training text has %d tokens, not even one sequence of %d; add text or shorten train.sequence", l.s.set.Train.Len(), l.Train.Sequence)
+	var err error
+	if l.order, err = l.dataOrder(l.s); err != nil {
+		return err
 	}
-	l.order = corpus.Order{Seed: uint64(l.Seed), Sequences: sequences}
 	c, err := checkpoint.Open(l.checkpoints())
 	switch {
 	case errors.Is(err, checkpoint.ErrNone):
@@ -93,6 +92,7 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 		}
 	}
 	l.from, l.steady = l.step, time.Now()
+	l.teaching.begin(l)
 	for l.step < l.Train.Steps {
 		if ctx.Err() != nil {
 			return nil, l.interrupted(ctx)
@@ -133,15 +133,21 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	c := l.Train
 	w := l.Distill.WeightAt(l.step, c.Steps)
 	objective := 0
-	if w > 0 && l.withTeacher != nil {
+	if w > 0 && l.teaching != nil {
 		objective = 1
 	}
 	start := time.Now()
 	var step model.Step
 	err := around(func() (err error) {
 		step, err = l.trainer.Step(l.step, objective, w, l.Distill.Temperature, func(first int, ids, labels []uint32) error {
+			sample := l.step*int64(c.Batch) + int64(first)
+			if objective == 1 {
+				if err := l.teaching.write(l.tracer, sample); err != nil {
+					return err
+				}
+			}
 			defer l.tracer.passing("read the text", time.Now())
-			return l.s.set.Train.Batch(l.orderAt(l.step), l.step*int64(c.Batch)+int64(first), c.Microbatch, c.Sequence, ids, labels)
+			return l.s.set.Train.Batch(l.orderAt(l.order, l.step), sample, c.Microbatch, c.Sequence, ids, labels)
 		})
 		return err
 	})
@@ -174,7 +180,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	if l.peak > 0 {
 		r.Values[metrics.MFU] = flops / took.Seconds() / (1e9 * l.peak)
 	}
-	if l.withTeacher != nil {
+	if l.teaching != nil {
 		r.Values[metrics.KDWeight] = w
 	}
 	if objective == 1 {
@@ -195,15 +201,6 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	return err
 }
 
-// orderAt is the order in which sequences come at a step, counted from 0. A sample's number counts through both stages, so that in
-// stage 2 each step reads what the same step of another method reads.
-func (l *loop) orderAt(step int64) corpus.Order {
-	if !l.Distill.Selects(step) {
-		return l.order
-	}
-	return corpus.Order{Seed: l.order.Seed, Sequences: int64(len(l.selected)), Only: l.selected}
-}
-
 // seconds is the wall clock that the training took, scoring, evaluations and checkpoints included, over all its restarts.
 func (l *loop) seconds() float64 { return l.before + time.Since(l.began).Seconds() }
 
@@ -216,12 +213,12 @@ func (l *loop) lastGood() string {
 }
 
 // stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, and with a teacher its forward pass, a
-// third of that.
+// third of that, which its soft labels took as well, as if they had been made for this student alone.
 func (l *loop) stepFLOPs(teacher bool) float64 {
 	tokens := float64(l.Train.Batch * l.Train.Sequence)
 	f := l.Model.FLOPsPerToken(l.Train.Sequence) * tokens
 	if teacher {
-		f += l.withTeacher.FLOPsPerToken(l.Train.Sequence) / 3 * tokens
+		f += l.slm.FLOPsPerToken(l.Train.Sequence) / 3 * tokens
 	}
 	return f
 }

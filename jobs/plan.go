@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"saltern/compute"
-	"saltern/distill"
 	"saltern/model"
 	"saltern/model/token"
 )
@@ -68,7 +67,8 @@ type plan struct {
 	weights   int64             // bytes, as are the others
 	gradients int64
 	optimizer int64
-	teacher   int64 // weights
+	helped    bool
+	teacher   int64 // weights; 0 offline
 	memory    compute.Memory
 	limit     int64   // of the device; 0: unknown
 	perToken  float64 // FLOPs without and with teacher
@@ -88,7 +88,7 @@ func planJob(job *Job, memory int64) ([]plan, error) {
 	}
 	var plans []plan
 	for _, t := range trainings(job, "") {
-		p, err := t.plan(job, memory)
+		p, err := t.plan(memory)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", t.label, err)
 		}
@@ -98,27 +98,26 @@ func planJob(job *Job, memory int64) ([]plan, error) {
 }
 
 // plan records the training's programs and adds up.
-func (t *training) plan(job *Job, memory int64) (plan, error) {
+func (t *training) plan(memory int64) (plan, error) {
 	m := model.New(t.Model, t.name, true)
-	objectives := []model.Objective{model.Plain}
-	p := plan{label: t.label, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}
+	p, help := plan{label: t.label, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}, (*teaching)(nil)
 	p.kdToken = p.perToken
 	if t.teacher != "" {
-		teacher := model.New(job.SLM.Model, t.name+".teacher", false)
-		objectives = append(objectives, distill.Objective(teacher))
-		p.kdToken += teacher.FLOPsPerToken(t.Train.Sequence) / 3
-		for _, b := range teacher.Buckets {
-			p.teacher += b.P.Bytes()
-		}
-		for step := range t.Train.Steps {
-			if t.Distill.WeightAt(step, t.Train.Steps) > 0 {
-				p.withKD++
+		p.helped, p.withKD = true, t.Distill.TeacherSteps(t.Train.Steps)
+		p.kdToken += t.slm.FLOPsPerToken(t.Train.Sequence) / 3
+		if t.Distill.Offline() {
+			help = &teaching{offline: t.offline()}
+		} else {
+			help = &teaching{teacher: model.New(t.slm, t.name+".teacher", false)}
+			for _, b := range help.teacher.Buckets {
+				p.teacher += b.P.Bytes()
 			}
 		}
 		if t.Select != nil { // at most: the text may hold fewer
-			p.scoring = teacher.FLOPsPerToken(t.Train.Sequence) / 3 * float64(t.Select.Candidates*int64(t.Train.Sequence))
+			p.scoring = t.slm.FLOPsPerToken(t.Train.Sequence) / 3 * float64(t.Select.Candidates*int64(t.Train.Sequence))
 		}
 	}
+	objectives := help.objectives()
 	c, _ := model.ChooseMicrobatch(m, t.Train, memory, objectives...) // where nothing fits it is the smallest: tooLarge tells
 	trainer, err := model.Programs(m, c, objectives...)
 	if err != nil {

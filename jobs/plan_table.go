@@ -24,7 +24,7 @@ func quantities() []quantity {
 	flops := func(v any) string { return siPrefix(v.(float64)) + "FLOP" }
 	count := func(v any) string { return fmt.Sprint(v) }
 	ifKD := func(p plan, v any) any {
-		if p.teacher == 0 {
+		if !p.helped {
 			return nil
 		}
 		return v
@@ -40,7 +40,12 @@ func quantities() []quantity {
 		{"weights_bytes", "weights", func(p plan) any { return p.weights }, bytes},
 		{"gradients_bytes", "gradients", func(p plan) any { return p.gradients }, bytes},
 		{"optimizer_bytes", "optimizer", func(p plan) any { return p.optimizer }, bytes},
-		{"teacher_bytes", "teacher's weights", func(p plan) any { return ifKD(p, p.teacher) }, bytes},
+		{"teacher_bytes", "teacher's weights", func(p plan) any {
+			if p.teacher == 0 {
+				return nil
+			}
+			return p.teacher
+		}, bytes},
 		{"arena_bytes", "activations (arena)", func(p plan) any { return p.memory.Arena }, bytes},
 		{"host_bytes", "shared with the host", func(p plan) any { return p.memory.Host }, bytes},
 		{"memory_bytes", "memory in all", func(p plan) any { return p.memory.Total() }, bytes},

@@ -151,7 +151,7 @@ func trainings(job *Job, corpusKey string) []*training {
 	slm := add("slm", "SLM", c.SLM, alone)
 	slm.pinAt = c.Select.EarlyStep(c.SLM.Train.Steps)
 	helped := add(methodName(c.Distill.Method), methodLabel(c.Distill.Method), c.LLM, c.Distill)
-	helped.teacher = slm.checkpoints()
+	helped.teacher, helped.slm = slm.checkpoints(), c.SLM.Model
 	if c.Distill.Method == "salt-ds" {
 		helped.Select = &c.Select
 	}

@@ -20,7 +20,7 @@ func exp2(x float64) float64 { return math.Exp2(x) }
 
 // writeReport writes report.html and report.json into the run folder and gives the page's path.
 func writeReport(job *Job, done []finishedTraining) (string, error) {
-	r := report.Report{Title: job.Config.Name + ": " + strings.Join(labels(done), ", "), When: time.Now(), Reproduce: "saltern run " + job.File}
+	r := report.Report{Title: job.Config.Name + ": " + strings.Join(labelsOf(done), ", "), When: time.Now(), Reproduce: "saltern run " + job.File}
 	curves := map[string][]metrics.Record{}
 	for _, d := range done {
 		records, err := metrics.Read(d.dir)
@@ -63,7 +63,7 @@ func writeReport(job *Job, done []finishedTraining) (string, error) {
 	return path, nil
 }
 
-func labels(done []finishedTraining) []string {
+func labelsOf(done []finishedTraining) []string {
 	var list []string
 	for _, d := range done {
 		list = append(list, d.label)

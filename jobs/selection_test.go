@@ -108,7 +108,7 @@ func TestOrderAtStages(t *testing.T) {
 	for step := range int64(steps) {
 		for i := range int64(batch) {
 			sample := step*batch + i
-			got := l.orderAt(step).At(sample)
+			got := l.orderAt(l.order, step).At(sample)
 			if step < 2 {
 				stageOne = append(stageOne, got)
 			} else if want := l.order.At(sample); got != want {

@@ -133,6 +133,7 @@ func testStopped(t *testing.T, saltern program) {
 	start(t, saltern, undisturbed, "run", "job.toml").finish(t)
 	t.Run("killed", func(t *testing.T) { testKilled(t, saltern, undisturbed) })
 	t.Run("interrupted", func(t *testing.T) { testInterrupted(t, saltern, undisturbed) })
+	t.Run("labels", func(t *testing.T) { testLabelsKilled(t, saltern, undisturbed) })
 }
 
 // testKilled kills runs at moments spread over all that a job does, as a power cut or Slurm would: nothing but what lies on the
@@ -174,6 +175,74 @@ func testKilled(t *testing.T, saltern program, undisturbed string) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left over: %v, %v", left, err)
 	}
+}
+
+// testLabelsKilled kills the making of soft labels while the file grows, and once asks it to stop: what is there in the end is, byte for
+// byte, what nobody disturbed.
+func testLabelsKilled(t *testing.T, saltern program, undisturbed string) {
+	rng := rand.New(rand.NewPCG(8, 0))
+	label := []string{"label", "--set", "distill.method=rkd", "job.toml"}
+	file := func(run string) string {
+		found, _ := filepath.Glob(filepath.Join(run, "labels", "*", "soft_labels"))
+		return strings.Join(found, "")
+	}
+	size := func(run string) int64 {
+		info, err := os.Stat(file(run))
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	start(t, saltern, undisturbed, label...).finish(t)
+	whole := size(filepath.Join(undisturbed, "runs", "job"))
+	dir, killed := newJob(t, stoppedJob), 0
+	start(t, saltern, dir, "train", "--only", "slm", "job.toml").finish(t)
+	for i := range int64(6) {
+		p := start(t, saltern, dir, label...)
+		grown := moment{fmt.Sprintf("labels, %d bytes of %d", whole*(i+1)/8, whole), func(run string) bool { return size(run) > whole*(i+1)/8 }}
+		if p.at(t, grown, time.Duration(rng.IntN(2000))*time.Microsecond) {
+			if i == 3 {
+				_ = p.Process.Signal(os.Interrupt)
+			} else {
+				_ = p.Process.Kill()
+			}
+		}
+		<-p.ended
+		if code := p.ProcessState.ExitCode(); code != 0 {
+			killed++
+			if i == 3 && (code != int(Interrupted) || !strings.Contains(p.stderr.String(), "the same command goes on from there: interrupt signal received")) {
+				t.Errorf("interrupted: %v\n%s", p.ProcessState, p.stderr.String())
+			}
+		}
+		t.Logf("%s: %v; %d bytes on disk", grown.name, p.ProcessState, size(filepath.Join(dir, "runs", "job")))
+	}
+	if killed < 4 {
+		t.Errorf("only %d of the moments were hit", killed)
+	}
+	last := start(t, saltern, dir, label...)
+	last.finish(t)
+	var list [][]byte
+	for _, d := range []string{undisturbed, dir} {
+		data, err := os.ReadFile(file(filepath.Join(d, "runs", "job")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, data)
+	}
+	if !bytes.Equal(list[0], list[1]) {
+		t.Errorf("%d bytes, undisturbed %d, or others", len(list[1]), len(list[0]))
+	}
+	// A student that was killed reads on where it was.
+	student := []string{"train", "--only", "method", "--set", "distill.method=rkd", "--set", "distill.labels=offline", "job.toml"}
+	start(t, saltern, undisturbed, student...).finish(t)
+	p := start(t, saltern, dir, student...)
+	if !p.at(t, after("llm-rkd", 12), 0) {
+		t.Fatalf("the student ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+	}
+	_ = p.Process.Kill()
+	<-p.ended
+	start(t, saltern, dir, student...).finish(t)
+	sameTraining(t, undisturbed, dir, "llm-rkd")
 }
 
 // onDisk words what the trainings have on disk.
@@ -235,16 +304,21 @@ func testInterrupted(t *testing.T, saltern program, undisturbed string) {
 func sameRuns(t *testing.T, wantDir, gotDir string, trainings ...string) {
 	t.Helper()
 	for _, training := range trainings {
-		want, got := filepath.Join(wantDir, "runs", "job", training), filepath.Join(gotDir, "runs", "job", training)
-		if a, b := measured(t, want), measured(t, got); !reflect.DeepEqual(a, b) {
-			t.Errorf("%s: the metrics differ:\n%v\n%v", training, a, b)
-		} else if len(a) != 31 {
-			t.Errorf("%s has %d lines of metrics, want 31", training, len(a))
-		}
-		for _, file := range []string{"model.safetensors", "optimizer.safetensors", "tokenizer.json", "config.json"} {
-			if a, b := lastFile(t, want, file), lastFile(t, got, file); !bytes.Equal(a, b) {
-				t.Errorf("%s: %s of the last checkpoint differs", training, file)
-			}
+		sameTraining(t, wantDir, gotDir, training)
+	}
+}
+
+func sameTraining(t *testing.T, wantDir, gotDir, training string) {
+	t.Helper()
+	want, got := filepath.Join(wantDir, "runs", "job", training), filepath.Join(gotDir, "runs", "job", training)
+	if a, b := measured(t, want), measured(t, got); !reflect.DeepEqual(a, b) {
+		t.Errorf("%s: the metrics differ:\n%v\n%v", training, a, b)
+	} else if len(a) != 31 {
+		t.Errorf("%s has %d lines of metrics, want 31", training, len(a))
+	}
+	for _, file := range []string{"model.safetensors", "optimizer.safetensors", "tokenizer.json", "config.json"} {
+		if a, b := lastFile(t, want, file), lastFile(t, got, file); !bytes.Equal(a, b) {
+			t.Errorf("%s: %s of the last checkpoint differs", training, file)
 		}
 	}
 }

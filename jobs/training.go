@@ -13,6 +13,7 @@ import (
 	"saltern/distill"
 	"saltern/model"
 	"saltern/model/checkpoint"
+	"saltern/model/corpus"
 )
 
 // training is one model's training within a job. Its exported fields are all that decides the result, bit by bit on one
@@ -32,7 +33,8 @@ type training struct {
 	name    string // the folder within the run's
 	label   string // for people
 	dir     string
-	teacher string // folder of the teacher's checkpoints
+	teacher string // folder of the teacher's checkpoints; empty without
+	slm     model.Config
 	trace   traceFlags
 
 	pinAt    int64    // after this step there is a checkpoint, kept for good; 0: no such step
@@ -59,6 +61,24 @@ type outcome struct {
 
 func (t *training) checkpoints() string { return filepath.Join(t.dir, "checkpoints") }
 
+// dataOrder is the order in which the training reads the sequences of the text, but for those of a selection.
+func (t *training) dataOrder(s *session) (corpus.Order, error) {
+	n := s.set.Train.Sequences(t.Train.Sequence)
+	if n < 1 {
+		return corpus.Order{}, fail(BadData, "the training text has %d tokens, not even one sequence of %d; add text or shorten train.sequence", s.set.Train.Len(), t.Train.Sequence)
+	}
+	return corpus.Order{Seed: uint64(t.Seed), Sequences: n}, nil
+}
+
+// orderAt is the order in which sequences come at a step, counted from 0. A sample's number counts through both stages, so that in
+// stage 2 each step reads what the same step of another method reads.
+func (t *training) orderAt(ordinary corpus.Order, step int64) corpus.Order {
+	if !t.Distill.Selects(step) {
+		return ordinary
+	}
+	return corpus.Order{Seed: ordinary.Seed, Sequences: int64(len(t.selected)), Only: t.selected}
+}
+
 // finished reads the outcome of a training that is done already.
 func (t *training) finished() (*outcome, error) {
 	text, err := os.ReadFile(filepath.Join(t.dir, "result.json"))
@@ -76,12 +96,8 @@ func (t *training) finished() (*outcome, error) {
 }
 
 // start lays out the model and loads the programs on the backend, which is the session's device or a look at it.
-func (t *training) start(ctx context.Context, s *session, b compute.Backend, teacher *model.Model) (*model.Model, *model.Trainer, error) {
+func (t *training) start(ctx context.Context, s *session, b compute.Backend, objectives ...model.Objective) (*model.Model, *model.Trainer, error) {
 	m := model.New(t.Model, t.name, true)
-	objectives := []model.Objective{model.Plain}
-	if teacher != nil {
-		objectives = append(objectives, distill.Objective(teacher))
-	}
 	trainer, err := model.Programs(m, t.Train, objectives...)
 	if err != nil {
 		return nil, nil, err
@@ -94,16 +110,7 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, tea
 
 // run trains to the end, going on from the last checkpoint if there is one. A canceled context ends it after the step
 // under way, with a checkpoint.
-func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
-	var teacher *model.Model
-	if t.teacher != "" {
-		m, _, err := model.Load(s.device, t.teacher, t.name+".teacher")
-		if err != nil {
-			return nil, badCheckpoint(err, "")
-		}
-		defer s.device.Free(m.Storages()...)
-		teacher = m
-	}
+func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) {
 	if err := t.claim(); err != nil {
 		return nil, err
 	}
@@ -113,12 +120,19 @@ func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
 		}
 		return o, err
 	}
+	var help *teaching
+	if t.teacher != "" {
+		if help, err = t.teach(ctx, s); err != nil {
+			return nil, err
+		}
+	}
+	defer func() { err = errors.Join(err, help.close(s.device)) }()
 	peak, err := s.peak(t.Train.DType())
 	if err != nil {
 		return nil, err
 	}
 	trace := &tracer{Device: s.device}
-	m, trainer, err := t.start(ctx, s, trace, teacher)
+	m, trainer, err := t.start(ctx, s, trace, help.objectives()...)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +140,7 @@ func (t *training) run(ctx context.Context, s *session) (*outcome, error) {
 		trainer.Close()
 		s.device.Free(m.Storages()...)
 	}()
-	l := &loop{training: t, s: s, model: m, trainer: trainer, withTeacher: teacher, tracer: trace, peak: peak}
+	l := &loop{training: t, s: s, model: m, trainer: trainer, teaching: help, tracer: trace, peak: peak}
 	if err := l.restore(); err != nil {
 		return nil, badCheckpoint(err, "or move the damaged folder and the file `latest` beside it away, and the same command goes on from what is left")
 	}

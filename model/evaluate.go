@@ -62,7 +62,7 @@ func (e *Evaluator) Close() {
 		return
 	}
 	e.exe.Close()
-	e.backend.Free(append(e.tokens.storages(), e.loss.Storage, e.stats.Storage)...)
+	e.backend.Free(append(e.tokens.Storages(), e.loss.Storage, e.stats.Storage)...)
 	e.backend = nil
 }
 

@@ -22,7 +22,8 @@ func NewTokens(b, t int) *Tokens {
 	return &Tokens{B: b, T: t, IDs: host("ids"), Labels: host("labels"), order: host("order"), sorted: make([]uint32, b*t)}
 }
 
-func (t *Tokens) storages() []*compute.Storage {
+// Storages lists the memory, to be freed.
+func (t *Tokens) Storages() []*compute.Storage {
 	return []*compute.Storage{t.IDs.Storage, t.Labels.Storage, t.order.Storage}
 }
 

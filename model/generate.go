@@ -58,7 +58,7 @@ func NewGenerator(b compute.Backend, m *Model, window int) (*Generator, error) {
 // Close frees the program, not the model.
 func (g *Generator) Close() {
 	g.run.Close()
-	g.backend.Free(append(g.tokens.storages(), g.last.Storage, g.order.Storage, g.logits.Storage)...)
+	g.backend.Free(append(g.tokens.Storages(), g.last.Storage, g.order.Storage, g.logits.Storage)...)
 }
 
 // Logits gives the logits [V] of the token after the given ones; only the last window of them counts.

@@ -51,7 +51,7 @@ func (s *Scorer) Close() {
 		return
 	}
 	s.exe.Close()
-	s.backend.Free(append(s.tokens.storages(), s.nll.Storage, s.rank.Storage)...)
+	s.backend.Free(append(s.tokens.Storages(), s.nll.Storage, s.rank.Storage)...)
 	s.backend = nil
 }
 

@@ -1,30 +1,58 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // Softmax, cross entropy and distillation of a row of logits, and the gradient at the logits, which may overwrite them:
-//   p = softmax(z), q = softmax(zt / T), dz = scale * (p - [(1-w) e_y + w q])         SALT, arXiv 2410.18779; w = 0: p - e_y
-// 0 z [N,V] f32   1 labels [N] u32, >= V: masked   2 params [4] f32: scale, w, 1/T   3 zt [N,V] f32, z unless DISTILL
-// 4 stats [N,8] f32   5 dz [N,V] f32, may be z; untouched unless GRADIENT
-// stats: 0 -log p(y)   1 CE(q,p)   2 -log q(y)   3 entropy of q   4 argmax p = y, lowest index first
-//        5 p(S) - 1{y in S}   6 p(S) - q(S), S = {v: p(v) > q(v)}   7 1. Without DISTILL 1, 2, 3, 5 and 6 are 0; masked rows are 0.
+//   p = softmax(z), dz = scale * (p - [(1-w) e_y + w q])                              SALT, arXiv 2410.18779; w = 0: p - e_y
+// q is, by TEACHER: 1 softmax(zt / T); 2 the row's soft labels, which sum to 1, and 0 elsewhere; 3 the same, but what they
+// lack of 1, their ghost's mass, lies on all other ids as p does there: the gradient of a cross entropy in which these are
+// one id, the ghost (arXiv 2503.16870). TEACHER = 0: none, w counts for nothing.
+// 0 z [N,V] f32   1 labels [N] u32, >= V: masked   2 params [4] f32: scale, w, 1/T   3 zt [N,V] f32   4 stats [N,8] f32
+// 5 dz [N,V] f32, may be z; untouched unless GRADIENT   6 ids [N,K] u32, ascending, then 0xffffffff   7 their q [N,K] f32
+// 8 teacher [N,2] f32: -log q(y), entropy of q, as the teacher had them. What TEACHER does not need may be any tensor.
+// stats: 0 -log p(y)   1 CE(q,p), with a ghost that of the ids and the ghost   2 -log q(y)   3 entropy of q
+//        4 argmax p = y, lowest index first   5 p(S) - 1{y in S}   6 p(S) - q(S), S = {v: p(v) > q(v)}   7 1
+// Without a teacher 1, 2, 3, 5 and 6 are 0; with soft labels 5 and 6 are, as S is not known; masked rows are 0.
 // All in f32, the maximum subtracted first, in a fixed order: same bits on the same device. NaN in a row, NaN in that row.
-// With w = 0 the same bits with and without DISTILL, and q = p with w = 1 gives exact zeros: hence the branch on w, and
+// With w = 0 the same bits whatever TEACHER is, and q = p with w = 1 gives exact zeros: hence the branch on w, and
 // `precise`.
 // One workgroup per row. Dispatch N over x and y. Each element is read and written by one invocation only, so that
-// overwriting needs no barrier. An invocation makes 2 V / (WIDE * workgroup) iterations: a CPU device allows 16k.
+// overwriting needs no barrier. An invocation makes 2 V / (WIDE * workgroup) + 2 K iterations: a CPU device allows 16k.
 // Elements are taken WIDE at a time: V % WIDE == 0.
 #include "index.glsl"
 #include "wide.glsl"
 #include "reduce.glsl"
 #include "softmax.glsl"
-layout(constant_id = 2) const uint DISTILL = 0;
+layout(constant_id = 2) const uint TEACHER = 0;
+const uint LOGITS = 1, SPARSE = 2, GHOST = 3;
 layout(constant_id = 3) const uint GRADIENT = 0;
-layout(push_constant) uniform P { uint N, V; };
+layout(push_constant) uniform P { uint N, V, K; };
 INPUT(0, z);
 layout(binding = 1) readonly buffer L { uint labels[]; };
 layout(binding = 2) readonly buffer H { float params[]; };
 layout(binding = 4) writeonly buffer S { vec4 stats[]; };
 INPUT(3, zt);
 OUTPUT(5, dz);
+WORDS(6, ids);
+WORDS(7, soft); // the bits of floats
+layout(binding = 8) readonly buffer T { vec2 teacher[]; };
+
+// A walk along the row's soft labels in step with its elements: label k is the next, of that id.
+struct Walk { uint k, id; };
+
+Walk walk_at(uint row, uint k) { return Walk(k, k < K ? WORD(ids, row * K + k) : 0xffffffff); }
+
+// q of the elements WIDE * i on, and which of them are kept. All labels before element WIDE * end are passed: it is where the
+// invocations' next round begins, so that they walk alike.
+REAL walk_to(inout Walk w, uint row, uint i, uint end, out MASK kept) {
+	REAL q = REAL(0);
+	kept = above(REAL(0), REAL(0));
+	while (w.id / WIDE < end) {
+		MASK here = same(REAL(WIDE * i) + OFFSETS, REAL(w.id));
+		q = mix(q, REAL(uintBitsToFloat(WORD(soft, row * K + w.k))), here);
+		kept = either(kept, here);
+		w = walk_at(row, w.k + 1);
+	}
+	return q;
+}
 
 void main() {
 	uint row = group_index();
@@ -39,18 +67,41 @@ void main() {
 	}
 	float scale = params[0], w = params[1], sharpness = params[2];
 
+	// With a ghost b is the softmax of the kept ids and a that of the others, whose mass 1 - p(kept) would round away.
 	Softmax a = Softmax(LOWEST, 0), b = a;
-	for (uint i = t; i < n; i += lanes) {
-		see(a, AT(z, begin + i));
-		if (DISTILL == 1) see(b, AT(zt, begin + i) * sharpness);
+	float missing = 0, spread = 0, rest = 1;
+	if (TEACHER == GHOST) {
+		Walk at = walk_at(row, 0);
+		REAL mass = REAL(0);
+		for (uint i = t; i < n; i += lanes) {
+			MASK kept;
+			uint k = at.k;
+			REAL x = AT(z, begin + i);
+			mass += walk_to(at, row, i, i - t + lanes, kept);
+			see(a, mix(x, REAL(LOWEST), kept));
+			if (at.k > k) see(b, mix(REAL(LOWEST), x, kept));
+		}
+		a = whole(a);
+		b = whole(b);
+		float m = max(a.m, b.m), others = a.s * exp(a.m - m);
+		a = Softmax(m, others + b.s * exp(b.m - m));
+		rest = max(others / a.s, 1e-30);
+		missing = max(1 - group_sum(total(mass)), 0);
+		spread = missing / rest;
+	} else {
+		for (uint i = t; i < n; i += lanes) {
+			see(a, AT(z, begin + i));
+			if (TEACHER == LOGITS) see(b, AT(zt, begin + i) * sharpness);
+		}
+		a = whole(a);
+		if (TEACHER == LOGITS) b = whole(b);
 	}
-	a = whole(a);
-	if (DISTILL == 1) b = whole(b);
 	precise float ra = 1 / a.s, rb = 1 / b.s;
 
 	// zy, uy: the label's logits, in the one invocation that reads them. best: the lowest index of the maximum.
 	REAL zy = REAL(0), uy = REAL(0), ce = REAL(0), entropy = REAL(0), ps = REAL(0), tv = REAL(0);
 	REAL best = REAL(V);
+	Walk at = walk_at(row, 0);
 	for (uint i = t; i < n; i += lanes) {
 		REAL index = REAL(WIDE * i) + OFFSETS;
 		MASK hot = same(index, REAL(label));
@@ -59,7 +110,7 @@ void main() {
 		zy = mix(zy, x, hot);
 		best = min(best, mix(REAL(V), index, same(x, REAL(a.m))));
 		precise REAL target = mix(REAL(0), REAL(1), hot);
-		if (DISTILL == 1) {
+		if (TEACHER == LOGITS) {
 			precise REAL u = AT(zt, begin + i) * sharpness;
 			precise REAL q = exp(u - b.m) * rb;
 			uy = mix(uy, u, hot);
@@ -67,6 +118,12 @@ void main() {
 			entropy += q * (b.m - u);
 			ps += mix(REAL(0), p, above(p, q));
 			tv += max(p - q, REAL(0));
+			if (w != 0) target = (1 - w) * target + w * q;
+		} else if (TEACHER != 0) {
+			MASK kept;
+			precise REAL q = walk_to(at, row, i, i - t + lanes, kept);
+			ce += q * (a.m - x);
+			if (TEACHER == GHOST) q = mix(p * spread, q, kept);
 			if (w != 0) target = (1 - w) * target + w * q;
 		}
 		if (GRADIENT == 1) {
@@ -77,16 +134,20 @@ void main() {
 
 	float first = -group_max(-lowest(best));
 	float la = log(a.s), lb = log(b.s);
-	vec4 teacher = vec4(0);
-	if (DISTILL == 1)
-		teacher = vec4(la + group_sum(total(ce)), lb + group_sum(total(entropy)), group_sum(total(ps)), group_sum(total(tv)));
+	vec4 sums = vec4(0);
+	if (TEACHER == LOGITS)
+		sums = vec4(la + group_sum(total(ce)), lb + group_sum(total(entropy)), group_sum(total(ps)), group_sum(total(tv)));
+	else if (TEACHER != 0)
+		sums.x = (1 - missing) * la + group_sum(total(ce)) - missing * log(rest);
 	if (t != (label / WIDE) % lanes) return;
 	float x = total(zy), u = total(uy);
 	vec4 one = vec4(a.m - x + la, 0, 0, 0), two = vec4(first == float(label), 0, 0, 1);
-	if (DISTILL == 1) {
+	if (TEACHER == LOGITS) {
 		precise float p = exp(x - a.m) * ra, q = exp(u - b.m) * rb;
-		one.yzw = vec3(teacher.x, b.m - u + lb, teacher.y);
-		two.yz = vec2(teacher.z - float(p > q), teacher.w);
+		one.yzw = vec3(sums.x, b.m - u + lb, sums.y);
+		two.yz = vec2(sums.z - float(p > q), sums.w);
+	} else if (TEACHER != 0) {
+		one.yzw = vec3(sums.x, teacher[row]);
 	}
 	stats[2 * row] = one;
 	stats[2 * row + 1] = two;

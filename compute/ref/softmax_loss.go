@@ -61,6 +61,65 @@ func SoftmaxLoss(z, labels, params, zt, dz, stats []float64, v int) {
 	}
 }
 
+// SparseSoftmaxLoss is the same with a teacher of whom soft labels are known: k ids of each row with their q, and its -log q(y)
+// and entropy in teacher [N,2], which are stats 2 and 3 as they are; 5 and 6 are 0. An id of V or more is none. Without a ghost
+//
+//	dz = params[0] * (p - [(1-w) e_y + w q])     q is 0 at all other ids
+//
+// With one, the other ids together are one more, the ghost, of probability r = 1 - sum p(id) for the student and
+// 1 - sum q(id) for the teacher; stats 1 is the cross entropy of these k + 1, and w times its gradient stands in dz:
+//
+//	CE = -sum q(id) log p(id) - (1 - sum q(id)) log r
+//
+// Within the logarithm and as a divisor r is at least 1e-30.
+func SparseSoftmaxLoss(z, labels, params, ids, q, teacher []float64, k int, ghost bool, dz, stats []float64, v int) {
+	SoftmaxLoss(z, labels, []float64{1, 0, 1, 0}, nil, nil, stats, v)
+	for i, label := range labels {
+		y := int(label)
+		if y >= v {
+			if dz != nil {
+				clear(dz[i*v : (i+1)*v])
+			}
+			continue
+		}
+		logp, target := logSoftmax(z[i*v:(i+1)*v], 1), make([]float64, v)
+		kept, ce, missing, r := make([]bool, v), 0.0, 0.0, 1.0
+		for j := i * k; j < (i+1)*k; j++ {
+			if id := int(ids[j]); id < v {
+				kept[id], target[id] = true, q[j]
+				ce -= q[j] * logp[id]
+			}
+		}
+		if ghost {
+			missing, r = 1, 0
+			for j := range v {
+				missing -= target[j]
+				if !kept[j] {
+					r += math.Exp(logp[j])
+				}
+			}
+			missing, r = max(missing, 0), max(r, 1e-30)
+			ce -= missing * math.Log(r)
+		}
+		stats[8*i+1], stats[8*i+2], stats[8*i+3] = ce, teacher[2*i], teacher[2*i+1]
+		if dz == nil {
+			continue
+		}
+		w := params[1]
+		for j := range v {
+			p := math.Exp(logp[j])
+			if ghost && !kept[j] {
+				target[j] = missing * p / r
+			}
+			g := p - w*target[j]
+			if j == y {
+				g -= 1 - w
+			}
+			dz[i*v+j] = params[0] * g
+		}
+	}
+}
+
 // logSoftmax is the logarithm of the softmax of x times a factor.
 func logSoftmax(x []float64, factor float64) []float64 {
 	top := math.Inf(-1)

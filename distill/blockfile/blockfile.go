@@ -34,7 +34,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/klauspost/compress/snappy"
+	"github.com/golang/snappy"
 )
 
 // ErrDamaged is wrapped by errors about a file that is not as it was written.

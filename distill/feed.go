@@ -1,0 +1,85 @@
+package distill
+
+import (
+	"fmt"
+
+	"saltern/distill/labels"
+)
+
+// Feed reads and decodes soft labels ahead of the steps that need them, so that no step waits.
+type Feed struct {
+	ready chan fed
+	free  chan *labels.Labels
+	stop  chan struct{}
+	held  *labels.Labels // by whoever asked last
+}
+
+// fed is a microbatch, or why there is none.
+type fed struct {
+	first  int64
+	labels *labels.Labels
+	err    error
+}
+
+// ahead is how many microbatches are held ready besides the one in use.
+const ahead = 2
+
+// NewFeed begins to read the labels of samples from to end (exclusive), b at a time; sequence says which sequence a sample is.
+// Without a ghost, the tail of the labels is given to the ids that were kept.
+func NewFeed(f *labels.File, ghost bool, b int, from, end int64, sequence func(sample int64) int64) *Feed {
+	d := &Feed{ready: make(chan fed, ahead), free: make(chan *labels.Labels, ahead+1), stop: make(chan struct{})}
+	for range ahead + 1 {
+		d.free <- labels.New(b*f.Settings.Sequence, f.Count)
+	}
+	go func() {
+		defer close(d.ready)
+		for first := from; first < end; first += int64(b) {
+			select {
+			case <-d.stop:
+				return
+			case l := <-d.free:
+				err := fill(f, ghost, l, b, first, sequence)
+				d.ready <- fed{first, l, err}
+				if err != nil {
+					return
+				}
+			}
+		}
+	}()
+	return d
+}
+
+func fill(f *labels.File, ghost bool, l *labels.Labels, b int, first int64, sequence func(sample int64) int64) error {
+	T := f.Settings.Sequence
+	for i := range b {
+		if err := f.Sequence(sequence(first+int64(i)), l.Rows(i*T, (i+1)*T)); err != nil {
+			return err
+		}
+	}
+	if !ghost {
+		l.Renormalise()
+	}
+	return nil
+}
+
+// Next gives the labels of the microbatch that begins with sample first, which must come next. They are good until Next is called again.
+func (d *Feed) Next(first int64) (*labels.Labels, error) {
+	if d.held != nil {
+		d.free <- d.held
+		d.held = nil
+	}
+	x, ok := <-d.ready
+	if !ok || x.err == nil && x.first != first {
+		return nil, fmt.Errorf("bug: soft labels of sample %d were not to be read now", first)
+	}
+	d.held = x.labels
+	return x.labels, x.err
+}
+
+// Close ends the reading.
+func (d *Feed) Close() {
+	close(d.stop)
+	for range d.ready {
+		continue
+	}
+}

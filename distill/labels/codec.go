@@ -1,0 +1,228 @@
+package labels
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/bits"
+
+	"saltern/compute"
+)
+
+// The forms.
+const (
+	Sample = "sample"
+	TopK   = "top-k"
+)
+
+// Labels are the soft labels of T tokens, K numbers of each.
+type Labels struct {
+	IDs   []uint32  // [T,K], ascending within a token, then compute.Masked
+	Q     []float32 // [T,K], their share of the draws, or their q; then 0
+	Tail  []float32 // [T], top-k: the mass of all other ids, 1 - sum Q
+	Stats []float32 // [T,compute.LabelColumns]: -log q(y) and the entropy of q, nats
+}
+
+// New has room for n tokens with count numbers each.
+func New(n, count int) *Labels {
+	return &Labels{make([]uint32, n*count), make([]float32, n*count), make([]float32, n), make([]float32, n*compute.LabelColumns)}
+}
+
+// Rows are the labels of tokens i to j.
+func (l *Labels) Rows(i, j int) *Labels {
+	k, c := len(l.IDs)/len(l.Tail), compute.LabelColumns
+	return &Labels{l.IDs[i*k : j*k], l.Q[i*k : j*k], l.Tail[i:j], l.Stats[i*c : j*c]}
+}
+
+// Renormalise gives the kept ids all of the mass, in their proportions.
+func (l *Labels) Renormalise() {
+	k := len(l.IDs) / len(l.Tail)
+	for t, tail := range l.Tail {
+		for j := t * k; j < (t+1)*k; j++ {
+			l.Q[j] /= 1 - tail
+		}
+		l.Tail[t] = 0
+	}
+}
+
+// Units of what is stored in 16 bits, and of the logarithm of a kept q, in nats.
+const (
+	nat    = 2048
+	most16 = 1<<16 - 1
+	qNat   = 64
+	qBits  = 10
+)
+
+// fixed is x nats in 16 bits, to the nearest; what is too large for them is the largest.
+func fixed(x float32) (uint16, error) {
+	if !(x >= -1e-3) {
+		return 0, fmt.Errorf("%g nats", x)
+	}
+	return uint16(math.Round(min(most16, nat*max(0, float64(x))))), nil
+}
+
+// codec turns labels into bits. It has no state from one sequence to the next.
+type codec struct {
+	form         string
+	count, vocab int
+	guess        *gaps
+}
+
+func newCodec(s Settings) *codec {
+	return &codec{s.Form, s.Count, s.Vocab, newGaps(s.Vocab)}
+}
+
+// columns is the number of 16-bit numbers of each token.
+func (c *codec) columns() int {
+	if c.form == TopK {
+		return 3
+	}
+	return 2
+}
+
+// encode appends a sequence. What no teacher can have said, NaN above all, is an error.
+func (c *codec) encode(dst []byte, l *Labels) ([]byte, error) {
+	T := len(l.Tail)
+	for column := range c.columns() {
+		for t := range T {
+			x := l.Stats[t*compute.LabelColumns+min(column, compute.LabelEntropy)]
+			if column == 2 {
+				x = -float32(math.Log(max(0, float64(l.Tail[t])))) // no tail: the largest
+			}
+			v, err := fixed(x)
+			if err != nil {
+				return nil, fmt.Errorf("token %d: %w", t, err)
+			}
+			dst = binary.LittleEndian.AppendUint16(dst, v)
+		}
+	}
+	w, g := bitWriter{data: dst}, *c.guess
+	for t := range T {
+		if err := c.encodeToken(&w, &g, l.IDs[t*c.count:(t+1)*c.count], l.Q[t*c.count:(t+1)*c.count]); err != nil {
+			return nil, fmt.Errorf("token %d: %w", t, err)
+		}
+	}
+	return w.end(), nil
+}
+
+// encodeToken writes the number of ids, then each with its count or q.
+func (c *codec) encodeToken(w *bitWriter, g *gaps, ids []uint32, q []float32) error {
+	n := 0
+	for n < len(ids) && ids[n] != compute.Masked {
+		n++
+	}
+	if n == 0 {
+		return fmt.Errorf("no id")
+	}
+	w.put(uint64(n), bits.Len(uint(c.count)))
+	from, draws := uint32(0), c.count
+	for i, id := range ids[:n] {
+		if id < from || int(id) >= c.vocab {
+			return fmt.Errorf("id %d after %d in a vocabulary of %d", id, int64(from)-1, c.vocab)
+		}
+		left := n - i
+		at := g.at(from, left)
+		w.golomb(id-from, at.k)
+		at.add(id - from)
+		from = id + 1
+		if c.form == TopK {
+			x := -math.Log(float64(q[i])) * qNat
+			if !(q[i] >= 0 && q[i] <= 1.001) {
+				return fmt.Errorf("q of %d is %g", id, q[i])
+			}
+			w.put(uint64(math.Round(min(1<<qBits-1, max(0, x)))), qBits)
+			continue
+		}
+		count := int(math.Round(float64(q[i]) * float64(c.count)))
+		if count < 1 || count > draws-(left-1) || left == 1 && count != draws {
+			return fmt.Errorf("%g of %d draws gave id %d, of %d that are left for %d ids", q[i]*float32(c.count), c.count, id, draws, left)
+		}
+		if left > 1 && draws > left {
+			w.golomb(uint32(count-1), 0)
+		}
+		draws -= count
+	}
+	return nil
+}
+
+// decode fills l, of as many tokens as were encoded, from the whole of a sequence.
+func (c *codec) decode(src []byte, l *Labels) error {
+	T := len(l.Tail)
+	head := 2 * T * c.columns()
+	if len(src) < head {
+		return fmt.Errorf("%d bytes are too few", len(src))
+	}
+	for t := range T {
+		l.Stats[t*compute.LabelColumns+compute.LabelNLL] = float32(binary.LittleEndian.Uint16(src[2*t:])) / nat
+		l.Stats[t*compute.LabelColumns+compute.LabelEntropy] = float32(binary.LittleEndian.Uint16(src[2*(T+t):])) / nat
+		l.Tail[t] = 0
+		if c.form == TopK {
+			if v := binary.LittleEndian.Uint16(src[2*(2*T+t):]); v < most16 {
+				l.Tail[t] = float32(math.Exp(-max(0.5, float64(v)) / nat)) // something is always kept
+			}
+		}
+	}
+	r, g := bitReader{data: src[head:]}, *c.guess
+	for t := range T {
+		i, j := t*c.count, (t+1)*c.count
+		if err := c.decodeToken(&r, &g, l.IDs[i:j], l.Q[i:j], l.Tail[t]); err != nil {
+			return fmt.Errorf("token %d: %w", t, err)
+		}
+	}
+	if r.over || len(r.data) > 0 || r.next != 0 {
+		return fmt.Errorf("its bits do not end where they should")
+	}
+	return nil
+}
+
+func (c *codec) decodeToken(r *bitReader, g *gaps, ids []uint32, q []float32, tail float32) error {
+	n := int(r.take(bits.Len(uint(c.count))))
+	if n < 1 || n > c.count || r.over {
+		return fmt.Errorf("%d ids", n)
+	}
+	from, draws, sum, share := uint32(0), c.count, float32(0), 1/float32(c.count)
+	for i := range n {
+		left := n - i
+		at := g.at(from, left)
+		d := r.golomb(at.k)
+		if uint64(from)+uint64(d) >= uint64(c.vocab) {
+			return fmt.Errorf("an id beyond the vocabulary")
+		}
+		at.add(d)
+		ids[i] = from + d
+		from += d + 1
+		if c.form == TopK {
+			q[i] = expTable[r.take(qBits)]
+			sum += q[i]
+			continue
+		}
+		count := 1
+		switch {
+		case left == 1:
+			count = draws
+		case draws > left:
+			count = int(r.golomb(0)) + 1
+		}
+		if draws -= count; draws < left-1 {
+			return fmt.Errorf("more than %d draws", c.count)
+		}
+		q[i] = float32(count) * share
+	}
+	if c.form == TopK { // rounded one by one, they do not sum to what the tail leaves
+		for i := range n {
+			q[i] *= (1 - tail) / sum
+		}
+	}
+	for i := n; i < len(ids); i++ {
+		ids[i], q[i] = compute.Masked, 0
+	}
+	return nil
+}
+
+// expTable is the q of each stored logarithm.
+var expTable = func() (t [1 << qBits]float32) {
+	for i := range t {
+		t[i] = float32(math.Exp(-float64(i) / qNat))
+	}
+	return t
+}()

@@ -1,0 +1,147 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"slices"
+	"time"
+
+	"saltern/compute"
+	"saltern/distill/labels"
+)
+
+// labelCommand writes a job's soft labels.
+func labelCommand() *Command {
+	var flags struct {
+		sets   listFlag
+		device string
+		fresh  bool
+		json   bool
+	}
+	return &Command{
+		Name:    "label",
+		Usage:   "[--set key=value]... [--device D] [--fresh] [--json] job.toml",
+		Summary: "write the teacher's soft labels to a file, for students that train without the teacher",
+		Help: `Runs the SLM once over each sequence that the LLM reads with its help, and keeps of every token's
+distribution what distill.label_form says: ids drawn from it ("sample") or the likeliest ones
+("top-k"), with -log q of the gold token and the entropy. The text is prepared and the SLM
+trained first where that is not done yet.
+
+Students with distill.labels = "offline" train from that file, any number of them that have the
+same teacher, text and settings: "saltern run" and "saltern train" make what is missing by
+themselves. Use this command to see what the labels take, and on a cluster, once, before the
+students are queued.
+
+Every sequence that is there already is checked. The file may be interrupted at any moment, by
+kill -9 too: the same command goes on after the last whole sequence, and what comes out is the
+same file, byte for byte.`,
+		Example: `saltern label job.toml
+saltern label --set distill.label_count=100 job.toml && saltern train --set distill.labels=offline --set distill.label_count=100 job.toml`,
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Flags: func(fs *flag.FlagSet) {
+			setFlag(fs, &flags.sets)
+			deviceFlag(fs, &flags.device)
+			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the labels first")
+			jsonFlag(fs, &flags.json)
+		},
+		Run: func(ctx context.Context, io IO, args []string) (err error) {
+			job, err := jobArgument("label", args, flags.sets)
+			if err != nil {
+				return err
+			}
+			if job.Distill.Method == "baseline" {
+				return fail(BadConfig, `%s: distill: method = "baseline" has no teacher to label with; use "rkd" or "salt"`, job.File)
+			}
+			job.Config.Device = either(flags.device, job.Config.Device)
+			s, err := openJob(ctx, io, job)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, s.close()) }()
+			t, err := writeLabels(ctx, s, trainings(job, s.set.Manifest.Key), flags.fresh)
+			if err != nil {
+				return err
+			}
+			return t.Write(io.Out, flags.json)
+		},
+	}
+}
+
+// writeLabels makes the soft labels of the training that has a teacher, which is trained first.
+func writeLabels(ctx context.Context, s *session, list []*training, fresh bool) (Table, error) {
+	slm, student := list[0], list[slices.IndexFunc(list, func(t *training) bool { return t.teacher != "" })]
+	if err := sameSettings([]*training{slm}, false); err != nil {
+		return Table{}, err
+	}
+	if _, err := slm.run(ctx, s); err != nil {
+		return Table{}, err
+	}
+	if err := student.findTeacher(s.job); err != nil {
+		return Table{}, err
+	}
+	if err := student.selectText(ctx, s); err != nil {
+		return Table{}, err
+	}
+	l, err := student.labeling(s)
+	if err != nil {
+		return Table{}, err
+	}
+	if len(l.sequences) == 0 {
+		return Table{}, fail(BadConfig, "%s: distill: weight = %g gives the teacher no step to help in; there is nothing to label", s.job.File, student.Distill.Weight)
+	}
+	if fresh {
+		if err := os.RemoveAll(l.dir); err != nil {
+			return Table{}, err
+		}
+	}
+	start := time.Now()
+	if err := student.makeLabels(ctx, s, l); err != nil {
+		return Table{}, err
+	}
+	seconds := time.Since(start).Seconds()
+	f, err := labels.Open(l.path())
+	if err != nil {
+		return Table{}, err
+	}
+	distinct, err := distinctIDs(f, l.sequences)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return Table{}, err
+	}
+	s.say("labels: %s", l.path())
+	return labelTable(f, distinct, seconds), nil
+}
+
+// distinctIDs is how many ids a token has on average, in a sample of the sequences.
+func distinctIDs(f *labels.File, sequences []int64) (float64, error) {
+	const most = 256
+	l, ids, tokens := labels.New(f.Settings.Sequence, f.Count), 0, 0
+	for i, n := 0, min(most, len(sequences)); i < n; i++ {
+		if err := f.Sequence(sequences[i*len(sequences)/n], l); err != nil {
+			return 0, err
+		}
+		for _, id := range l.IDs {
+			if id != compute.Masked {
+				ids++
+			}
+		}
+		tokens += f.Settings.Sequence
+	}
+	return float64(ids) / float64(max(1, tokens)), nil
+}
+
+// labelTable says what the labels take, beside the whole distribution in 16-bit floats.
+func labelTable(f *labels.File, distinct, seconds float64) Table {
+	tokens := int64(f.Len()) * int64(f.Settings.Sequence)
+	each := float64(f.Bytes()) / float64(max(1, tokens))
+	return Table{
+		Columns: []Column{
+			{Key: "form", Title: "form"}, {Key: "count", Title: "count"}, {Key: "vocabulary", Title: "vocabulary"}, {Key: "sequences", Title: "sequences"},
+			{Key: "tokens", Title: "tokens"}, {Key: "distinct_ids", Title: "distinct ids", Unit: "per token", Format: "%.1f"}, {Key: "bytes", Title: "bytes"},
+			{Key: "bytes_per_token", Title: "bytes", Unit: "per token", Format: "%.1f"}, {Key: "dense_fp16_bytes_per_token", Title: "dense fp16", Unit: "per token"},
+			{Key: "ratio", Title: "smaller", Unit: "times", Format: "%.0f"}, {Key: "seconds", Title: "time", Unit: "s", Format: "%.1f"},
+		},
+		Rows: [][]any{{f.Form, f.Count, f.Vocab, f.Len(), tokens, distinct, f.Bytes(), each, f.DenseBytes(), float64(f.DenseBytes()) / each, seconds}},
+	}
+}

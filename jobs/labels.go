@@ -1,0 +1,185 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"saltern/compute"
+	"saltern/distill"
+	"saltern/distill/labels"
+	"saltern/jobs/progress"
+	"saltern/model"
+)
+
+// labeling is a file of soft labels that a training is to have: what decides its content, and the sequences that the training
+// reads with its teacher's help.
+type labeling struct {
+	labels.Settings
+	dir       string
+	sequences []int64 // each once, in the order of the training
+}
+
+// labeling of a training whose teacher is trained.
+func (t *training) labeling(s *session) (*labeling, error) {
+	order, err := t.dataOrder(s)
+	if err != nil {
+		return nil, err
+	}
+	order = t.orderAt(order, 0) // the teacher's steps are the first
+	l := &labeling{Settings: labels.Settings{
+		Form: t.Distill.LabelForm, Count: t.Distill.LabelCount, Sequence: t.Train.Sequence, Vocab: t.Model.Vocab, Temperature: t.Distill.Temperature,
+		Precision: t.Train.Precision, Teacher: t.Teacher, Corpus: t.Corpus, Seed: t.Seed,
+	}}
+	l.dir = filepath.Join(filepath.Dir(t.dir), "labels", fmt.Sprintf("%s-%d-%s", l.Form, l.Count, l.Key()))
+	// Later epochs read the same sequences again.
+	for sample := range min(t.Distill.TeacherSteps(t.Train.Steps)*int64(t.Train.Batch), order.Sequences) {
+		l.sequences = append(l.sequences, order.At(sample))
+	}
+	return l, nil
+}
+
+func (l *labeling) path() string { return filepath.Join(l.dir, "soft_labels") }
+
+// lacks is how many of the sequences a file does not hold.
+func (l *labeling) lacks(f *labels.File) (n int) {
+	for _, s := range l.sequences {
+		if !f.Has(s) {
+			n++
+		}
+	}
+	return n
+}
+
+// openLabels opens the training's soft labels, after they were made where they are missing. Labels that are there were made by
+// another student of the same teacher, or before this one was interrupted.
+func (t *training) openLabels(ctx context.Context, s *session) (*labels.File, error) {
+	l, err := t.labeling(s)
+	if err != nil {
+		return nil, err
+	}
+	f, err := labels.Open(l.path())
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case l.lacks(f) == 0:
+		return f, nil
+	default:
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.makeLabels(ctx, s, l); err != nil {
+		return nil, err
+	}
+	return labels.Open(l.path())
+}
+
+// makeLabels goes on with a file of soft labels until it holds every sequence.
+func (t *training) makeLabels(ctx context.Context, s *session, l *labeling) (err error) {
+	if err := os.MkdirAll(l.dir, 0o777); err != nil {
+		return err
+	}
+	w, err := labels.Append(l.path(), l.Settings)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	if w.Cut > 0 {
+		s.say("labels: %d bytes at the end of %s were not whole any more; they are made anew", w.Cut, l.path())
+	}
+	todo := int64(0)
+	for _, sequence := range l.sequences {
+		if !w.Has(sequence) {
+			todo++
+		}
+	}
+	if todo == 0 {
+		return nil
+	}
+	teacher, _, err := model.Load(s.device, t.teacher, "labels.teacher")
+	if err != nil {
+		return badCheckpoint(err, "")
+	}
+	defer s.device.Free(teacher.Storages()...)
+	maker, err := distill.NewLabeler(teacher, l.Settings, t.Train.Microbatch)
+	if err != nil {
+		return err
+	}
+	if err := s.settleKernels(ctx, "labels", l.dir, []*compute.Program{maker.Program()}); err != nil {
+		return err
+	}
+	if err := maker.Load(s.device); err != nil {
+		return err
+	}
+	defer maker.Close()
+	p := labelProgress{s: s, start: time.Now(), from: int64(len(l.sequences)) - todo, total: int64(len(l.sequences)), T: int64(l.Sequence)}
+	if p.done = p.from; p.done > 0 {
+		s.say("labels: going on from sequence %d of %d", p.done, p.total)
+	}
+	defer p.end()
+	return l.fill(ctx, s, w, maker, &p)
+}
+
+// fill labels what is missing. Batches are cut from the whole list, whatever is there of it, so that a sequence has the same company
+// in every run.
+func (l *labeling) fill(ctx context.Context, s *session, w *labels.Writer, maker *distill.Labeler, p *labelProgress) error {
+	for i := 0; i < len(l.sequences); i += maker.B {
+		batch := l.sequences[i:min(i+maker.B, len(l.sequences))]
+		missing := 0
+		for _, sequence := range batch {
+			if !w.Has(sequence) {
+				missing++
+			}
+		}
+		if missing == 0 {
+			continue
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("labels stopped at sequence %d of %d, kept in %s; the same command goes on from there: %w", p.done, p.total, l.path(), context.Cause(ctx))
+		}
+		made, err := maker.Make(batch, s.set.Train.Sequence)
+		if err != nil {
+			return err
+		}
+		for k, sequence := range batch {
+			if w.Has(sequence) {
+				continue
+			}
+			if err := w.Add(sequence, made.Rows(k*l.Sequence, (k+1)*l.Sequence)); err != nil {
+				return err
+			}
+		}
+		p.add(missing)
+	}
+	return nil
+}
+
+// labelProgress shows how far the labels are.
+type labelProgress struct {
+	s                    *session
+	start                time.Time
+	from, done, total, T int64
+	last                 progress.Sample
+}
+
+func (p *labelProgress) add(sequences int) {
+	now := time.Now()
+	p.done += int64(sequences)
+	took := now.Sub(p.start)
+	p.last = progress.Sample{
+		Unit: "labels: sequence", Done: p.done, Total: p.total, TokensPerSec: float64((p.done-p.from)*p.T) / took.Seconds(),
+		Left: progress.Left(took, p.done-p.from, p.total-p.done),
+	}
+	p.s.meter.Update(now, p.last)
+}
+
+func (p *labelProgress) end() {
+	if p.last.Unit != "" {
+		p.s.meter.Done(p.last)
+	}
+}
