@@ -58,7 +58,7 @@ var opAttention = &Op{
 		n := in[0].Shape[0]
 		return []Shape{{n, a.Heads * a.HeadSize}, {n, a.Heads}}, a.check(in[0], in[1:])
 	},
-	Kernels: attentionKernels("attention", coopForward, 2, func(n *Node, m, s [2]int) []*Tensor {
+	Kernels: attentionKernels("attention", coopForward, 2, []int{2}, func(n *Node, m, s [2]int) []*Tensor {
 		return []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.Out[0].Rows(m[0], m[1]), n.Out[1].Rows(m[0], m[1])}
 	}),
 	Ref: func(in, out []ref.Tensor, attr any) {

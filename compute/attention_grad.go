@@ -126,7 +126,7 @@ var opAttentionGradKV = &Op{
 		}
 		return []Shape{in[0].Shape, a.scoreShape(in[0].Shape[0])}, nil
 	},
-	Kernels: attentionKernels("attention_grad_kv", coopGradKV, 4, func(n *Node, m, s [2]int) []*Tensor {
+	Kernels: attentionKernels("attention_grad_kv", coopGradKV, 4, []int{5, 6}, func(n *Node, m, s [2]int) []*Tensor {
 		bind := []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.In[1].Rows(s[0], s[1]), n.In[2].Rows(s[0], s[1]), n.In[3].Rows(s[0], s[1]), n.Out[0].Rows(m[0], m[1])}
 		if n.In[0].DType.Half() {
 			return bind
@@ -169,7 +169,7 @@ var opAttentionGradQ = &Op{
 		}
 		return []Shape{in[0].Shape}, nil
 	},
-	Kernels: attentionKernels("attention_grad_q", coopGradQ, 1, func(n *Node, m, s [2]int) []*Tensor {
+	Kernels: attentionKernels("attention_grad_q", coopGradQ, 1, []int{2}, func(n *Node, m, s [2]int) []*Tensor {
 		if n.In[0].DType.Half() {
 			return []*Tensor{n.In[0].Rows(m[0], m[1]), n.In[0].Rows(s[0], s[1]), n.In[1].Rows(m[0], m[1]), n.In[2].Rows(m[0], m[1]), n.In[3].Rows(m[0], m[1]), n.Out[0].Rows(m[0], m[1])}
 		}

@@ -13,14 +13,22 @@ import (
 //   - tiled: an invocation owns a row, or several share one; the others are staged in workgroup memory. Any head size, any device.
 //
 // Before them come those by cooperative matrices. keeps is how many vectors of a head's size a row keeps in registers. bind gives
-// the tensors by binding number, but for the spans, which are the last, for windows of own and of other rows.
-func attentionKernels(shader string, coop coopPass, keeps int, bind func(n *Node, own, other [2]int) []*Tensor) []Kernel {
+// the tensors by binding number, but for the spans, which come next, for windows of own and of other rows; the texel variants
+// also read those that are written.
+func attentionKernels(shader string, coop coopPass, keeps int, written []int, bind func(n *Node, own, other [2]int) []*Tensor) []Kernel {
 	bound := func(n *Node, own, other [2]int) []*Tensor {
 		list := bind(n, own, other)
 		if spans := spansOf(n); spans != nil {
 			return append(list, spans)
 		}
 		return append(list, list[0]) // not read
+	}
+	texels := func(n *Node, own, other [2]int) []*Tensor {
+		list := bound(n, own, other)
+		for _, i := range written {
+			list = append(list, list[i])
+		}
+		return list
 	}
 	list := coop.kernels(shader, bound)
 	for _, rows := range []int{32, 16, 8} {
@@ -35,19 +43,19 @@ func attentionKernels(shader string, coop coopPass, keeps int, bind func(n *Node
 				} else if dh > 128 {
 					fits = rows == 8
 				}
-				return fits && n.In[0].DType == F32 && l.CPU && dh%4 == 0 && l.MaxTexel > 0 && l.Subgroup >= 8
+				return fits && n.In[0].DType == F32 && l.CPU && dh%4 == 0 && l.MaxTexel > 0 && l.Int64 && l.Subgroup >= 8
 			},
 			Launch: func(n *Node, l *Limits) []Launch {
 				p := attentionPass{shader: shader + "_texel", ownKeys: coop.ownKeys, rows: rows, spanned: spansOf(n) != nil, bound: min(l.MaxRange, l.MaxTexel), subgroup: true}
 				p.spec = words(l.Subgroup, n.Attr.(Attention).HeadSize, rows)
-				return p.launches(n, l, bound)
+				return p.launches(n, l, texels)
 			},
 		})
 	}
 	// Where the other variants serve, a CPU is spared the minute that compiling this one for a large head takes.
 	spared := func(n *Node, l *Limits) bool {
 		dh := n.Attr.(Attention).HeadSize
-		return n.In[0].DType == F32 && l.CPU && dh > 64 && dh%4 == 0 && l.MaxTexel > 0 && l.Subgroup >= 8
+		return n.In[0].DType == F32 && l.CPU && dh > 64 && dh%4 == 0 && l.MaxTexel > 0 && l.Int64 && l.Subgroup >= 8
 	}
 	return append(list, Kernel{Name: "tiled", Fits: func(n *Node, l *Limits) bool { return !spared(n, l) }, Launch: func(n *Node, l *Limits) []Launch {
 		const group, shared = 64, 15 << 10 // 16 KiB are there on every device, and some are needed besides
@@ -118,6 +126,11 @@ func (p attentionPass) launches(n *Node, l *Limits, bind func(n *Node, own, othe
 		most = max(1, most*a.KVHeads/a.Heads)
 	}
 	blocks := ceilDiv(a.T, p.rows)
+	others := cut(min(p.bound, most*width))
+	spec := p.spec
+	if p.subgroup && p.ownKeys { // can ds be written by fours? Windows begin at multiples of four rows, sequences perhaps not
+		spec = append(spec, flagWord(a.T%4 == 0 || len(others) == 1))
+	}
 	var list []Launch
 	for _, m := range cut(p.bound) {
 		begin, end := m[0]/a.T*a.T, (m[1]-1)/a.T*a.T+a.T // the rows that these may meet: those of their sequences, and if causal
@@ -127,14 +140,14 @@ func (p attentionPass) launches(n *Node, l *Limits, bind func(n *Node, own, othe
 			end = m[1]
 		}
 		ordered := false
-		for _, s := range cut(min(p.bound, most*width)) {
+		for _, s := range others {
 			if s[1] <= begin || s[0] >= end {
 				continue
 			}
 			seq0 := m[0] / a.T
 			seqs := (m[1]-1)/a.T - seq0 + 1
 			list = append(list, Launch{
-				Shader: p.shader, Bind: bind(n, m, s), Subgroup: p.subgroup, Ordered: ordered, Spec: p.spec,
+				Shader: p.shader, Bind: bind(n, m, s), Subgroup: p.subgroup, Ordered: ordered, Spec: spec,
 				Push: words(a.T, a.Heads, a.KVHeads, a.width(), m[0], m[1], s[0], s[1], seq0, seqs, blocks, int(flagWord(p.spanned))),
 				Grid: gridFor(heads*seqs*blocks, 1, l),
 			})

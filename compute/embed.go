@@ -64,17 +64,21 @@ var opEmbedGrad = &Op{
 	Kernels: formKernels(lastDim, func(n *Node, l *Limits, f form) (list []Launch) {
 		dy, ids, order, acc := n.In[0], n.In[1], n.In[2], n.Out[0]
 		d := dy.Shape[1]
-		tile, positions := 4, 1
+		tile, positions, most := 4, 1, max(1, ids.Len())
 		if l.CPU { // registers are memory, and a workgroup costs as much as some rows
 			tile, positions = min(16, ceilDiv(d, f.elements()*f.lanes(l))), f.rows(l, d, 1)
+			most = maxLoopTrips / 2 // with what looking up and starting take
 		}
 		tiles := ceilDiv(d, tile*f.elements()*f.lanes(l))
 		for _, v := range windows(acc.Shape[0], d, f.maxRange(l)) {
-			for i, w := range windows(dy.Shape[0], d, f.maxRange(l)) {
-				one := f.launch(l, "embed_grad", ceilDiv(ids.Len(), positions)*tiles, words(tile), words(ids.Len(), d, v[0], v[1]-v[0], w[0], w[1]-w[0], positions),
-					dy.Rows(w[0], w[1]), ids, order, acc.Rows(v[0], v[1]), acc.Rows(v[0], v[1]))
-				one.Ordered = i > 0 // adds to the rows that the launch before it changed
-				list = append(list, one)
+			ordered := false
+			for _, w := range windows(dy.Shape[0], d, f.maxRange(l)) {
+				for _, p := range windows(ids.Len(), 1, most) {
+					one := f.launch(l, "embed_grad", ceilDiv(p[1]-p[0], positions)*tiles, words(tile), words(p[0], p[1], d, v[0], v[1]-v[0], w[0], w[1]-w[0], positions),
+						dy.Rows(w[0], w[1]), ids, order, acc.Rows(v[0], v[1]), acc.Rows(v[0], v[1]))
+					one.Ordered, ordered = ordered, true // adds to the rows that the launch before it changed
+					list = append(list, one)
+				}
 			}
 		}
 		return list

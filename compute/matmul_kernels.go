@@ -36,12 +36,12 @@ func matmulKernels() []Kernel {
 func subgroupShader(n *Node, l *Limits, loads string, rows, cols int) matmulShader {
 	s := matmulShader{
 		name: fmt.Sprintf("matmul_%s.%dx%d", loads, rows, 4*cols), rows: rows, cols: 4 * cols * l.Subgroup,
-		group: l.Subgroup, subgroup: true, spec: transposed(n)[:1], maxIn: l.MaxRange,
+		group: l.Subgroup, subgroup: true, texel: loads == "texel", spec: transposed(n)[:1], maxIn: l.MaxRange,
 	}
 	if n.Attr.(MatMul).Form == TN {
 		s.name += "_ta"
 	}
-	if loads == "texel" {
+	if s.texel {
 		s.maxIn = l.MaxTexel
 	}
 	return s
@@ -49,19 +49,19 @@ func subgroupShader(n *Node, l *Limits, loads string, rows, cols int) matmulShad
 
 // fitsSubgroup says whether such a shader can run the node: loads take four elements along each operand's rows; eight
 // lanes hold the texels of eight rows of A.
-func fitsSubgroup(n *Node, l *Limits, rows, cols int) bool {
+func fitsSubgroup(n *Node, l *Limits, loads string, rows, cols int) bool {
 	m := n.Attr.(MatMul)
 	// A CPU's driver spills to its first-level cache; a GPU has 128 to 255 registers for an invocation, and memory far away.
 	registers := l.CPU || rows*4*cols <= 64
 	_, _, width, k := m.dims(n.In[0].Shape, n.In[1].Shape)
 	aligned := width%4 == 0 && m.A.aligned(n.In[0], 4) && m.B.aligned(n.In[1], 4)
-	return n.In[0].DType == F32 && aligned && registers && n.Out[0].Len() > 0 && k > 0 && l.Subgroup >= 8 && l.MaxTexel > 0
+	return n.In[0].DType == F32 && aligned && registers && n.Out[0].Len() > 0 && k > 0 && l.Subgroup >= 8 && (loads != "texel" || l.MaxTexel > 0 && l.Int64)
 }
 
 func subgroupMatmul(loads string, rows, cols int) Kernel {
 	return Kernel{
 		Name: fmt.Sprintf("%s_%dx%d", loads, rows, 4*cols),
-		Fits: func(n *Node, l *Limits) bool { return fitsSubgroup(n, l, rows, cols) },
+		Fits: func(n *Node, l *Limits) bool { return fitsSubgroup(n, l, loads, rows, cols) },
 		Launch: func(n *Node, l *Limits) []Launch {
 			return subgroupShader(n, l, loads, rows, cols).launches(n, l)
 		},
@@ -74,7 +74,7 @@ func packedMatmul(loads string, rows, cols int) Kernel {
 		Name: fmt.Sprintf("%s_%dx%d_packed", loads, rows, 4*cols),
 		Fits: func(n *Node, l *Limits) bool {
 			p, s := productOf(n), subgroupShader(n, l, loads, rows, cols)
-			return fitsSubgroup(n, l, rows, cols) && p.packs() && p.workspace != nil && s.cols <= maxPanel && min(p.workspace.Len(), s.maxIn) >= p.k*s.cols
+			return fitsSubgroup(n, l, loads, rows, cols) && p.packs() && p.workspace != nil && s.cols <= maxPanel && min(p.workspace.Len(), s.maxIn) >= p.k*s.cols
 		},
 		Launch: func(n *Node, l *Limits) []Launch {
 			s := subgroupShader(n, l, loads, rows, cols)
@@ -90,7 +90,7 @@ func splitMatmul(loads string, rows, cols int) Kernel {
 		Name: fmt.Sprintf("%s_%dx%d_split", loads, rows, 4*cols),
 		Fits: func(n *Node, l *Limits) bool {
 			p, s := productOf(n), subgroupShader(n, l, loads, rows, cols)
-			return fitsSubgroup(n, l, rows, cols) && s.splits(p, l, 16)
+			return fitsSubgroup(n, l, loads, rows, cols) && s.splits(p, l, 16)
 		},
 		Launch: func(n *Node, l *Limits) []Launch {
 			return subgroupShader(n, l, loads, rows, cols).split(productOf(n), l)

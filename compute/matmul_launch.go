@@ -6,6 +6,7 @@ type matmulShader struct {
 	rows, cols int // of results
 	group      int // invocations
 	subgroup   bool
+	texel      bool     // addend and result are read as texels too; one more constant: rows can be stored by eights
 	spec       []uint32 // constants from 2 on
 	maxIn      int      // elements of an operand that it binds at once
 }
@@ -83,7 +84,7 @@ func productOf(n *Node) product {
 // launches makes the dispatches of a node.
 func (s matmulShader) launches(n *Node, l *Limits) (list []Launch) {
 	p := productOf(n)
-	maxIn, maxOut, items := s.maxIn, l.MaxRange, p.batch
+	maxIn, maxOut, items := s.maxIn, s.maxOut(l), p.batch
 	if p.batch > 1 { // as many items at once as a device binds; they may start between two alignments
 		maxIn, maxOut = maxIn-alignElements, maxOut-alignElements
 		items = max(1, min(items, maxIn/max(p.itemA, p.itemB), maxOut/p.itemOut, maxItems))
@@ -94,6 +95,14 @@ func (s matmulShader) launches(n *Node, l *Limits) (list []Launch) {
 		}
 	}
 	return list
+}
+
+// maxOut is the most elements of the result that a launch may bind.
+func (s matmulShader) maxOut(l *Limits) int {
+	if s.texel {
+		return min(l.MaxRange, l.MaxTexel)
+	}
+	return l.MaxRange
 }
 
 // maxStretch is how much of K a launch may take: the gradient at the hidden states sums over the vocabulary, which is longer than
@@ -136,6 +145,10 @@ func (s matmulShader) launch(p product, b block, z, items int) Launch {
 	}
 	out := func(t *Tensor) *Tensor { w, _ := at(t, p.itemOut, p.n, b.m); return w }
 	l.Spec = append(words(s.group, p.epilogue(b, l.Bind, out)), s.spec...)
+	if s.texel {
+		l.Bind = append(l.Bind, yw)
+		l.Spec = append(l.Spec, flagWord((b.n[1]-b.n[0])%8 == 0 && b.n[0]%8 == 0 && p.n%8 == 0))
+	}
 	return l
 }
 

@@ -43,14 +43,14 @@ func (p product) parts() int {
 // splits says whether the shader can run the product in parts, and has only few tiles else.
 func (s matmulShader) splits(p product, l *Limits, few int) bool {
 	return p.parts() > 1 && p.workspace != nil && ceilDiv(p.m, s.rows)*ceilDiv(p.n, s.cols) <= few &&
-		p.parts()*p.m*p.n <= l.MaxRange && max(p.a.Len(), p.b.Len()) <= s.maxIn
+		p.parts()*p.m*p.n <= s.maxOut(l) && max(p.a.Len(), p.b.Len()) <= s.maxIn
 }
 
 // packed makes the dispatches of a product that first lays B out in panels as wide as the shader's tile, as much of it at a
 // time as the workspace holds.
 func (s matmulShader) packed(p product, l *Limits, loads string) (list []Launch) {
 	room := min(p.workspace.Len(), s.maxIn)
-	for _, whole := range blocks(p.Form, p.m, p.n, p.k, p.lda, p.ldb, s.maxIn, l.MaxRange, s.maxStretch(p.k, l)) {
+	for _, whole := range blocks(p.Form, p.m, p.n, p.k, p.lda, p.ldb, s.maxIn, s.maxOut(l), s.maxStretch(p.k, l)) {
 		depth := whole.k[1] - whole.k[0]
 		step := room / depth / s.cols * s.cols
 		for from := whole.n[0]; from < whole.n[1]; from += step {

@@ -38,7 +38,7 @@ const (
 type judge func(lap int, behind float64) bool
 
 // race is Time with a judge: a hopeless candidate is not run again and keeps the runs that it has, be it
-// the warm-up. Each is loaded and run once within first.
+// the warm-up. It ends early when one is left alone. Each is loaded and run once within first.
 func (d *Device) race(op *Op, c Case, kernels []*Kernel, runs int, hopeless judge, first func(op *Op, k *Kernel, run func() error) error) ([]Timing, error) {
 	s, err := newScratch(op, c)
 	if err != nil {
@@ -62,7 +62,7 @@ func (d *Device) race(op *Op, c Case, kernels []*Kernel, runs int, hopeless judg
 			return nil, err
 		}
 	}
-	for i := 1; i <= runs; i++ {
+	for i := 1; i <= runs && (len(racers) == 1 || left(racers) > 1); i++ {
 		if err := lap(i, racers, hopeless); err != nil {
 			return nil, err
 		}
@@ -156,6 +156,16 @@ func lap(number int, racers []*racer, hopeless judge) error {
 		}
 	}
 	return nil
+}
+
+// left is how many are still in.
+func left(racers []*racer) (n int) {
+	for _, r := range racers {
+		if !r.out {
+			n++
+		}
+	}
+	return n
 }
 
 // repeats is how often the node must be repeated for the fastest candidate's run to be long enough to time.

@@ -58,7 +58,7 @@ type Tuned struct {
 // Variant is one kernel's part in a Tuned.
 type Variant struct {
 	Kernel *Kernel
-	Time   time.Duration // median; 0: not timed, since wrong or the only one
+	Time   time.Duration // of the fastest run; 0: not timed, since wrong or the only one
 	Wrong  string        // how it disagrees with the reference; empty: it does not
 }
 
@@ -223,13 +223,17 @@ func (t *Tuner) remembered(class string) string {
 // it are the clock's, and choices should not depend on them.
 const tie = 1.03
 
-// tuneRuns is how many timed runs a candidate has, unless it is hopeless.
-const tuneRuns = 5
+// tuneRuns is how many timed runs a candidate has, unless it is hopeless; those that are close then have up to closeRuns.
+const (
+	tuneRuns  = 5
+	closeRuns = 20
+	raceTime  = 2 * time.Second // after which a race ends that has had its first laps
+)
 
 // hopeless ends a candidate's runs early: at first only if it is far behind, later if it is behind by more than noise
-// explains.
+// explains. What counts is the fastest run, since a disturbance, of which a busy machine has many, can only make one slower.
 func hopeless(lap int, behind float64) bool {
-	return lap > 0 && behind > []float64{3, 1.6, 1.3}[min(lap, 3)-1]
+	return lap > 0 && behind > []float64{8, 3, 1.6, 1.3, 1.1}[min(lap, tuneRuns)-1]
 }
 
 // hopelessInHeat is the judge of the heat, on few rows, where a kernel made for many may be at a disadvantage.
@@ -309,7 +313,11 @@ func (t *Tuner) time(m *Tuned, right []*Variant) error {
 		}
 	}
 	m.Cut = !sameShapes(c, full)
-	if _, err := t.race(m, in, full, tuneRuns, hopeless); err != nil {
+	start := time.Now()
+	late := func(lap int, behind float64) bool {
+		return hopeless(lap, behind) || lap >= tuneRuns && time.Since(start) > raceTime
+	}
+	if _, err := t.race(m, in, full, closeRuns, late); err != nil {
 		return err
 	}
 	best := fastest(in)
@@ -357,9 +365,13 @@ func (t *Tuner) race(m *Tuned, list []*Variant, c Case, runs int, hopeless judge
 	if err != nil {
 		return nil, err
 	}
+	most := 0
+	for _, l := range times {
+		most = max(most, len(l.Runs))
+	}
 	for i, l := range times {
-		list[i].Time = time.Duration(float64(l.Median()) * m.scale(c))
-		if len(l.Runs) < runs {
+		list[i].Time = time.Duration(float64(l.Runs[0]) * m.scale(c))
+		if len(l.Runs) < most {
 			lost = append(lost, list[i])
 		}
 	}

@@ -29,7 +29,8 @@ func tuneCommand() *Command {
 		Help: `Most operations have several kernels, and which one is fastest depends on the device, its
 driver and the shapes. A job measures that by itself before its first step and keeps the
 choices in a cache; this command measures anew, replaces what the cache knows, and shows
-every kernel with its time (the median of 5 runs) and its verdict:
+every kernel with its time (the fastest of 5 runs, or of up to 20 of those that are close)
+and its verdict:
 
   chosen   it is used for these shapes
   slower   by the factor shown; far slower ones were only timed on a part of the rows

@@ -5,9 +5,10 @@
 #define SPANS 3
 #include "index.glsl"
 #include "attention_texel.glsl"
-INPUT(0, theirs);
-INPUT(1, ds);
-layout(binding = 2) buffer Y { vec4 dqkv[]; };
+TEXELS(0, theirs);
+TEXELS(1, ds);
+layout(binding = 2) buffer Y { u64vec2 dqkv[]; };
+TEXELS(4, before); // dqkv
 
 void main() {
 	if (!take(H, true)) return;
@@ -27,17 +28,16 @@ void main() {
 		}
 	}
 	vec4 y[ROWS][COLS];
-	UPTO(r, ROWS) UPTO(c, COLS) y[r][c] = vec4(0);
-	if (least < s0) UPTO(r, ROWS) UPTO(c, COLS) y[r][c] = dqkv[(own_row(r) - m0) * stride + head * NT + column(c)];
+	UPTO(r, ROWS) UPTO(c, COLS) y[r][c] = LEFT(least < s0, before, (own_row(r) - m0) * stride + head * NT + column(c));
 	for (uint j = from; j < to; j += 4) {
 		uint key = j + lane % 8 / 2;
 		vec4 va[NA], v[4][COLS];
 		UPTO(i, NA) {
 			bvec4 met;
 			UPTO(k, 4) met[k] = key >= start[i][k] && key < min(end[i][k], to);
-			va[i] = mix(vec4(0), texelFetch(ds, int((min(key, to - 1) - first) * 4 + quad[i])), met);
+			va[i] = mix(vec4(0), AT(ds, (min(key, to - 1) - first) * 4 + quad[i]), met);
 		}
-		UPTO(i, 4) UPTO(c, COLS) v[i][c] = texelFetch(theirs, int((min(j + i, to - 1) - s0) * stride + keys + column(c)));
+		UPTO(i, 4) UPTO(c, COLS) v[i][c] = AT(theirs, (min(j + i, to - 1) - s0) * stride + keys + column(c));
 		UPTO(r, ROWS) {
 			vec4 x;
 			UPTO(i, 4) x[i] = subgroupShuffle(va[r / 8][r % 4], 2 * i + r % 8 / 4);
@@ -45,5 +45,5 @@ void main() {
 		}
 	}
 	UPTO(r, ROWS) if (own_row(r) == begin + r) UPTO(c, COLS) if (c * LANES + lane < NT)
-		dqkv[(begin + r - m0) * stride + head * NT + c * LANES + lane] = y[r][c];
+		dqkv[(begin + r - m0) * stride + head * NT + c * LANES + lane] = words64(y[r][c]);
 }

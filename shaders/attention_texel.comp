@@ -6,10 +6,11 @@
 #define SPANS 4
 #include "index.glsl"
 #include "attention_texel.glsl"
-INPUT(0, mine);
-INPUT(1, theirs);
-layout(binding = 2) buffer O { vec4 o[]; };
+TEXELS(0, mine);
+TEXELS(1, theirs);
+layout(binding = 2) buffer O { u64vec2 o[]; };
 layout(binding = 3) buffer L { float lse[]; };
+TEXELS(5, before); // o
 
 // For the largest and the sum over the lanes: a reduction is a loop over them in some drivers.
 float partner(float x, uint k) { return subgroupShuffle(x, lane ^ 1 << k); }
@@ -29,21 +30,20 @@ void main() {
 	vec4 y[ROWS][COLS];
 	float top[ROWS], sum[ROWS]; // of the exponents, base 2; the sum is this lane's part
 	UPTO(r, ROWS) {
-		UPTO(c, COLS) y[r][c] = vec4(0);
+		UPTO(c, COLS) y[r][c] = LEFT(least < s0, before, ((own_row(r) - m0) * H + head) * NT + column(c));
 		top[r] = NEVER;
 		sum[r] = 0;
 	}
 	if (least < s0) UPTO(r, ROWS) { // earlier keys were met by the launch before
-		uint n = (own_row(r) - m0) * H + head;
-		UPTO(c, COLS) y[r][c] = o[n * NT + column(c)];
-		top[r] = lse[n] * LOG2E;
+		top[r] = lse[(own_row(r) - m0) * H + head] * LOG2E;
 		sum[r] = lane == 0 ? 1 : 0;
 	}
 	for (uint j0 = from; j0 < to; j0 += STEP) {
 		vec4 p[ROWS];
 		UPTO(r, ROWS) p[r] = vec4(0);
 		uvec4 key = j0 + 4 * lane + uvec4(0, 1, 2, 3);
-		products(p, mine, at, theirs, (min(key, to - 1) - s0) * stride + keys);
+		uvec4 bt = (min(key, to - 1) - s0) * stride + keys;
+		PRODUCTS(p, mine, at, theirs, bt)
 		UPTO(r, ROWS) {
 			uint start = subgroupShuffle(seen[r / 8].x, r % 8), end = min(subgroupShuffle(seen[r / 8].y, r % 8), to);
 			bvec4 met;
@@ -58,13 +58,13 @@ void main() {
 			sum[r] = sum[r] * shrink + ((p[r].x + p[r].y) + (p[r].z + p[r].w));
 			UPTO(c, COLS) y[r][c] *= shrink;
 		}
-		combine(y, p, theirs, j0, to, stride, values);
+		COMBINE(y, p, theirs, j0, to, stride, values)
 	}
 	UPTO(r, ROWS) {
 		UPTO(k, 7) if (1 << k < LANES) sum[r] += partner(sum[r], k);
 		if (own_row(r) != begin + r) continue;
 		uint n = (begin + r - m0) * H + head;
-		UPTO(c, COLS) if (c * LANES + lane < NT) o[n * NT + c * LANES + lane] = y[r][c] / sum[r];
+		UPTO(c, COLS) if (c * LANES + lane < NT) o[n * NT + c * LANES + lane] = words64(y[r][c] / sum[r]);
 		if (lane == 0) lse[n] = (top[r] + log2(sum[r])) / LOG2E;
 	}
 }

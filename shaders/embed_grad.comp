@@ -6,8 +6,9 @@
 // A workgroup takes some sorted positions and a tile of TILE * WIDE * lanes columns. For each run of equal ids that starts among
 // its positions it sums the run's rows in order and adds the sum to the id's row. No atomics, same bits everywhere. A subgroup
 // looks up as many positions as it has lanes at once.
-// A run takes its length in loop trips, so N <= 16k keeps within what every device does.
-// Dispatch ceil(N / positions) * ceil(D / (TILE * WIDE * lanes)) over x and y.
+// A run takes its length in loop trips, of which a CPU device allows 16k: a launch takes the sorted positions begin to until, and
+// a run that goes on beyond them is the next launch's too.
+// Dispatch ceil((until - begin) / positions) * ceil(D / (TILE * WIDE * lanes)) over x and y.
 #include "index.glsl"
 #include "wide.glsl"
 #extension GL_KHR_shader_subgroup_ballot : require
@@ -18,22 +19,22 @@ WORDS(1, ids);
 WORDS(2, order);
 INPUT(3, acc);
 OUTPUT(4, accOut);
-layout(push_constant) uniform P { uint N, D, first, V, from, M, positions; };
+layout(push_constant) uniform P { uint begin, until, D, first, V, from, M, positions; };
 
 uint id_at(uint i) { return WORD(ids, WORD(order, i)); }
 
 void main() {
 	uint lanes = gl_WorkGroupSize.x, cols = D / WIDE, tiles = (cols + TILE * lanes - 1) / (TILE * lanes);
-	uint i = group_index() / tiles * positions, end = min(i + positions, N);
+	uint i = begin + group_index() / tiles * positions, end = min(i + positions, until);
 	uint c0 = group_index() % tiles * TILE * lanes + gl_LocalInvocationID.x;
-	while (i < end && i > 0 && id_at(i) == id_at(i - 1)) i++; // the rest of a run that started earlier
+	while (i < end && i > begin && id_at(i) == id_at(i - 1)) i++; // the rest of a run that started earlier
 	while (i < end) {
 		uint id = id_at(i), v = id - first, count;
 		REAL s[TILE];
 		for (uint q = 0; q < TILE; q++) s[q] = REAL(0);
 		do {
-			uint p = i + gl_SubgroupInvocationID, t = WORD(order, min(p, N - 1));
-			uvec4 other = subgroupBallot(p >= N || WORD(ids, t) != id);
+			uint p = i + gl_SubgroupInvocationID, t = WORD(order, min(p, until - 1));
+			uvec4 other = subgroupBallot(p >= until || WORD(ids, t) != id);
 			count = other == uvec4(0) ? gl_SubgroupSize : subgroupBallotFindLSB(other);
 			for (uint k = 0; k < count; k++) {
 				uint n = subgroupShuffle(t, k) - from;

@@ -1,6 +1,6 @@
 // What every variant of the matrix product is told, and what becomes of a sum. Whoever includes this may set WIDE to 4: then
-// results are finished four at a time, and rows of y are a multiple of 4 elements long; and RESULTS, the first binding of what
-// follows the operands.
+// results are finished four at a time, and rows of y are a multiple of 4 elements long; RESULTS, the first binding of what
+// follows the operands; and TEXEL, to read the addend as texels and to store the results itself (texels.glsl).
 #ifndef WIDE
 #define WIDE 1
 #endif
@@ -24,8 +24,14 @@ layout(push_constant) uniform P {
 layout(constant_id = 1) const uint EPILOGUE = 0; // these, together:
 const uint ADDEND = 1, BIAS = 2, SILU = 4, GELU = 8;
 const uint RESUME = 16; // sums of an earlier stretch of K lie in pre
+#ifdef TEXEL
+TEXELS(RESULTS, addend);
+#define ADDED(i) imageLoad(addend, int(i))
+#else
 layout(binding = RESULTS) readonly buffer C { REAL addend[]; };
 layout(binding = RESULTS + 1) buffer Y { REAL y[]; };
+#define ADDED(i) addend[i]
+#endif
 layout(binding = RESULTS + 2) readonly buffer Bias { REAL bias[]; };
 layout(binding = RESULTS + 3) buffer Pre { REAL pre[]; };
 
@@ -40,18 +46,28 @@ REAL activated(REAL x) {
 	return x / (1 + exp(-t));
 }
 
-// finish stores the results at row m, columns n to n + WIDE - 1, given their sums: y = act(sum + bias) + addend. The sums
-// before an activation are kept for its gradient.
-void finish(uint m, uint n, REAL s) {
-	uint o = (gl_WorkGroupID.z * zy + m * ldy + cy + n) / WIDE;
+// place is where row m, column n of y lies, in units of WIDE elements.
+uint place(uint m, uint n) { return (gl_WorkGroupID.z * zy + m * ldy + cy + n) / WIDE; }
+
+// result is what becomes of the sums of columns n to n + WIDE - 1, at place o: act(sum + bias) + addend. The sums before an
+// activation are kept for its gradient.
+REAL result(uint o, uint n, REAL s) {
 	if ((EPILOGUE & RESUME) != 0) s += pre[o];
 	if ((EPILOGUE & BIAS) != 0) s += bias[(cn + n) / WIDE];
 	if ((EPILOGUE & (SILU | GELU)) != 0) {
 		pre[o] = s;
 		s = activated(s);
 	}
-	y[o] = (EPILOGUE & ADDEND) != 0 ? s + addend[o] : s;
+	return (EPILOGUE & ADDEND) != 0 ? s + ADDED(o) : s;
 }
+
+#ifndef TEXEL
+// finish stores the results at row m, columns n to n + WIDE - 1, given their sums.
+void finish(uint m, uint n, REAL s) {
+	uint o = place(m, n);
+	y[o] = result(o, n, s);
+}
+#endif
 
 // tile_in_strip renumbers the workgroups: down eight rows of tiles, then on to the next column, so that those at work at one
 // time share operands in a cache. Row and column of tiles.

@@ -10,13 +10,17 @@
 #include "index.glsl"
 layout(constant_id = 1) const uint TRANS_B = 0;
 #ifdef TEXEL
-layout(binding = 0) uniform samplerBuffer b;
-#define AT(i) texelFetch(b, int(i))
+#include "texels.glsl"
+TEXELS(0, b);
+layout(binding = 1) buffer P { u64vec2 p[]; };
+#define AT(i) imageLoad(b, int(i))
+#define PUT(i, v) p[i] = words64(v)
 #else
 layout(binding = 0) readonly buffer B { vec4 b[]; };
-#define AT(i) b[i]
-#endif
 layout(binding = 1) buffer P { vec4 p[]; };
+#define AT(i) b[i]
+#define PUT(i, v) p[i] = v
+#endif
 layout(push_constant) uniform Push {
 	uint K, N, T;
 	uint ldb, cb; // elements per stored row of B; at which it starts
@@ -31,6 +35,6 @@ void main() {
 		for (uint j = 0; j < 4; j++)
 			v[j] = TRANS_B == 1 ? AT(((n + j) * ldb + cb + k) / 4) : AT((min(k + j, K - 1) * ldb + cb + n) / 4);
 		for (uint j = 0; j < 4; j++)
-			if (k + j < K) p[to + (k + j) * T / 4] = TRANS_B == 1 ? vec4(v[0][j], v[1][j], v[2][j], v[3][j]) : v[j];
+			if (k + j < K) PUT(to + (k + j) * T / 4, TRANS_B == 1 ? vec4(v[0][j], v[1][j], v[2][j], v[3][j]) : v[j]);
 	}
 }

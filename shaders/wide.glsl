@@ -3,9 +3,7 @@
 //! variant plain:
 //! variant vec4: -DVEC4
 //! variant texel: -DTEXEL
-// plain: any row length. vec4, texel: rows a multiple of 4 elements long. texel is for devices that are a CPU, where a load from
-// a storage buffer may be a loop over the lanes, and a store, which costs as much for 64 bits as for 32, often is: it reads
-// texels and writes words of 64 bits. (imageLoad, since texelFetch may be a function call there, with every register spilled.)
+// plain: any row length. vec4, texel: rows a multiple of 4 elements long; texel is for devices that are a CPU.
 #if defined(TEXEL) || defined(VEC4)
 #define REAL vec4
 const uint WIDE = 4;
@@ -19,15 +17,14 @@ float total(float v) { return v; }
 // QUADS is an input that is read four elements at a time in every variant: short vectors of numbers. WORDS is one of uint that
 // is read singly; as texels their bits pass through floats untouched, which TestKernels would notice if a CPU did otherwise.
 #ifdef TEXEL
-#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
-#define INPUT(b, name) layout(binding = b, rgba32f) readonly uniform imageBuffer name
+#include "texels.glsl"
+#define INPUT(b, name) TEXELS(b, name)
 #define QUADS(b, name) INPUT(b, name)
 #define WORDS(b, name) INPUT(b, name)
 #define OUTPUT(b, name) layout(binding = b) writeonly buffer Out##b { u64vec2 name[]; }
 #define AT(name, i) imageLoad(name, int(i))
 #define WORD(name, i) floatBitsToUint(imageLoad(name, int((i) / 4))[(i) % 4])
 #define PUT(name, i, v) name[i] = words64(v)
-u64vec2 words64(vec4 v) { return u64vec2(packUint2x32(floatBitsToUint(v.xy)), packUint2x32(floatBitsToUint(v.zw))); }
 #else
 #define INPUT(b, name) layout(binding = b) readonly buffer In##b { REAL name[]; }
 #define QUADS(b, name) layout(binding = b) readonly buffer In##b { vec4 name[]; }
