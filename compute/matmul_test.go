@@ -2,6 +2,7 @@ package compute
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -75,7 +76,7 @@ func TestProductErrors(t *testing.T) {
 // TestStretchesOfKWait: where K is cut by what a device binds, each launch adds to what the one before wrote and must wait
 // for it; the bias, the activation and the addend come once, at the end where there is an activation.
 func TestStretchesOfKWait(t *testing.T) {
-	l := &Limits{Subgroup: 8, MaxGroup: 256, MaxGridX: 65535, MaxRange: 64 * 64, MaxTexel: 64 * 64, CPU: true}
+	l := &Limits{Subgroup: 8, MaxGroup: 256, MaxGridX: 65535, MaxRange: 64 * 64, MaxTexel: 64 * 64, Int64: true, CPU: true}
 	n := trialNode(t, opMatMul, Case{In: []Shape{{200, 32}, {200, 36}, {36}}, Attr: MatMul{Form: TN, Bias: true, Act: GELU}, Addend: true})
 	for i := range opMatMul.Kernels {
 		k := &opMatMul.Kernels[i]
@@ -104,7 +105,7 @@ func TestStretchesOfKWait(t *testing.T) {
 
 // TestProductsThatFitAreOneLaunch: what a device binds at once is not cut, whatever the sizes divide.
 func TestProductsThatFitAreOneLaunch(t *testing.T) {
-	l := &Limits{Subgroup: 8, MaxGroup: 256, MaxGridX: 65535, MaxRange: 1 << 20, MaxTexel: 1 << 20, CPU: true}
+	l := &Limits{Subgroup: 8, MaxGroup: 256, MaxGridX: 65535, MaxRange: 1 << 20, MaxTexel: 1 << 20, Int64: true, CPU: true}
 	for _, in := range [][]Shape{{{100, 100}, {100, 100}}, {{5, 100, 100}, {5, 100, 100}}} {
 		for _, f := range []Form{NN, NT, TN} {
 			n := trialNode(t, opMatMul, Case{In: in, Attr: MatMul{Form: f}})
@@ -120,14 +121,14 @@ func TestProductsThatFitAreOneLaunch(t *testing.T) {
 // TestPackedAndSplitProductsWait: the product waits for the copy of B, which waits for the product before it, whose copy it
 // overwrites; the sum waits for its parts. All that is written beside the result lies in the workspace.
 func TestPackedAndSplitProductsWait(t *testing.T) {
-	l := &Limits{Subgroup: 8, MaxGroup: 256, MaxGridX: 65535, MaxRange: 1 << 20, MaxTexel: 64 * 64, CPU: true}
+	l := &Limits{Subgroup: 8, MaxGroup: 256, MaxGridX: 65535, MaxRange: 1 << 20, MaxTexel: 64 * 64, Int64: true, CPU: true}
 	for _, c := range []struct {
 		variant string
 		in      []Shape
 		form    Form
 		want    []string
 	}{
-		{"texel_16x8_packed", []Shape{{128, 32}, {288, 32}}, NT, []string{"matmul_pack.texel", "matmul_texel.16x8", "matmul_pack.texel", "matmul_texel.16x8", "matmul_pack.texel", "matmul_texel.16x8"}},
+		{"texel_16x8_packed", []Shape{{128, 32}, {288, 32}}, NT, slices.Repeat([]string{"matmul_pack.texel", "matmul_texel.16x8"}, 6)}, // B in 3, y's rows in 2
 		{"vec4_16x8_packed", []Shape{{60, 128}, {60, 64}}, TN, []string{"matmul_pack.vec4", "matmul_vec4.16x8_ta"}},
 		{"texel_16x8_split", []Shape{{2, 1024}, {4, 1024}}, NT, []string{"matmul_texel.16x8", "matmul_sum"}},
 	} {
