@@ -12,8 +12,8 @@
 //        4 argmax p = y, lowest index first   5 p(S) - 1{y in S}   6 p(S) - q(S), S = {v: p(v) > q(v)}   7 1
 // Without a teacher 1, 2, 3, 5 and 6 are 0; with soft labels 5 and 6 are, as S is not known; masked rows are 0.
 // All in f32, the maximum subtracted first, in a fixed order: same bits on the same device. NaN in a row, NaN in that row.
-// With w = 0 the same bits whatever TEACHER is, and q = p with w = 1 gives exact zeros: hence the branch on w, and
-// `precise`.
+// With w = 0 the same bits whatever TEACHER is, but for a ghost's, whose softmax sums in another order; and q = p with w = 1
+// gives exact zeros: hence the branch on w, and `precise`.
 // One workgroup per row. Dispatch N over x and y. Each element is read and written by one invocation only, so that
 // overwriting needs no barrier. An invocation makes 2 V / (WIDE * workgroup) + 2 K iterations: a CPU device allows 16k.
 // Elements are taken WIDE at a time: V % WIDE == 0.
