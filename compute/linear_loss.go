@@ -136,13 +136,7 @@ func (in LossInputs) check() (int, error) {
 			return 0, err
 		}
 	}
-	if in.Chunk < 0 || in.Chunk%alignElements != 0 {
-		return 0, fmt.Errorf("a chunk of %d tokens; wants a multiple of %d", in.Chunk, alignElements)
-	}
-	if in.Chunk > 0 {
-		return in.Chunk, nil
-	}
-	return lossChunk(n, d, v), nil
+	return chunkOf(in.Chunk, n, d, v)
 }
 
 // Bounds of a chunk, in tokens and elements. Each chunk reads and writes the weight's gradient once, which GPUs notice
@@ -152,6 +146,17 @@ const (
 	maxLossChunk  = 2048
 	maxLossLogits = 64 << 20 / elementBytes
 )
+
+// chunkOf is the chunk that was asked for, or with 0 the one that lossChunk chooses.
+func chunkOf(asked, n, d, v int) (int, error) {
+	if asked < 0 || asked%alignElements != 0 {
+		return 0, fmt.Errorf("a chunk of %d tokens; wants a multiple of %d", asked, alignElements)
+	}
+	if asked > 0 {
+		return asked, nil
+	}
+	return lossChunk(n, d, v), nil
+}
 
 // lossChunk chooses how many tokens have logits at a time: enough for the traffic of the weight's gradient, more where the
 // logits are no larger than the hidden states even so (C V = N D), fewer where they would be beyond the budget. It depends

@@ -115,11 +115,5 @@ func (in RankInputs) check() (int, error) {
 			return 0, fmt.Errorf("%v is not [%d]", t, n)
 		}
 	}
-	if in.Chunk < 0 || in.Chunk%alignElements != 0 {
-		return 0, fmt.Errorf("a chunk of %d tokens; wants a multiple of %d", in.Chunk, alignElements)
-	}
-	if in.Chunk > 0 {
-		return in.Chunk, nil
-	}
-	return lossChunk(n, d, v), nil
+	return chunkOf(in.Chunk, n, d, v)
 }

@@ -83,16 +83,11 @@ func (in SoftLabelInputs) check() (int, error) {
 		return 0, fmt.Errorf("draws need the tokens' numbers and a seed")
 	case in.Index != nil && !in.Index.Shape.Equal(Shape{n}):
 		return 0, fmt.Errorf("the tokens' numbers are %v, not [%d]", in.Index, n)
-	case in.Chunk < 0 || in.Chunk%alignElements != 0:
-		return 0, fmt.Errorf("a chunk of %d tokens; wants a multiple of %d", in.Chunk, alignElements)
 	}
 	if err := in.Into.check(n, in.Keep, in.Index != nil); err != nil {
 		return 0, err
 	}
-	if in.Chunk > 0 {
-		return in.Chunk, nil
-	}
-	return lossChunk(n, d, v), nil
+	return chunkOf(in.Chunk, n, d, v)
 }
 
 // check says whether there is room for the soft labels of n tokens; nil is room enough.

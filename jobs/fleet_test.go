@@ -44,11 +44,10 @@ type gpu struct {
 
 // kernelRow is a row of saltern kernels --json. What the driver does not tell is nil.
 type kernelRow struct {
-	Op, Kernel, Shape, Constants, Note          string
+	Op, Kernel, Shape                           string
 	Lanes, Registers, Spills, Occupancy, Cycles *int64
 	Shared                                      int64  `json:"shared_bytes"`
 	Scratch                                     *int64 `json:"scratch_bytes"`
-	Hot                                         bool
 }
 
 // fleetJob is small enough to be trained in seconds by any driver; its text is this project's own pages.

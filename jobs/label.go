@@ -14,12 +14,7 @@ import (
 
 // labelCommand writes a job's soft labels.
 func labelCommand() *Command {
-	var flags struct {
-		sets   listFlag
-		device string
-		fresh  bool
-		json   bool
-	}
+	var flags runFlags
 	return &Command{
 		Name:    "label",
 		Usage:   "[--set key=value]... [--device D] [--fresh] [--json] job.toml",
@@ -40,21 +35,15 @@ same file, byte for byte.`,
 		Example: `saltern label job.toml
 saltern label --set distill.label_count=100 job.toml && saltern train --set distill.labels=offline --set distill.label_count=100 job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
-		Flags: func(fs *flag.FlagSet) {
-			setFlag(fs, &flags.sets)
-			deviceFlag(fs, &flags.device)
-			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the labels first")
-			jsonFlag(fs, &flags.json)
-		},
+		Flags: func(fs *flag.FlagSet) { flags.define(fs, "the labels") },
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
-			job, err := jobArgument("label", args, flags.sets)
+			job, err := flags.job("label", args)
 			if err != nil {
 				return err
 			}
 			if job.Distill.Method == "baseline" {
 				return fail(BadConfig, `%s: distill: method = "baseline" has no teacher to label with; use "rkd" or "salt"`, job.File)
 			}
-			job.Config.Device = either(flags.device, job.Config.Device)
 			s, err := openJob(ctx, io, job)
 			if err != nil {
 				return err

@@ -17,11 +17,8 @@ import (
 // runCommand does a whole job: text, SLM, LLM with and without its help, comparison.
 func runCommand() *Command {
 	var flags struct {
-		sets   listFlag
-		device string
-		fresh  bool
-		json   bool
-		trace  traceFlags
+		runFlags
+		trace traceFlags
 	}
 	return &Command{
 		Name:    "run",
@@ -42,18 +39,14 @@ kept where it still fits).
 saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
-			setFlag(fs, &flags.sets)
-			deviceFlag(fs, &flags.device)
-			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the run's models first")
-			jsonFlag(fs, &flags.json)
+			flags.define(fs, "the run's models")
 			flags.trace.define(fs)
 		},
 		Run: func(ctx context.Context, io IO, args []string) error {
-			job, err := jobArgument("run", args, flags.sets)
+			job, err := flags.job("run", args)
 			if err != nil {
 				return err
 			}
-			job.Config.Device = either(flags.device, job.Config.Device)
 			done, err := runTrainings(ctx, io, job, flags.fresh, flags.trace, func(*training) bool { return true })
 			if err != nil {
 				return err
@@ -74,12 +67,9 @@ saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 // trainCommand trains one of the job's models.
 func trainCommand() *Command {
 	var flags struct {
-		sets   listFlag
-		only   string
-		device string
-		fresh  bool
-		json   bool
-		trace  traceFlags
+		runFlags
+		only  string
+		trace traceFlags
 	}
 	return &Command{
 		Name:    "train",
@@ -94,15 +84,12 @@ Goes on from the last checkpoint; checkpoints are folders that Hugging Face's Ll
 saltern train job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
-			setFlag(fs, &flags.sets)
-			deviceFlag(fs, &flags.device)
+			flags.define(fs, "the run's models")
 			fs.StringVar(&flags.only, "only", "", "train only this `model`: slm, baseline, or method (the LLM by the job's method)")
-			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the run's models first")
-			jsonFlag(fs, &flags.json)
 			flags.trace.define(fs)
 		},
 		Run: func(ctx context.Context, io IO, args []string) error {
-			job, err := jobArgument("train", args, flags.sets)
+			job, err := flags.job("train", args)
 			if err != nil {
 				return err
 			}
@@ -110,7 +97,6 @@ saltern train job.toml`,
 			if err != nil {
 				return err
 			}
-			job.Config.Device = either(flags.device, job.Config.Device)
 			done, err := runTrainings(ctx, io, job, flags.fresh, flags.trace, want)
 			if err != nil {
 				return err

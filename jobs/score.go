@@ -11,12 +11,7 @@ import (
 
 // scoreCommand has an early SLM judge text, for a selection.
 func scoreCommand() *Command {
-	var flags struct {
-		sets   listFlag
-		device string
-		fresh  bool
-		json   bool
-	}
+	var flags runFlags
 	return &Command{
 		Name:    "score",
 		Usage:   "[--set key=value]... [--device D] [--fresh] [--json] job.toml",
@@ -35,21 +30,15 @@ adds to what is there.`,
 saltern score job.toml
 saltern score --set select.candidates=100000 job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Interrupted},
-		Flags: func(fs *flag.FlagSet) {
-			setFlag(fs, &flags.sets)
-			deviceFlag(fs, &flags.device)
-			fs.BoolVar(&flags.fresh, "fresh", false, "begin anew: remove the scores first")
-			jsonFlag(fs, &flags.json)
-		},
+		Flags: func(fs *flag.FlagSet) { flags.define(fs, "the scores") },
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
-			job, err := jobArgument("score", args, flags.sets)
+			job, err := flags.job("score", args)
 			if err != nil {
 				return err
 			}
 			if err := job.needsSLM(); err != nil {
 				return err
 			}
-			job.Config.Device = either(flags.device, job.Config.Device)
 			s, err := openJob(ctx, io, job)
 			if err != nil {
 				return err

@@ -60,6 +60,31 @@ func jobArgument(command string, args []string, sets []string) (*Job, error) {
 	return ReadConfig(args[0], sets)
 }
 
+// runFlags are those of every command that works on a job's run folder with a device.
+type runFlags struct {
+	sets        listFlag
+	device      string
+	fresh, json bool
+}
+
+// define defines them; remove says what --fresh removes.
+func (f *runFlags) define(fs *flag.FlagSet, remove string) {
+	setFlag(fs, &f.sets)
+	deviceFlag(fs, &f.device)
+	fs.BoolVar(&f.fresh, "fresh", false, "begin anew: remove "+remove+" first")
+	jsonFlag(fs, &f.json)
+}
+
+// job reads the job file that is the command's only argument.
+func (f *runFlags) job(command string, args []string) (*Job, error) {
+	job, err := jobArgument(command, args, f.sets)
+	if err != nil {
+		return nil, err
+	}
+	job.Config.Device = either(f.device, job.Config.Device)
+	return job, nil
+}
+
 // table lists every key of the job with its value and origin.
 func (j *Job) table() Table {
 	t := Table{Columns: []Column{

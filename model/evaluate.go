@@ -20,50 +20,19 @@ type Stats struct {
 
 // Evaluator measures a model's loss on one backend, B sequences of T tokens at a time.
 type Evaluator struct {
+	pass
 	Model *Model
-	B, T  int
-
-	program *compute.Program
-	exe     compute.Executable
-	backend compute.Backend
-	tokens  *Tokens
-	loss    *compute.Tensor // Host [4]: gradient scale, w, 1/T
-	stats   *compute.Tensor // Host [8]: sums over the tokens of a microbatch
-	ids     []uint32
-	labels  []uint32
+	loss  *compute.Tensor // Host [4]: gradient scale, w, 1/T
+	stats *compute.Tensor // Host [8]: sums over the tokens of a microbatch
 }
 
 // NewEvaluator records the forward pass and its loss.
 func NewEvaluator(m *Model, b, t int) (*Evaluator, error) {
-	e := &Evaluator{
-		Model: m, B: b, T: t, tokens: NewTokens(b, t), loss: host("loss_params", 4), stats: host("loss_stats", compute.StatsColumns),
-		ids: make([]uint32, b*t), labels: make([]uint32, b*t),
-	}
-	r := compute.NewRecorder()
-	r.SumInto(e.stats, Plain(r, m, m.Hidden(r, e.tokens), e.tokens, e.loss, false))
-	p, err := r.Finish()
-	e.program = p
-	return e, err
-}
-
-// Load puts the program on a backend.
-func (e *Evaluator) Load(b compute.Backend) error {
-	exes, err := b.Load(e.program)
-	if err != nil {
-		return err
-	}
-	e.backend, e.exe = b, exes[0]
-	return nil
-}
-
-// Close frees the program and what it reads and writes, not the model.
-func (e *Evaluator) Close() {
-	if e.backend == nil {
-		return
-	}
-	e.exe.Close()
-	e.backend.Free(append(e.tokens.Storages(), e.loss.Storage, e.stats.Storage)...)
-	e.backend = nil
+	loss, stats := host("loss_params", 4), host("loss_stats", compute.StatsColumns)
+	e := &Evaluator{pass: newPass(b, t, loss, stats), Model: m, loss: loss, stats: stats}
+	return e, e.record(func(r *compute.Recorder) {
+		r.SumInto(stats, Plain(r, m, m.Hidden(r, e.tokens), e.tokens, loss, false))
+	})
 }
 
 // Fill gives a microbatch its tokens: sequences first to first+B of the step's batch, N ids and N labels.
@@ -131,10 +100,7 @@ func (e *Evaluator) accumulate(x compute.Executable, sequences int, scale, w, te
 	}
 	var got [compute.StatsColumns]float32
 	for first := 0; first < sequences; first += e.B {
-		if err := fill(first, e.ids, e.labels); err != nil {
-			return Stats{}, err
-		}
-		if err := e.tokens.Write(e.backend, e.ids, e.labels); err != nil {
+		if err := e.read(fill, first); err != nil {
 			return Stats{}, err
 		}
 		// Sums start anew for each microbatch: float32 would lose low bits over a long evaluation.
