@@ -51,8 +51,8 @@ func (c Config) Deciding() Config {
 	if c.Weight == 0 {
 		c.Transition, c.Temperature = "", 0
 	}
-	if c.Teacher == SLM {
-		c.Teacher = "" // as it was before there were others
+	if c.Teacher == "" {
+		c.Teacher = SLM // the only one that there was when the setting was written down
 	}
 	if c.Teacher == Uniform {
 		c.Temperature = 0

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,6 +120,19 @@ func (c *comparison) write(ctx context.Context) error {
 	return writeWhole(filepath.Join(c.dir, "report.json"), text.Bytes())
 }
 
+// state says what has become of a training.
+func (t *compared) state() string {
+	switch {
+	case t.outcome != nil:
+		return "done"
+	case t.failed != nil && KindOf(t.failed) == Diverged:
+		return "diverged"
+	case t.failed != nil:
+		return "failed"
+	}
+	return "to do"
+}
+
 // plan lists the trainings, in the order in which they run.
 func (c *comparison) plan() Table {
 	t := Table{Columns: []Column{
@@ -138,15 +152,16 @@ func (c *comparison) plan() Table {
 	}
 	var flops, seconds, flopsLeft, secondsLeft float64
 	for _, x := range c.order {
-		state, f, took := "to do", x.modelFLOPs(), 0.0
-		switch {
-		case x.outcome != nil:
-			state, f, took = "done", x.outcome.FLOPs, x.outcome.Seconds
-		case x.failed != nil:
-			state = "diverged"
+		f, took := x.modelFLOPs(), 0.0
+		if x.outcome != nil {
+			f, took = x.outcome.FLOPs, x.outcome.Seconds
 		}
 		toGo, left := c.toGo(x)
-		add(x.label, filepath.Base(x.dir), strings.Join(x.arms, ", "), x.Train.Steps, state, f, took, toGo, left)
+		arms := strings.Join(x.arms[:min(3, len(x.arms))], ", ")
+		if more := len(x.arms) - 3; more > 0 {
+			arms += fmt.Sprintf(" and %d more", more)
+		}
+		add(x.label, filepath.Base(x.dir), arms, x.Train.Steps, x.state(), f, took, toGo, left)
 		flops, seconds, flopsLeft, secondsLeft = flops+f, seconds+took, flopsLeft+toGo, secondsLeft+left
 	}
 	add("all", "", "", nil, "", flops, seconds, flopsLeft, secondsLeft)

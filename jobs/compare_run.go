@@ -55,6 +55,12 @@ func newComparison(s *session) (*comparison, error) {
 			return nil, err
 		}
 		j.RunDir = c.job.RunDir
+		if j.Origin("llm.train.keep_checkpoints") == "default" { // there will be many trainings, and only their last are asked for
+			j.LLM.Train.KeepCheckpoints = 1
+		}
+		if j.Origin("slm.train.keep_checkpoints") == "default" {
+			j.SLM.Train.KeepCheckpoints = 1
+		}
 		jobs = append(jobs, j)
 	}
 	if err := s.settle(jobs); err != nil {
@@ -173,7 +179,7 @@ func (c *comparison) add(t *training, a arm) (*compared, error) {
 		t.label = a.label
 		if t.name == "slm" {
 			t.label = "SLM"
-			if t.Model != c.own.SLM.Model || t.Train != c.own.SLM.Train {
+			if own := c.own.small(t.Corpus); !t.sameAs(own) {
 				t.label += " of " + a.label
 			}
 		}
@@ -193,6 +199,15 @@ func (c *comparison) add(t *training, a arm) (*compared, error) {
 		known.arms = append(known.arms, a.name)
 	}
 	return known, nil
+}
+
+// sameAs says that two trainings differ in their seeds at most.
+func (t *training) sameAs(u *training) bool {
+	a, b := *t, *u
+	a.Seed, b.Seed = 0, 0
+	x, errX := a.address()
+	y, errY := b.address()
+	return x == y && errX == nil && errY == nil
 }
 
 // scoresAddress names what decides a training's scores: whoever differs in the rule alone reads the same.

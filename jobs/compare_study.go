@@ -54,7 +54,11 @@ func (c *comparison) study(ctx context.Context) (compare.Study, error) {
 func (c *comparison) studyArm(ctx context.Context, a arm, cells []*compared, judge *heldOut) (compare.Arm, error) {
 	x := compare.Arm{Name: a.name, Label: a.label, Note: a.note, Settings: a.settings}
 	for _, t := range cells {
-		if t == nil || t.outcome == nil {
+		if t == nil {
+			continue
+		}
+		if t.outcome == nil {
+			x.Note += fmt.Sprintf(" Seed %d is missing: %s.", t.Seed, t.state())
 			continue
 		}
 		r, err := c.studyRun(ctx, t, judge)

@@ -55,10 +55,16 @@ func (j *Job) student(corpusKey string) *training {
 		slm = j.small(corpusKey)
 	}
 	switch j.Distill.Teacher {
-	case distill.SLM, distill.EqualEntropy:
+	case distill.SLM:
 		t.teacher = slm
+	case distill.EqualEntropy:
+		t.teacher = slm
+		t.label += ", label smoothing"
 	case distill.Self:
 		t.teacher = j.baseline(corpusKey)
+		t.label += ", self-distillation"
+	case distill.Uniform:
+		t.label += ", label smoothing"
 	}
 	if j.Distill.Method == "salt-ds" {
 		t.judge, t.Select = slm, &j.Select
