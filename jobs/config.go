@@ -87,13 +87,19 @@ func (c Config) defaults(file string) Config {
 	if c.Distill.Method != "baseline" || c.SLM != (ModelConfig{}) {
 		c.SLM = c.SLM.defaults(c.Tokenizer.VocabSize)
 	}
-	c.Distill = c.Distill.Defaults(c.LLM.Train.Steps)
+	c.Distill = c.Distill.Defaults(c.LLM.Train.Steps).ForBatch(c.LLM.Train.Steps, int64(c.LLM.Train.Batch)*int64(c.LLM.Train.Sequence))
 	c.Select = c.Select.Defaults(c.stageOne())
 	return c
 }
 
-// stageOne is the number of sequences that the LLM reads in stage 1.
-func (c Config) stageOne() int64 { return max(1, c.Distill.KDSteps*int64(c.LLM.Train.Batch)) }
+// stageOne is the number of sequences that the LLM reads in stage 1, the usual one where the training itself says how long that is.
+func (c Config) stageOne() int64 {
+	steps := c.Distill.KDSteps
+	if c.Distill.Auto() && c.Distill.Method != "salt-ds" {
+		steps = min(steps, distill.PaperKDSteps(c.LLM.Train.Steps))
+	}
+	return max(1, steps*int64(c.LLM.Train.Batch))
+}
 
 // absoluteSource is a source of [corpus] as seen from anywhere. One that begins with a variable stays as it is where the variable
 // holds a whole path; the folder's own dollar signs are doubled, as a source's are.
