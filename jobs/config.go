@@ -83,6 +83,7 @@ func (c Config) defaults(file string) Config {
 	}
 	c.Corpus = c.Corpus.Defaults()
 	c.Tokenizer = c.Tokenizer.Defaults()
+	c.Tokenizer.Denoising = c.SLM.Train.Objective == model.UL2 || c.LLM.Train.Objective == model.UL2
 	c.LLM = c.LLM.defaults(c.Tokenizer.VocabSize)
 	if c.Distill.Method != "baseline" || c.SLM != (ModelConfig{}) {
 		c.SLM = c.SLM.defaults(c.Tokenizer.VocabSize)
@@ -157,6 +158,7 @@ func (c Config) check(bad func(key, message string)) {
 		return
 	}
 	c.SLM.check(under("slm"))
+	c.checkObjectives(bad)
 	if d, v := c.Distill, c.Tokenizer.VocabSize; d.Offline() && d.LabelForm == labels.TopK && d.LabelCount > v && v > 0 {
 		bad("distill.label_count", fmt.Sprintf("label_count = %d is more than the vocabulary has ids, tokenizer.vocab_size = %d; lower it", d.LabelCount, v))
 	}

@@ -98,7 +98,7 @@ func charts(job *Job, llms []finishedTraining, curves map[string][]metrics.Recor
 	if len(weight.Series) > 0 {
 		list = append(list, weight)
 	}
-	return list
+	return append(list, denoisingCharts(llms, curves)...)
 }
 
 // sameData says what the two LLMs read.

@@ -27,9 +27,11 @@ type Evaluator struct {
 }
 
 // NewEvaluator records the forward pass and its loss.
-func NewEvaluator(m *Model, b, t int) (*Evaluator, error) {
+func NewEvaluator(m *Model, b, t int) (*Evaluator, error) { return newEvaluator(m, NewTokens(b, t)) }
+
+func newEvaluator(m *Model, tokens *Tokens) (*Evaluator, error) {
 	loss, stats := host("loss_params", 4), host("loss_stats", compute.StatsColumns)
-	e := &Evaluator{pass: newPass(b, t, loss, stats), Model: m, loss: loss, stats: stats}
+	e := &Evaluator{pass: newPass(tokens, loss, stats), Model: m, loss: loss, stats: stats}
 	return e, e.record(func(r *compute.Recorder) {
 		r.SumInto(stats, Plain(r, m, m.Hidden(r, e.tokens), e.tokens, loss, false))
 	})
@@ -67,7 +69,7 @@ func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (
 		n = all
 	}
 	buf := make([]uint32, T+1)
-	return e.accumulate(e.exe, int(n), 1, 0, 1, func(first int, ids, labels []uint32) error {
+	return e.Evaluate(int(n), func(first int, ids, labels []uint32) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -90,6 +92,12 @@ func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (
 		}
 		return nil
 	})
+}
+
+// Evaluate gives the model's statistics on sequences that fill makes, at most B at a time; where there are fewer in the last microbatch,
+// fill masks the rest.
+func (e *Evaluator) Evaluate(sequences int, fill Fill) (Stats, error) {
+	return e.accumulate(e.exe, sequences, 1, 0, 1, fill)
 }
 
 // accumulate runs a program over sequences and adds up its statistics; scale multiplies the gradient.
