@@ -112,7 +112,7 @@ func (t *training) makeLabels(ctx context.Context, s *session, l *labeling) (err
 	if todo == 0 {
 		return nil
 	}
-	teacher, _, err := model.Load(s.device, t.teacher, "labels.teacher")
+	teacher, _, err := model.Load(s.device, t.teacher.checkpoints(), "labels.teacher")
 	if err != nil {
 		return badCheckpoint(err, "")
 	}

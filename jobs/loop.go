@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -204,7 +205,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	}
 	// A step that was skipped is not what anybody wants to go on from: good checkpoints would be pruned for its like.
 	l.due = l.due || l.step%c.CheckpointEvery == 0
-	if err == nil && (done || l.step == l.pinAt || l.due && l.inARow == 0) {
+	if err == nil && (done || slices.Contains(l.pins, l.step) || l.due && l.inARow == 0) {
 		l.due = false
 		err = l.save(ctx)
 	}
@@ -220,17 +221,6 @@ func (l *loop) lastGood() string {
 		return "the last good checkpoint is intact in " + list[0].Dir
 	}
 	return "there was no checkpoint yet"
-}
-
-// stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, and with a teacher its forward pass, a
-// third of that, which its soft labels took as well, as if they had been made for this student alone.
-func (l *loop) stepFLOPs(teacher bool) float64 {
-	tokens := float64(l.Train.Batch * l.Train.Sequence)
-	f := l.Model.FLOPsPerToken(l.Train.Sequence) * tokens
-	if teacher {
-		f += l.slm.FLOPsPerToken(l.Train.Sequence) / 3 * tokens
-	}
-	return f
 }
 
 func (l *loop) show(step model.Step, w float64, took time.Duration, flops float64) {
@@ -288,7 +278,7 @@ func (l *loop) save(ctx context.Context) error {
 	}
 	l.saved = l.step
 	_, err = l.model.Save(context.WithoutCancel(ctx), l.s.device, l.checkpoints(), l.step, l.s.tokenizer, l.s.set.Manifest.EndOfText,
-		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, checkpoint.Keep{Newest: l.Train.KeepCheckpoints, This: l.step == l.pinAt})
+		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, checkpoint.Keep{Newest: l.Train.KeepCheckpoints, This: slices.Contains(l.pins, l.step)})
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"saltern/compute"
+	"saltern/distill"
 	"saltern/model"
 )
 
@@ -61,6 +62,7 @@ saltern plan --memory 80GiB --set llm.model.preset=2.8B-like --set slm.model.pre
 type plan struct {
 	label     string
 	params    int64
+	model     model.Config
 	train     model.TrainConfig // with the microbatch
 	withKD    int64             // steps that ask the teacher
 	weights   int64             // bytes, as are the others
@@ -99,21 +101,25 @@ func planJob(job *Job, memory int64) ([]plan, error) {
 // plan records the training's programs and adds up.
 func (t *training) plan(memory int64) (plan, error) {
 	m := model.New(t.Model, t.name, true)
-	p, help := plan{label: t.label, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}, (*teaching)(nil)
+	p, help := plan{label: t.label, model: t.Model, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}, (*teaching)(nil)
 	p.kdToken = p.perToken
-	if t.teacher != "" {
+	if t.Distill.Method != "baseline" {
 		p.helped, p.withKD = true, t.Distill.TeacherSteps(t.Train.Steps)
-		p.kdToken += t.slm.FLOPsPerToken(t.Train.Sequence) / 3
-		if t.Distill.Offline() {
+		switch {
+		case t.Distill.Smooths():
+			help = &teaching{smoothing: &distill.Smoothing{}}
+		case t.Distill.Offline():
+			p.kdToken += t.teacher.Model.FLOPsPerToken(t.Train.Sequence) / 3
 			help = &teaching{offline: t.offline()}
-		} else {
-			help = &teaching{teacher: model.New(t.slm, t.name+".teacher", false)}
+		default:
+			p.kdToken += t.teacher.Model.FLOPsPerToken(t.Train.Sequence) / 3
+			help = &teaching{teacher: model.New(t.teacher.Model, t.name+".teacher", false)}
 			for _, b := range help.teacher.Buckets {
 				p.teacher += b.P.Bytes()
 			}
 		}
 		if t.Select != nil { // at most: the text may hold fewer
-			p.scoring = t.slm.FLOPsPerToken(t.Train.Sequence) / 3 * float64(t.Select.Candidates*int64(t.Train.Sequence))
+			p.scoring = t.judge.Model.FLOPsPerToken(t.Train.Sequence) / 3 * float64(t.Select.Candidates*int64(t.Train.Sequence))
 		}
 	}
 	objectives := help.objectives()

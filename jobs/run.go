@@ -10,8 +10,6 @@ import (
 	"slices"
 
 	"saltern/compute"
-	"saltern/distill"
-	"saltern/model/checkpoint"
 )
 
 // runCommand does a whole job: text, SLM, LLM with and without its help, comparison.
@@ -106,48 +104,6 @@ saltern train job.toml`,
 	}
 }
 
-func trainingFilter(job *Job, only string) (func(*training) bool, error) {
-	method := methodName(job.Config.Distill.Method)
-	switch only {
-	case "":
-		return func(t *training) bool { return t.name == "slm" || t.name == method }, nil
-	case "slm":
-		return func(t *training) bool { return t.name == "slm" }, nil
-	case "baseline":
-		return func(t *training) bool { return t.name == methodName("baseline") }, nil
-	case "method":
-		return func(t *training) bool { return t.name == method }, nil
-	}
-	return nil, fail(Usage, "there is no model %q; use --only slm, --only baseline or --only method", only)
-}
-
-func methodName(method string) string { return "llm-" + method }
-
-// trainings lists what a job trains, in order.
-func trainings(job *Job, corpusKey string) []*training {
-	c := job.Config
-	add := func(name, label string, m ModelConfig, d distill.Config) *training {
-		return &training{Model: m.Model, Train: m.Train, Distill: d, Seed: c.Seed, Corpus: corpusKey, name: name, label: label, dir: filepath.Join(c.RunDir, name)}
-	}
-	alone := distill.Config{Method: "baseline"}
-	list := []*training{add(methodName("baseline"), "BASELINE", c.LLM, alone)}
-	if c.Distill.Method == "baseline" {
-		return list
-	}
-	slm := add("slm", "SLM", c.SLM, alone)
-	slm.pinAt = c.Select.EarlyStep(c.SLM.Train.Steps)
-	helped := add(methodName(c.Distill.Method), methodLabel(c.Distill.Method), c.LLM, c.Distill)
-	helped.teacher, helped.slm = slm.checkpoints(), c.SLM.Model
-	if c.Distill.Method == "salt-ds" {
-		helped.Select = &c.Select
-	}
-	return append([]*training{slm}, append(list, helped)...)
-}
-
-func methodLabel(method string) string {
-	return map[string]string{"baseline": "BASELINE", "rkd": "RKD", "salt": "SALT", "salt-ds": "SALT_DS"}[method]
-}
-
 // finishedTraining is a training and what came of it.
 type finishedTraining struct {
 	*training
@@ -178,61 +134,17 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 			t.trace = trace
 		}
 		if fresh {
-			if err := t.remove(job); err != nil {
+			if err := t.remove(); err != nil {
 				return nil, err
 			}
 		}
-		if err := t.findTeacher(job); err != nil {
-			return nil, err
-		}
-		if err := t.selectText(ctx, s); err != nil {
-			return nil, err
-		}
-		o, err := t.run(ctx, s)
+		o, err := t.train(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		s.say("%s: done, held-out loss %.4f after %d steps, %.0f s", t.label, o.HeldOut.NLL, o.Steps, o.Seconds)
 		done = append(done, finishedTraining{t, o, manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)})
 	}
 	return done, nil
-}
-
-// remove removes a training, and the scores that it selects by.
-func (t *training) remove(job *Job) error {
-	if t.Select != nil {
-		if err := os.RemoveAll(job.scoreDir()); err != nil {
-			return err
-		}
-	}
-	return os.RemoveAll(t.dir)
-}
-
-// findTeacher says which teacher the training has, if it has one.
-func (t *training) findTeacher(job *Job) (err error) {
-	if t.teacher == "" {
-		return nil
-	}
-	if t.Teacher, err = teacherSum(t.teacher); errors.Is(err, checkpoint.ErrNone) {
-		return badCheckpoint(err, "train the SLM first: saltern train --only slm "+job.File)
-	} else if err != nil {
-		result := filepath.Join(filepath.Dir(t.teacher), "result.json")
-		return badCheckpoint(err, "or move the damaged folder, the file `latest` beside it and "+result+" away, and the same command trains the SLM on from what is left")
-	}
-	return nil
-}
-
-// enoughText refuses a selection of more text than there is before anything is trained.
-func enoughText(s *session, list []*training) error {
-	for _, t := range list {
-		if t.Select == nil {
-			continue
-		}
-		if _, err := plannedScoring(s).candidates(s.set.Train, *t.Select); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // openJob prepares the job's text, opens its device, and settles what the job leaves to that. Close the session.
@@ -255,20 +167,6 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
-}
-
-// sameSettings refuses a run folder that was begun with other settings before anything is trained. What the teacher is, only
-// its training can tell: claim compares that.
-func sameSettings(list []*training, fresh bool) error {
-	if fresh {
-		return nil
-	}
-	for _, t := range list {
-		if err := t.compare(true); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 // settlePrecision chooses the precisions that the job leaves to the device.

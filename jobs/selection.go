@@ -96,7 +96,7 @@ func (t *training) selectText(ctx context.Context, s *session) error {
 	if t.Select == nil {
 		return nil
 	}
-	c, candidates, err := newScoring(s)
+	c, candidates, err := t.newScoring(s)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (t *training) selectText(ctx context.Context, s *session) error {
 		return err
 	}
 	n := int64(len(candidates))
-	c.cost = scoringCost{Candidates: n, Selected: int64(sel.kept), FLOPs: c.flops(s.job.SLM.Model, n), Seconds: seconds * float64(n) / float64(sel.scored)}
+	c.cost = scoringCost{Candidates: n, Selected: int64(sel.kept), FLOPs: c.flops(c.judge.Model, n), Seconds: seconds * float64(n) / float64(sel.scored)}
 	t.scoring, t.selected = c, sel.ids()
 	t.Selection = checksum(t.selected)
 	s.say("%s: stage 1 reads %d of %d candidates, those with a score of at least %.3f", t.label, sel.kept, n, sel.threshold())

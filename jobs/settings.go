@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -13,11 +14,27 @@ import (
 	"saltern/model"
 )
 
-// settings is the training as TOML, without what may change between two runs of it: how often something is written.
+// settings is the training as TOML, without what may change between two runs of it: how often something is written, and what it
+// does not look at.
 func (t *training) settings() ([]byte, error) {
 	c := *t
 	c.Train.CheckpointEvery, c.Train.KeepCheckpoints, c.Train.LogEvery, c.Train.MaxSkippedSteps = 0, 0, 0, 0
+	c.Model.Preset = "" // its shape is written out
+	if c.Train.Schedule != "wsd" {
+		c.Train.DecayFraction = 0
+	}
+	c.Distill = c.Distill.Deciding()
 	return toml.Marshal(c)
+}
+
+// settingsWere is what settings says of a training whose settings were written down, by an earlier version perhaps, which knew
+// fewer keys.
+func settingsWere(text []byte) ([]byte, error) {
+	var t training
+	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&t); err != nil {
+		return nil, err
+	}
+	return t.settings()
 }
 
 // settingsFile is where a training's settings stand.
@@ -49,11 +66,12 @@ func (t *training) compare(early bool) error {
 	if err != nil {
 		return err
 	}
+	if was, err = settingsWere(was); err != nil {
+		return fail(BadConfig, "%s cannot be read: %w; start anew with --fresh", t.settingsFile(), err)
+	}
 	diff := differences(was, now)
-	if !t.Distill.Offline() { // nobody reads soft labels, whatever their form; earlier versions had none
-		diff = slices.DeleteFunc(diff, func(d string) bool {
-			return strings.HasPrefix(d, "distill.label_") || strings.HasPrefix(d, "distill.labels was <nil>")
-		})
+	if slices.ContainsFunc(diff, func(d string) bool { return strings.HasPrefix(d, "distill.labels was ") }) { // which says it all
+		diff = slices.DeleteFunc(diff, func(d string) bool { return strings.HasPrefix(d, "distill.label_") })
 	}
 	diff = slices.DeleteFunc(diff, func(d string) bool { // earlier versions had no other
 		return d == "train.objective was <nil>, now "+model.Causal

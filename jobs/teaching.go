@@ -16,10 +16,15 @@ type teaching struct {
 	file    *labels.File // offline
 	offline *distill.Offline
 	feed    *distill.Feed
+
+	smoothing *distill.Smoothing // in place of a teacher
 }
 
 // teach gets the teacher ready, or its soft labels, which are made where they are missing.
 func (t *training) teach(ctx context.Context, s *session) (*teaching, error) {
+	if t.Distill.Smooths() {
+		return &teaching{smoothing: &distill.Smoothing{}}, nil
+	}
 	if t.Distill.Offline() {
 		f, err := t.openLabels(ctx, s)
 		if err != nil {
@@ -27,7 +32,7 @@ func (t *training) teach(ctx context.Context, s *session) (*teaching, error) {
 		}
 		return &teaching{file: f, offline: t.offline()}, nil
 	}
-	m, _, err := model.Load(s.device, t.teacher, t.name+".teacher")
+	m, _, err := model.Load(s.device, t.teacher.checkpoints(), t.name+".teacher")
 	if err != nil {
 		return nil, badCheckpoint(err, "")
 	}
@@ -44,6 +49,8 @@ func (h *teaching) objectives() []model.Objective {
 	switch {
 	case h == nil:
 		return []model.Objective{model.Plain}
+	case h.smoothing != nil:
+		return []model.Objective{model.Plain, h.smoothing.Objective}
 	case h.offline != nil:
 		return []model.Objective{model.Plain, h.offline.Objective}
 	}
@@ -81,6 +88,10 @@ func (h *teaching) close(d *compute.Device) error {
 	}
 	if h.feed != nil {
 		h.feed.Close()
+	}
+	if h.smoothing != nil {
+		d.Free(h.smoothing.Storages()...)
+		return nil
 	}
 	if h.teacher != nil {
 		d.Free(h.teacher.Storages()...)

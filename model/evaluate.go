@@ -62,18 +62,24 @@ func (s TokenSlice) Tokens(at int64, dst []uint32) error {
 // over it: the first documents of a text are seldom like the rest. A whole text includes what is left over after its last
 // whole sequence. Every token is predicted from those before it in its sequence.
 func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (Stats, error) {
-	T, end := int64(e.T), text.Len()-1 // each token but the first can be predicted
+	n, fill := spread(ctx, text, tokens, int64(e.T))
+	return e.accumulate(e.exe, n, 1, 0, 1, fill)
+}
+
+// spread chooses the sequences of T tokens that EvaluateText reads, n of them, and reads them.
+func spread(ctx context.Context, text Text, tokens, T int64) (sequences int, fill Fill) {
+	end := text.Len() - 1 // each token but the first can be predicted
 	all := (end + T - 1) / T
 	n := min(all, max(1, tokens/T))
 	if tokens >= end {
 		n = all
 	}
 	buf := make([]uint32, T+1)
-	return e.Evaluate(int(n), func(first int, ids, labels []uint32) error {
+	return int(n), func(first int, ids, labels []uint32) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for i := range e.B {
+		for i := range len(ids) / int(T) {
 			var count int64 // beyond the last sequence nothing counts
 			if k := int64(first + i); k < n {
 				at := k * all / n * T
@@ -91,7 +97,7 @@ func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (
 			}
 		}
 		return nil
-	})
+	}
 }
 
 // Evaluate gives the model's statistics on sequences that fill makes, at most B at a time; where there are fewer in the last microbatch,

@@ -1,0 +1,2 @@
+// Package compare says what a comparison of trainings shows.
+package compare
