@@ -17,6 +17,10 @@ type LossInputs struct {
 	// they for the student: the loss tells none of them apart (arXiv 2503.16870).
 	Soft  *SoftLabels
 	Ghost bool
+	// Policy [PolicyLen] gives each token a weight of its own in place of Params[1], by its teacher's entropy; nil: all have the same.
+	Policy *Tensor
+	// Witness [N,WitnessColumns] receives what is to be known of each token beside the stats; it goes with a Policy.
+	Witness *Tensor
 	// Gradient asks for the gradient too; without it only the stats are computed, as in an evaluation.
 	Gradient bool
 	// Stats receives the result, [N,StatsColumns]; nil: a temporary does.
@@ -67,18 +71,23 @@ func (r *Recorder) chunkLoss(in LossInputs, dWeight, stats, dHidden *Tensor, i, 
 	hidden := in.Hidden.Rows(i, j)
 	logits := r.MatMul(hidden, in.Weight, NT)
 	args := []*Tensor{logits, in.Labels.Rows(i, j), in.Params}
-	attr := softmaxLoss{Teacher: in.teacher(), Gradient: in.Gradient}
+	attr, out := softmaxLoss{in.teacher(), in.Gradient, in.Policy != nil}, []*Tensor{stats.Rows(i, j)}
 	switch {
 	case attr.Teacher == logitsTeacher:
 		args = append(args, r.MatMul(in.TeacherHidden.Rows(i, j), in.TeacherWeight, NT))
 	case attr.Teacher.sparse():
 		args = append(args, in.Soft.IDs.Rows(i, j), in.Soft.Q.Rows(i, j), in.Soft.Stats.Rows(i, j))
 	}
+	if in.Gradient {
+		out = append(out, logits)
+	}
+	if attr.Witness {
+		args, out = append(args, in.Policy), append(out, in.Witness.Rows(i, j))
+	}
+	r.Record("softmax_loss", attr, args, out...)
 	if !in.Gradient {
-		r.Record("softmax_loss", attr, args, stats.Rows(i, j))
 		return
 	}
-	r.Record("softmax_loss", attr, args, stats.Rows(i, j), logits)
 	g := r.Cast(logits, in.Precision)
 	r.matmulInto(dHidden.Rows(i, j), g, in.Weight, NN)
 	if dWeight != nil {
@@ -122,6 +131,9 @@ func (in LossInputs) check() (int, error) {
 		case len(t.Shape) != 2 || len(w.Shape) != 2 || t.Shape[0] != n || w.Shape[0] != v || t.Shape[1] != w.Shape[1]:
 			return 0, fmt.Errorf("the teacher is %v by %v; wants [%d,Dt] by [%d,Dt]", t, w, n, v)
 		}
+	}
+	if (in.Policy == nil) != (in.Witness == nil) || in.Witness != nil && !in.Witness.Shape.Equal(Shape{n, WitnessColumns}) {
+		return 0, fmt.Errorf("a policy comes with a witness [%d,%d], not %v", n, WitnessColumns, in.Witness)
 	}
 	switch {
 	case in.Soft == nil && in.Ghost:

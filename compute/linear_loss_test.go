@@ -49,6 +49,10 @@ func (m *lossModel) fill(t *testing.T, b Backend, form teacherForm, w, temperatu
 }
 
 func (m *lossModel) program(t *testing.T, form teacherForm, gradient bool) *Program {
+	return m.programWith(t, form, gradient, func(*LossInputs) {})
+}
+
+func (m *lossModel) programWith(t *testing.T, form teacherForm, gradient bool, change func(*LossInputs)) *Program {
 	r := NewRecorder()
 	r.Track(m.e, m.de)
 	r.Track(m.a, m.da)
@@ -62,6 +66,7 @@ func (m *lossModel) program(t *testing.T, form teacherForm, gradient bool) *Prog
 	case form.sparse():
 		in.Soft, in.Ghost = m.soft, form == ghostTeacher
 	}
+	change(&in)
 	r.LinearLoss(in)
 	if gradient {
 		r.Backward()
@@ -310,6 +315,7 @@ func TestLossChunk(t *testing.T) {
 func TestLinearLossRefuses(t *testing.T) {
 	m := newLossModel(70, 4, 9)
 	good := LossInputs{Hidden: m.th.View(0, 70, 4), Weight: m.e, Labels: m.labels, Params: m.params}
+	policy, witness := NewTensor(Host, "policy", F32, PolicyLen), NewTensor(State, "witness", F32, 70, WitnessColumns)
 	for why, change := range map[string]func(*LossInputs){
 		"teacher without weight":        func(in *LossInputs) { in.TeacherHidden = m.th },
 		"teacher of other tokens":       func(in *LossInputs) { in.TeacherHidden, in.TeacherWeight = m.th.Rows(0, 64), m.tw },
@@ -325,6 +331,15 @@ func TestLinearLossRefuses(t *testing.T) {
 		"fewer probabilities than ids":  func(in *LossInputs) { s := *m.soft; s.Q = s.Q.View(0, 70, 4); in.Soft = &s },
 		"a ghost of nothing":            func(in *LossInputs) { in.Ghost = true },
 		"stats of other tokens":         func(in *LossInputs) { in.Stats = m.stats.Rows(0, 64) },
+		"a policy without a witness":    func(in *LossInputs) { in.TeacherHidden, in.TeacherWeight, in.Policy = m.th, m.tw, policy },
+		"a witness without a policy":    func(in *LossInputs) { in.TeacherHidden, in.TeacherWeight, in.Witness = m.th, m.tw, witness },
+		"a policy without a teacher":    func(in *LossInputs) { in.Policy, in.Witness = policy, witness },
+		"a policy of eight numbers": func(in *LossInputs) {
+			in.TeacherHidden, in.TeacherWeight, in.Policy, in.Witness = m.th, m.tw, policy.View(0, 8), witness
+		},
+		"a witness of other tokens": func(in *LossInputs) {
+			in.TeacherHidden, in.TeacherWeight, in.Policy, in.Witness = m.th, m.tw, policy, witness.Rows(0, 64)
+		},
 	} {
 		in := good
 		change(&in)

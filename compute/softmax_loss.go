@@ -3,6 +3,7 @@ package compute
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -48,13 +49,14 @@ func (f teacherForm) sparse() bool { return f >= sparseTeacher }
 type softmaxLoss struct {
 	Teacher  teacherForm
 	Gradient bool // there is a second output, dz; without it only the stats are computed
+	Witness  bool // there is a last input, the policy [PolicyLen], and a last output [N,WitnessColumns]
 }
 
 var opSoftmaxLoss = &Op{
-	Name: "softmax_loss", Doc: "p = softmax(z), q = softmax(zt/T) or soft labels: stats[n,8], dz = scale (p - [(1-w) e_y + w q])",
+	Name: "softmax_loss", Doc: "p = softmax(z), q = softmax(zt/T) or soft labels: stats[n,8], dz = scale (p - [(1-w) e_y + w q]), w by a policy",
 	Shapes: func(in []*Tensor, attr any) ([]Shape, error) {
 		a := attr.(softmaxLoss)
-		if want := 3 + a.Teacher.inputs(); len(in) != want || len(in[0].Shape) != 2 {
+		if want := a.inputs(); len(in) != want || len(in[0].Shape) != 2 {
 			return nil, fmt.Errorf("wants logits [N,V] and %d more inputs", want-1)
 		}
 		z := in[0].Shape
@@ -77,6 +79,12 @@ var opSoftmaxLoss = &Op{
 		if a.Gradient {
 			out = append(out, z)
 		}
+		if a.Witness {
+			if policy := in[len(in)-1]; a.Teacher == noTeacher || !policy.Shape.Equal(Shape{PolicyLen}) {
+				return nil, fmt.Errorf("a witness wants a teacher and a policy [%d], not %v", PolicyLen, policy)
+			}
+			out = append(out, Shape{z[0], WitnessColumns})
+		}
 		return out, nil
 	},
 	Kernels: rowKernels(softmaxLossTrips, softmaxLossLaunches),
@@ -94,32 +102,44 @@ var opSoftmaxLoss = &Op{
 		if a.Gradient {
 			passes++
 		}
+		if a.Witness {
+			flops += 6
+		}
 		return flops * size, elementBytes * (passes*size + labels)
 	},
 	Tol: 1e-5,
 	Cases: []Case{
-		lossCase("one token, a vocabulary of one", 1, 1, 1, softmaxLoss{logitsTeacher, true}, true),
-		lossCase("a vocabulary smaller than a subgroup", 5, 3, 1, softmaxLoss{logitsTeacher, true}, true),
-		lossCase("rows of texels, in place, as in training", 70, 260, 1, softmaxLoss{logitsTeacher, true}, true),
-		lossCase("the same without a teacher", 70, 260, 1, softmaxLoss{noTeacher, true}, true),
-		lossCase("odd vocabulary, not in place", 9, 1031, 1, softmaxLoss{logitsTeacher, true}, false),
-		lossCase("odd vocabulary without a teacher", 9, 1031, 1, softmaxLoss{noTeacher, true}, true),
-		lossCase("evaluation leaves the logits alone", 66, 64, 1, softmaxLoss{logitsTeacher, false}, false),
-		lossCase("evaluation without a teacher", 66, 61, 1, softmaxLoss{noTeacher, false}, false),
-		lossCase("the longest odd rows of one subgroup on a CPU device, whose loops end silently", 2, 65535, 1, softmaxLoss{logitsTeacher, true}, true),
-		lossCase("a vocabulary of 262144: the longest rows of texels of one subgroup", 2, 1<<18, 1, softmaxLoss{logitsTeacher, true}, true),
-		lossCase("many rows, so that a device that binds little needs windows", 200, 60, 1, softmaxLoss{logitsTeacher, true}, true),
-		lossCase("soft labels, in place, as in training", 70, 260, 50, softmaxLoss{sparseTeacher, true}, true),
-		lossCase("the same with a ghost", 70, 260, 50, softmaxLoss{ghostTeacher, true}, true),
-		lossCase("one label, a vocabulary of one: nothing is left to the ghost", 3, 1, 1, softmaxLoss{ghostTeacher, true}, true),
-		lossCase("more labels than ids, odd vocabulary, not in place", 9, 37, 40, softmaxLoss{ghostTeacher, true}, false),
-		lossCase("odd vocabulary and count of labels", 9, 1031, 7, softmaxLoss{sparseTeacher, true}, true),
-		lossCase("soft labels without a gradient", 66, 64, 5, softmaxLoss{ghostTeacher, false}, false),
-		lossCase("most labels of a large vocabulary", 2, 1<<18, MaxKept, softmaxLoss{sparseTeacher, true}, true),
-		lossCase("many rows of soft labels, so that a device that binds little needs windows", 200, 60, 20, softmaxLoss{ghostTeacher, true}, true),
+		lossCase("one token, a vocabulary of one", 1, 1, 1, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, true),
+		lossCase("a vocabulary smaller than a subgroup", 5, 3, 1, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, true),
+		lossCase("rows of texels, in place, as in training", 70, 260, 1, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, true),
+		lossCase("the same without a teacher", 70, 260, 1, softmaxLoss{Teacher: noTeacher, Gradient: true}, true),
+		lossCase("odd vocabulary, not in place", 9, 1031, 1, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, false),
+		lossCase("odd vocabulary without a teacher", 9, 1031, 1, softmaxLoss{Teacher: noTeacher, Gradient: true}, true),
+		lossCase("evaluation leaves the logits alone", 66, 64, 1, softmaxLoss{Teacher: logitsTeacher}, false),
+		lossCase("evaluation without a teacher", 66, 61, 1, softmaxLoss{Teacher: noTeacher}, false),
+		lossCase("the longest odd rows of one subgroup on a CPU device, whose loops end silently", 2, 65535, 1, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, true),
+		lossCase("a vocabulary of 262144: the longest rows of texels of one subgroup", 2, 1<<18, 1, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, true),
+		lossCase("many rows, so that a device that binds little needs windows", 200, 60, 1, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, true),
+		lossCase("soft labels, in place, as in training", 70, 260, 50, softmaxLoss{Teacher: sparseTeacher, Gradient: true}, true),
+		lossCase("the same with a ghost", 70, 260, 50, softmaxLoss{Teacher: ghostTeacher, Gradient: true}, true),
+		lossCase("one label, a vocabulary of one: nothing is left to the ghost", 3, 1, 1, softmaxLoss{Teacher: ghostTeacher, Gradient: true}, true),
+		lossCase("more labels than ids, odd vocabulary, not in place", 9, 37, 40, softmaxLoss{Teacher: ghostTeacher, Gradient: true}, false),
+		lossCase("odd vocabulary and count of labels", 9, 1031, 7, softmaxLoss{Teacher: sparseTeacher, Gradient: true}, true),
+		lossCase("soft labels without a gradient", 66, 64, 5, softmaxLoss{Teacher: ghostTeacher}, false),
+		lossCase("most labels of a large vocabulary", 2, 1<<18, MaxKept, softmaxLoss{Teacher: sparseTeacher, Gradient: true}, true),
+		lossCase("many rows of soft labels, so that a device that binds little needs windows", 200, 60, 20, softmaxLoss{Teacher: ghostTeacher, Gradient: true}, true),
+		lossCase("a policy, in place, as in training", 70, 260, 1, softmaxLoss{logitsTeacher, true, true}, true),
+		lossCase("a policy, odd vocabulary, not in place", 9, 1031, 1, softmaxLoss{logitsTeacher, true, true}, false),
+		lossCase("a policy and a vocabulary of one, where entropy is 0", 5, 1, 1, softmaxLoss{logitsTeacher, true, true}, true),
+		lossCase("a policy for the witnesses alone", 66, 64, 1, softmaxLoss{logitsTeacher, false, true}, false),
+		lossCase("a policy for soft labels", 70, 260, 50, softmaxLoss{sparseTeacher, true, true}, true),
+		lossCase("a policy for soft labels with a ghost, odd vocabulary", 9, 1031, 7, softmaxLoss{ghostTeacher, true, true}, true),
+		lossCase("a policy for as many rows as it has numbers", PolicyLen, 64, 1, softmaxLoss{logitsTeacher, true, true}, true),
+		lossCase("a policy and many rows, so that a device that binds little needs windows", 200, 60, 20, softmaxLoss{ghostTeacher, true, true}, true),
 	},
 	Random: func(rng *rand.Rand) Case {
-		n, v, a := 1+rng.IntN(90), 1+rng.IntN(600), softmaxLoss{teacherForm(rng.IntN(4)), rng.IntN(4) > 0}
+		n, v, a := 1+rng.IntN(90), 1+rng.IntN(600), softmaxLoss{Teacher: teacherForm(rng.IntN(4)), Gradient: rng.IntN(4) > 0}
+		a.Witness = a.Teacher != noTeacher && rng.IntN(3) == 0
 		if rng.IntN(2) == 0 {
 			v = (v + 3) / 4 * 4
 		}
@@ -137,7 +157,11 @@ var opSoftmaxLoss = &Op{
 		for i := range in[0].Data { // far from 0, where an exponential without the maximum taken off overflows
 			in[0].Data[i] = 3*in[0].Data[i] + 100
 		}
-		if a := attr.(softmaxLoss); a.Teacher.sparse() {
+		a := attr.(softmaxLoss)
+		if a.Witness {
+			fillPolicy(rng, in[len(in)-1].Data, math.Log(float64(v)))
+		}
+		if a.Teacher.sparse() {
 			k := in[3].Shape[1]
 			q := make([]float64, k)
 			for i := range in[1].Data {
@@ -182,6 +206,9 @@ func lossCase(why string, n, v, k int, a softmaxLoss, inPlace bool) Case {
 	case a.Teacher == logitsTeacher:
 		c.In = append(c.In, Shape{n, v})
 	}
+	if a.Witness {
+		c.In = append(c.In, Shape{PolicyLen})
+	}
 	if inPlace {
 		c.InPlace = map[int]int{1: 0}
 	}
@@ -194,6 +221,10 @@ func softmaxLossRef(in, out []ref.Tensor, attr any) {
 		dz = out[1].Data
 	}
 	a, v := attr.(softmaxLoss), in[0].Shape[1]
+	if a.Witness {
+		softmaxLossWitnessRef(in, out, a)
+		return
+	}
 	if a.Teacher.sparse() {
 		ref.SparseSoftmaxLoss(in[0].Data, in[1].Data, in[2].Data, in[3].Data, in[4].Data, in[5].Data, in[3].Shape[1],
 			a.Teacher == ghostTeacher, dz, out[0].Data, v)
@@ -241,8 +272,12 @@ func softmaxLossLaunches(n *Node, l *Limits, f rowForm) []Launch {
 	if a.Gradient {
 		dz = n.Out[1]
 	}
-	return f.launches(n, l, "softmax_loss", []uint32{uint32(a.Teacher), flagWord(a.Gradient)}, words(k), func(i, j int) []*Tensor {
+	policy, witness := n.In[2], stats
+	if a.Witness {
+		policy, witness = n.In[len(n.In)-1], n.Out[len(n.Out)-1]
+	}
+	return f.launches(n, l, "softmax_loss", []uint32{uint32(a.Teacher), flagWord(a.Gradient), flagWord(a.Witness)}, words(k), func(i, j int) []*Tensor {
 		return []*Tensor{z.Rows(i, j), labels.Rows(i, j), n.In[2], zt.Rows(i, j), stats.Rows(i, j), dz.Rows(i, j),
-			ids.Rows(i, j), q.Rows(i, j), teacher.Rows(i, j)}
+			ids.Rows(i, j), q.Rows(i, j), teacher.Rows(i, j), policy, witness.Rows(i, j)}
 	})
 }

@@ -68,7 +68,7 @@ func must(t *testing.T, err error) {
 // eachLossKernel calls f for every kernel that fits n rows of v, with and without texels.
 func eachLossKernel(t *testing.T, d *Device, n, v int, f func(t *testing.T, k *Kernel)) {
 	in := []*Tensor{NewTensor(State, "z", F32, n, v), nil, nil, nil}
-	for _, k := range d.fitting(&Node{Op: opSoftmaxLoss, In: in, Attr: softmaxLoss{logitsTeacher, true}}) {
+	for _, k := range d.fitting(&Node{Op: opSoftmaxLoss, In: in, Attr: softmaxLoss{Teacher: logitsTeacher, Gradient: true}}) {
 		t.Run(k.Name, func(t *testing.T) { f(t, k) })
 	}
 }
@@ -285,11 +285,11 @@ func TestLongRowsFit(t *testing.T) {
 		v    int
 		want string
 	}{
-		{opSoftmaxLoss, softmaxLoss{logitsTeacher, true}, 32768, "texel subgroup workgroup_vec4 workgroup"},
-		{opSoftmaxLoss, softmaxLoss{logitsTeacher, true}, 65537, "workgroup"},
-		{opSoftmaxLoss, softmaxLoss{logitsTeacher, true}, 131072, "texel workgroup_vec4 workgroup"},
-		{opSoftmaxLoss, softmaxLoss{logitsTeacher, true}, 262144, "texel workgroup_vec4 workgroup"},
-		{opSoftmaxLoss, softmaxLoss{logitsTeacher, true}, 262148, "workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, 32768, "texel subgroup workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, 65537, "workgroup"},
+		{opSoftmaxLoss, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, 131072, "texel workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, 262144, "texel workgroup_vec4 workgroup"},
+		{opSoftmaxLoss, softmaxLoss{Teacher: logitsTeacher, Gradient: true}, 262148, "workgroup_vec4 workgroup"},
 		{opTopK, topK{50}, 32768, "texel workgroup_vec4 workgroup"},
 		{opTopK, topK{50}, 262144, "workgroup_vec4 workgroup"},
 		{opSample, sample{50}, 262144, "texel workgroup_vec4 workgroup"},

@@ -491,7 +491,7 @@ func TestScratchValues(t *testing.T) {
 
 // TestScratchOfSoftLabels: soft labels are ids in order, whole rows of them, though of their q only the first numbers are drawn.
 func TestScratchOfSoftLabels(t *testing.T) {
-	s, err := newScratch(opSoftmaxLoss, lossCase("", 1000, 64, 50, softmaxLoss{sparseTeacher, true}, true))
+	s, err := newScratch(opSoftmaxLoss, lossCase("", 1000, 64, 50, softmaxLoss{Teacher: sparseTeacher, Gradient: true}, true))
 	if err != nil {
 		t.Fatal(err)
 	}

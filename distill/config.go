@@ -37,14 +37,21 @@ type Config struct {
 	Temperature float64 `toml:"temperature"`
 
 	// KDSteps is n_KD, the number of steps in stage 1 of "salt" and "salt-ds": from then on the loss is plain NLL. Steps, not
-	// tokens. Zero means 17.3% of the LLM's steps, the paper's 36K of 208K. Must be less than those steps. The other
-	// methods do not look at it, so one job file can be run with each.
+	// tokens. Zero means 17.3% of the LLM's steps, the paper's 36K of 208K. Must be less than those steps. With Transition
+	// "auto" it is the most that the teacher may help; there zero means all steps for "salt", which it may equal then, and what
+	// the selection holds for "salt-ds", 17.3%. The other methods do not look at it, so one job file can be run with each.
 	KDSteps int64 `toml:"kd_steps"`
 
 	// Transition is how w ends at n_KD: "step" keeps it and drops it at once, the paper's way; "linear" lets it fall
 	// from Weight at step 0 to 0 at n_KD; "linear-ratio" lets the ratio of the two terms, w / (1-w), fall so, which takes
-	// w below the straight line; it needs a Weight below 1. Empty means "step". Only "salt" and "salt-ds" look at it.
+	// w below the straight line; it needs a Weight below 1. "auto" decides from the training itself: w falls, and ends, as the
+	// teacher loses against the student in telling the text, for tokens of low and of high teacher's entropy separately. Empty means
+	// "step". Only "salt" and "salt-ds" look at it.
 	Transition string `toml:"transition"`
+
+	// Window is how many steps "auto" looks at before it decides again. Zero means as many as have 16384 tokens, but at least 1%
+	// and at most a tenth of the LLM's steps. The other transitions do not look at it.
+	Window int64 `toml:"window"`
 
 	// Labels is where the teacher's soft labels come from: "online" runs the teacher within the student's steps, its whole
 	// distribution at hand; "offline" writes sparse soft labels to a file of the run folder first (saltern label), once for any
@@ -75,6 +82,23 @@ func (c Config) Ghost() bool { return c.LabelForm == labels.TopK && c.LabelTail 
 // PaperKDRatio is the paper's n_KD over its number of steps, 36K of 208K.
 const PaperKDRatio = 36.0 / 208.0
 
+// PaperKDSteps is n_KD by the paper's ratio.
+func PaperKDSteps(steps int64) int64 { return max(1, int64(math.Round(PaperKDRatio*float64(steps)))) }
+
+// Auto says that the training itself decides how long the teacher helps.
+func (c Config) Auto() bool { return c.staged() && c.Transition == "auto" }
+
+// ForBatch returns c, which has been through Defaults, with a Window for a student of that many steps and tokens in each.
+func (c Config) ForBatch(steps, tokens int64) Config {
+	if c.Auto() && c.Window == 0 {
+		c.Window = min(max((windowTokens+tokens-1)/max(1, tokens), steps/100), max(1, steps/10))
+	}
+	return c
+}
+
+// windowTokens is how many tokens a window has at least, where the training is long enough.
+const windowTokens = 16384
+
 // Defaults returns c with every zero field chosen, for a student trained for that many steps. It is idempotent.
 func (c Config) Defaults(steps int64) Config {
 	weight, temperature := 0.5, 1.0
@@ -91,7 +115,10 @@ func (c Config) Defaults(steps int64) Config {
 		c.Temperature = temperature
 	}
 	if c.KDSteps == 0 {
-		c.KDSteps = max(1, int64(math.Round(PaperKDRatio*float64(steps))))
+		c.KDSteps = PaperKDSteps(steps)
+		if c.Method == "salt" && c.Transition == "auto" {
+			c.KDSteps = steps
+		}
 	}
 	for _, f := range []struct {
 		field   *string
@@ -126,18 +153,27 @@ func (c Config) Check(steps int64, bad func(key, message string)) {
 		bad("temperature", fmt.Sprintf("temperature = %g must lie above 0 and be at most 100; 1 leaves the teacher as it is",
 			c.Temperature))
 	}
-	if c.staged() && (c.KDSteps < 1 || c.KDSteps >= steps) && steps > 0 {
+	switch {
+	case !c.staged() || steps <= 0 || c.KDSteps >= 1 && c.KDSteps < steps:
+	case c.Auto() && c.KDSteps == steps:
+	case c.Auto():
+		bad("kd_steps", fmt.Sprintf("kd_steps = %d must be at least 1 and at most the LLM's steps = %d; leave it out, and the training itself ends the teacher's help",
+			c.KDSteps, steps))
+	default:
 		bad("kd_steps", fmt.Sprintf(`kd_steps = %d must be at least 1 and less than the LLM's steps = %d; the paper's ratio gives %d, and `+
-			`method = "rkd" distils at every step`, c.KDSteps, steps, Config{}.Defaults(steps).KDSteps))
+			`method = "rkd" distils at every step`, c.KDSteps, steps, PaperKDSteps(steps)))
+	}
+	if c.Window < 0 {
+		bad("window", fmt.Sprintf("window = %d must be at least 1 step; leave it out for one that has enough tokens", c.Window))
 	}
 	switch c.Transition {
-	case "step", "linear":
+	case "step", "linear", "auto":
 	case "linear-ratio":
 		if c.staged() && c.Weight == 1 {
 			bad("transition", `transition = "linear-ratio" lets w / (1-w) fall to 0, and weight = 1 makes that infinite; use "linear", or a weight below 1`)
 		}
 	default:
-		bad("transition", fmt.Sprintf(`transition = %q is unknown; use "step", "linear" or "linear-ratio"`, c.Transition))
+		bad("transition", fmt.Sprintf(`transition = %q is unknown; use "step", "linear", "linear-ratio" or "auto"`, c.Transition))
 	}
 	c.checkLabels(bad)
 }
@@ -157,7 +193,7 @@ func (c Config) checkLabels(bad func(key, message string)) {
 	}
 }
 
-// TeacherSteps is how many of a run's steps have the teacher's help; they are its first.
+// TeacherSteps is how many of a run's steps have the teacher's help, with "auto" at most; they are its first.
 func (c Config) TeacherSteps(steps int64) int64 {
 	return int64(sort.Search(int(steps), func(step int) bool { return c.WeightAt(int64(step), steps) == 0 }))
 }
@@ -167,7 +203,7 @@ func (c Config) staged() bool { return c.Method == "salt" || c.Method == "salt-d
 
 // WeightAt is w at optimizer step number step, counted from 0, of a resolved Config and a run of that many steps. It is
 // a function of its arguments alone, so that every rank switches stage at the same step and a resumed run goes on in
-// the right one. Zero means that the teacher is not asked at all.
+// the right one. Zero means that the teacher is not asked at all. With "auto" it is the most that w can be: see Auto.
 //
 // With x falling linearly from 1 at step 0 to 0 at n_KD, "linear" is w x, and "linear-ratio" the u with u / (1-u) =
 // x w / (1-w): our reading of the name, as the sources at hand do not define it.

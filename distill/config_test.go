@@ -30,6 +30,10 @@ func TestWeightAt(t *testing.T) {
 		{"the default is the paper's 17.3%: step 16 of 100 is in", Config{}, 16, 0.5},
 		{"and step 17 is out", Config{}, 17, 0},
 		{"the preset's weight", Config{Preset: "salt-paper"}, 0, 0.667},
+		{"auto says the most that w can be, to the end", Config{Transition: "auto"}, 99, 0.5},
+		{"or to a bound of one's own", Config{Transition: "auto", KDSteps: 10}, 10, 0},
+		{"with salt-ds to the end of the selection", Config{Method: "salt-ds", Transition: "auto"}, 17, 0},
+		{"rkd does not look at auto", Config{Method: "rkd", Transition: "auto", KDSteps: 10}, 99, 0.5},
 		{"one's own weight beats the preset's", Config{Preset: "salt-paper", Weight: 0.3}, 0, 0.3},
 	} {
 		if got := test.c.Defaults(100).WeightAt(test.step, 100); math.Abs(got-test.want) > 1e-12 {
@@ -69,6 +73,7 @@ func TestTeacherSteps(t *testing.T) {
 		{"a baseline has none", Config{Method: "baseline"}, 0},
 		{"rkd has no others", Config{Method: "rkd"}, 100},
 		{"salt has n_KD", Config{KDSteps: 10}, 10},
+		{"auto may ask it at each", Config{Transition: "auto"}, 100},
 		{"linear as well: the last has a little", Config{KDSteps: 10, Transition: "linear"}, 10},
 	} {
 		if got := test.c.Defaults(100).TeacherSteps(100); got != test.want {
@@ -101,6 +106,9 @@ func TestCheck(t *testing.T) {
 		{"n_KD is asked of salt-ds too", Config{Method: "salt-ds", KDSteps: 100}, "kd_steps: "},
 		{"an infinite ratio has no half", Config{Weight: 1, Transition: "linear-ratio"}, `transition: transition = "linear-ratio" lets w / (1-w) fall`},
 		{"which rkd does not look at", Config{Method: "rkd", Weight: 1, Transition: "linear-ratio"}, ""},
+		{"auto may ask the teacher to the end", Config{Transition: "auto", KDSteps: 100}, ""},
+		{"and not beyond", Config{Transition: "auto", KDSteps: 101}, "kd_steps: kd_steps = 101 must be at least 1 and at most"},
+		{"a window of no steps", Config{Transition: "auto", Window: -1}, "window: window = -1"},
 		{"a method that never was", Config{Method: "pepper"}, `method: method = "pepper" is unknown`},
 		{"a preset that never was", Config{Preset: "paper"}, "preset: "},
 		{"several at once", Config{Weight: 1.5, Temperature: -1, Transition: "cosine"}, "weight: ; temperature: ; transition: "},
@@ -120,6 +128,29 @@ func TestCheck(t *testing.T) {
 		}
 		if !ok {
 			t.Errorf("%s:\n got %q\nwant %q", test.why, got, want)
+		}
+	}
+}
+
+func TestWindow(t *testing.T) {
+	for _, test := range []struct {
+		why                 string
+		c                   Config
+		steps, tokens, want int64
+	}{
+		{"as many steps as have 16384 tokens", Config{Transition: "auto"}, 400, 1024, 16},
+		{"rounded up", Config{Transition: "auto"}, 400, 1000, 17},
+		{"one where a step has more", Config{Transition: "auto"}, 90, 1 << 20, 1},
+		{"a hundredth of a long training", Config{Transition: "auto"}, 208_000, 1 << 20, 2080},
+		{"ten windows in a short one", Config{Transition: "auto"}, 50, 128, 5},
+		{"and in one of five steps", Config{Transition: "auto"}, 5, 128, 1},
+		{"one's own", Config{Transition: "auto", Window: 3}, 400, 1024, 3},
+		{"the other transitions have none", Config{}, 400, 1024, 0},
+		{"nor has rkd", Config{Method: "rkd", Transition: "auto"}, 400, 1024, 0},
+	} {
+		c := test.c.Defaults(test.steps).ForBatch(test.steps, test.tokens)
+		if c.Window != test.want || c != c.ForBatch(test.steps, test.tokens) {
+			t.Errorf("%s: %d, want %d", test.why, c.Window, test.want)
 		}
 	}
 }

@@ -10,10 +10,17 @@ import (
 // The teacher's weights get no gradient. w and T are the trainer's per-step numbers.
 func Objective(teacher *model.Model) model.Objective {
 	return func(r *compute.Recorder, m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor, gradient bool) *compute.Tensor {
-		teacher.Precision = m.Precision
-		return r.LinearLoss(compute.LossInputs{
-			Precision: m.Precision, Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, Gradient: gradient,
-			TeacherHidden: teacher.Hidden(r, t), TeacherWeight: teacher.Head(),
-		})
+		in := online(teacher, r, m, hidden, t, params)
+		in.Gradient = gradient
+		return r.LinearLoss(in)
+	}
+}
+
+// online records the teacher's transformer and gives what the loss takes.
+func online(teacher *model.Model, r *compute.Recorder, m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor) compute.LossInputs {
+	teacher.Precision = m.Precision
+	return compute.LossInputs{
+		Precision: m.Precision, Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params,
+		TeacherHidden: teacher.Hidden(r, t), TeacherWeight: teacher.Head(),
 	}
 }

@@ -1,7 +1,9 @@
 package distill
 
 import (
+	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"saltern/compute"
@@ -15,10 +17,18 @@ func shape(width int) model.Config {
 
 func train(t *testing.T, b compute.Backend, objective int, w, temperature float64) (losses []float64, weights []float32) {
 	t.Helper()
+	losses, weights, _ = trainAuto(t, b, objective, w, temperature, NewAuto())
+	return losses, weights
+}
+
+// trainAuto is train with what Auto decided, for objective 2, and gives the sums of the last microbatch too.
+func trainAuto(t *testing.T, b compute.Backend, objective int, w, temperature float64, auto *Auto) (losses []float64, weights []float32, sums Sums) {
+	t.Helper()
 	teacher := model.New(shape(16), "slm", false)
 	student := model.New(shape(24), "llm", true)
 	c := model.TrainConfig{Steps: 5, Batch: 4, Microbatch: 2, Sequence: 8, LR: 1e-2}.Defaults()
-	trainer, err := model.Programs(student, c, model.Plain, Objective(teacher))
+	adaptive := &Adaptive{Teacher: teacher}
+	trainer, err := model.Programs(student, c, model.Plain, Objective(teacher), adaptive.Objective)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,9 +37,9 @@ func train(t *testing.T, b compute.Backend, objective int, w, temperature float6
 	}
 	defer func() {
 		trainer.Close()
-		b.Free(append(student.Storages(), teacher.Storages()...)...)
+		b.Free(slices.Concat(student.Storages(), teacher.Storages(), adaptive.Storages())...)
 	}()
-	if err := teacher.Init(b, 1); err != nil {
+	if err := errors.Join(adaptive.SetPolicy(b, auto), teacher.Init(b, 1)); err != nil {
 		t.Fatal(err)
 	}
 	if err := student.Init(b, 2); err != nil {
@@ -47,12 +57,17 @@ func train(t *testing.T, b compute.Backend, objective int, w, temperature float6
 		}
 		losses = append(losses, s.NLL, s.Norm)
 	}
+	if objective == 2 {
+		if err := adaptive.Collect(b, c.Sequence, auto, Rule{Weight: w, Vocab: 28}, &sums); err != nil {
+			t.Fatal(err)
+		}
+	}
 	head := student.Head()
 	weights = make([]float32, head.Len())
 	if err := b.Read(head, weights); err != nil {
 		t.Fatal(err)
 	}
-	return losses, weights
+	return losses, weights, sums
 }
 
 // TestZeroWeightIsPlain: w = 0 with a teacher trains bit for bit as no teacher does.
@@ -84,5 +99,32 @@ func TestDeviceFollowsReferenceWithTeacher(t *testing.T) {
 	}
 	if got[len(got)-2] == plain[len(plain)-2] {
 		t.Error("the teacher changed nothing")
+	}
+}
+
+// TestAdaptiveIsTheObjective: where every bucket has its whole weight, a training that may be weighed by buckets has the bits of one
+// that has one weight; where every bucket has ended, those of plain training.
+func TestAdaptiveIsTheObjective(t *testing.T) {
+	d := computetest.Device(t)
+	ended := &Auto{Edges: []float64{1, 2}}
+	for _, test := range []struct {
+		why       string
+		auto      *Auto
+		objective int
+	}{{"whole weight", &Auto{Edges: []float64{2.5, 2.9}, Factors: NewAuto().Factors}, 1}, {"no weight", ended, 0}} {
+		losses, weights, sums := trainAuto(t, d, 2, 0.5, 1.5, test.auto)
+		wantLosses, want := train(t, d, test.objective, 0.5, 1.5)
+		if !slices.Equal(losses, wantLosses) || !slices.Equal(weights, want) {
+			t.Errorf("%s: other losses or weights: %v, want %v", test.why, losses, wantLosses)
+		}
+		if sums.Tokens != 16 || sums.NLL.Count != 2 {
+			t.Errorf("%s: the sums have %g tokens of %g sequences", test.why, sums.Tokens, sums.NLL.Count)
+		}
+	}
+	_, weights, _ := trainAuto(t, d, 2, 0.5, 1.5, &Auto{Edges: []float64{2.9}, Factors: [Buckets]float64{0, 1}})
+	for objective := range 2 {
+		if _, other := train(t, d, objective, 0.5, 1.5); slices.Equal(weights, other) {
+			t.Errorf("a weight in one bucket trains as objective %d does: the comparison cannot fail", objective)
+		}
 	}
 }

@@ -17,15 +17,22 @@ type Offline struct {
 
 // Objective records the loss of a microbatch, whose soft labels Write sets before it runs.
 func (o *Offline) Objective(r *compute.Recorder, m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor, gradient bool) *compute.Tensor {
+	in := o.inputs(m, hidden, t, params)
+	in.Gradient = gradient
+	return r.LinearLoss(in)
+}
+
+// inputs declares the soft labels of a microbatch and gives what the loss takes.
+func (o *Offline) inputs(m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor) compute.LossInputs {
 	n := t.B * t.T
 	o.soft = &compute.SoftLabels{
 		IDs:   compute.NewTensor(compute.Host, "soft_ids", compute.U32, n, o.Count),
 		Q:     compute.NewTensor(compute.Host, "soft_q", compute.F32, n, o.Count),
 		Stats: compute.NewTensor(compute.Host, "label_stats", compute.F32, n, compute.LabelColumns),
 	}
-	return r.LinearLoss(compute.LossInputs{
-		Precision: m.Precision, Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, Gradient: gradient, Soft: o.soft, Ghost: o.Ghost,
-	})
+	return compute.LossInputs{
+		Precision: m.Precision, Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, Soft: o.soft, Ghost: o.Ghost,
+	}
 }
 
 // Write hands the soft labels of a microbatch to the backend.

@@ -86,18 +86,25 @@ func (c Config) defaults(file string) Config {
 	}
 	c.Corpus = c.Corpus.Defaults()
 	c.Tokenizer = c.Tokenizer.Defaults()
+	c.Tokenizer.Denoising = c.SLM.Train.Objective == model.UL2 || c.LLM.Train.Objective == model.UL2
 	c.LLM = c.LLM.defaults(c.Tokenizer.VocabSize)
 	if c.Distill.Defaults(c.LLM.Train.Steps).NeedsSLM() || c.SLM != (ModelConfig{}) {
 		c.SLM = c.SLM.defaults(c.Tokenizer.VocabSize)
 	}
-	c.Distill = c.Distill.Defaults(c.LLM.Train.Steps)
+	c.Distill = c.Distill.Defaults(c.LLM.Train.Steps).ForBatch(c.LLM.Train.Steps, int64(c.LLM.Train.Batch)*int64(c.LLM.Train.Sequence))
 	c.Select = c.Select.Defaults(c.stageOne())
 	c.Compare = c.Compare.defaults()
 	return c
 }
 
-// stageOne is the number of sequences that the LLM reads in stage 1.
-func (c Config) stageOne() int64 { return max(1, c.Distill.KDSteps*int64(c.LLM.Train.Batch)) }
+// stageOne is the number of sequences that the LLM reads in stage 1, the usual one where the training itself says how long that is.
+func (c Config) stageOne() int64 {
+	steps := c.Distill.KDSteps
+	if c.Distill.Auto() && c.Distill.Method != "salt-ds" {
+		steps = min(steps, distill.PaperKDSteps(c.LLM.Train.Steps))
+	}
+	return max(1, steps*int64(c.LLM.Train.Batch))
+}
 
 // absoluteSource is a source of [corpus] as seen from anywhere. One that begins with a variable stays as it is where the variable
 // holds a whole path; the folder's own dollar signs are doubled, as a source's are.
@@ -156,6 +163,7 @@ func (c Config) check(bad func(key, message string)) {
 		return
 	}
 	c.SLM.check(under("slm"))
+	c.checkObjectives(bad)
 	if d, v := c.Distill, c.Tokenizer.VocabSize; d.Offline() && d.LabelForm == labels.TopK && d.LabelCount > v && v > 0 {
 		bad("distill.label_count", fmt.Sprintf("label_count = %d is more than the vocabulary has ids, tokenizer.vocab_size = %d; lower it", d.LabelCount, v))
 	}

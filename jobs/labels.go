@@ -13,6 +13,7 @@ import (
 	"saltern/distill/labels"
 	"saltern/jobs/progress"
 	"saltern/model"
+	"saltern/model/ul2"
 )
 
 // labeling is a file of soft labels that a training is to have: what decides its content, and the sequences that the training
@@ -20,7 +21,8 @@ import (
 type labeling struct {
 	labels.Settings
 	dir       string
-	sequences []int64 // each once, in the order of the training
+	sequences []int64 // each once, in the order of the training: what denoising.number says
+	denoising *denoising
 }
 
 // labeling of a training whose teacher is trained.
@@ -30,14 +32,23 @@ func (t *training) labeling(s *session) (*labeling, error) {
 		return nil, err
 	}
 	order = t.orderAt(order, 0) // the teacher's steps are the first
+	d, err := t.denoising(s)
+	if err != nil {
+		return nil, err
+	}
 	l := &labeling{Settings: labels.Settings{
 		Form: t.Distill.LabelForm, Count: t.Distill.LabelCount, Sequence: t.Train.Sequence, Vocab: t.Model.Vocab, Temperature: t.Distill.Temperature,
 		Precision: t.Train.Precision, Teacher: t.Teacher, Corpus: t.Corpus, Seed: t.Seed,
-	}}
+	}, denoising: d}
+	samples := t.Distill.TeacherSteps(t.Train.Steps) * int64(t.Train.Batch)
+	if d == nil { // later epochs read the same sequences again
+		samples = min(samples, order.Sequences)
+	} else {
+		l.Objective = t.Train.Objective
+	}
 	l.dir = filepath.Join(filepath.Dir(t.dir), "labels", fmt.Sprintf("%s-%d-%s", l.Form, l.Count, l.Key()))
-	// Later epochs read the same sequences again.
-	for sample := range min(t.Distill.TeacherSteps(t.Train.Steps)*int64(t.Train.Batch), order.Sequences) {
-		l.sequences = append(l.sequences, order.At(sample))
+	for sample := range samples {
+		l.sequences = append(l.sequences, d.number(order, s.set.Train.Sequences(l.Sequence), sample))
 	}
 	return l, nil
 }
@@ -142,7 +153,7 @@ func (l *labeling) fill(ctx context.Context, s *session, w *labels.Writer, maker
 		if ctx.Err() != nil {
 			return fmt.Errorf("labels stopped at sequence %d of %d, kept in %s; the same command goes on from there: %w", p.done, p.total, l.path(), context.Cause(ctx))
 		}
-		made, err := maker.Make(batch, s.set.Train.Sequence)
+		made, err := maker.Make(batch, func(number int64, x ul2.Example) error { return l.denoising.example(s.set.Train, number, x) })
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"saltern/model"
 	"saltern/model/checkpoint"
 	"saltern/model/corpus"
+	"saltern/model/ul2"
 )
 
 // loop is a training under way.
@@ -40,6 +41,9 @@ type loop struct {
 	before   float64          // seconds of earlier runs
 	from     int64            // step that this run began at, and when: what is left is judged by that
 	steady   time.Time
+
+	denoising *denoising             // nil: causal
+	denoised  map[string]model.Stats // what the last evaluation found
 }
 
 func (l *loop) restore() error {
@@ -91,6 +95,9 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 		if err := l.evaluate(ctx, metrics.Record{Values: map[string]float64{}}); err != nil {
 			return nil, err
 		}
+	}
+	if l.denoising != nil {
+		l.s.say("%s: objective %q predicts some %.0f%% of the tokens that it reads", l.label, l.Train.Objective, 100*ul2.Predicted(l.Train.Sequence))
 	}
 	l.from, l.steady = l.step, time.Now()
 	l.teaching.begin(l)
@@ -148,7 +155,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 				}
 			}
 			defer l.tracer.passing("read the text", time.Now())
-			return l.s.set.Train.Batch(l.orderAt(l.order, l.step), sample, c.Microbatch, c.Sequence, ids, labels)
+			return l.denoising.batch(l.s.set.Train, l.orderAt(l.order, l.step), sample, c.Sequence, ids, labels, l.trainer.Seen)
 		})
 		return err
 	})
@@ -174,12 +181,15 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 
 	done := l.step == c.Steps
 	r := metrics.Record{Step: int(l.step), Tokens: l.step * int64(c.Batch*c.Sequence), Values: map[string]float64{
-		metrics.TrainLoss: step.NLL, metrics.LR: step.LR, metrics.GradNorm: step.Norm, metrics.TokensPerSec: float64(step.Tokens) / took.Seconds(),
+		metrics.TrainLoss: step.NLL, metrics.LR: step.LR, metrics.GradNorm: step.Norm, metrics.TokensPerSec: float64(c.Batch*c.Sequence) / took.Seconds(),
 		metrics.FLOPs: l.state.FLOPs, metrics.Seconds: l.seconds(), metrics.Skipped: float64(l.state.Skipped),
 		metrics.LossScale: l.trainer.Scale.Value,
 	}}
 	if l.peak > 0 {
 		r.Values[metrics.MFU] = flops / took.Seconds() / (1e9 * l.peak)
+	}
+	if l.denoising != nil {
+		r.Values[metrics.Predicted] = float64(step.Tokens)
 	}
 	if l.teaching != nil {
 		r.Values[metrics.KDWeight] = w
@@ -223,7 +233,7 @@ func (l *loop) show(step model.Step, w float64, took time.Duration, flops float6
 	}
 	l.shown = &progress.Sample{
 		Unit: l.label + " step", Done: l.step, Total: l.Train.Steps, Loss: step.NLL, Norm: step.Norm, LR: step.LR, Each: took,
-		TokensPerSec: float64(step.Tokens) / took.Seconds(), FLOPS: flops / took.Seconds(), Peak: 1e9 * l.peak,
+		TokensPerSec: float64(l.Train.Batch*l.Train.Sequence) / took.Seconds(), FLOPS: flops / took.Seconds(), Peak: 1e9 * l.peak,
 		Left: progress.Left(time.Since(l.steady), l.step-l.from, l.Train.Steps-l.step), Note: note,
 	}
 	l.s.meter.Update(time.Now(), *l.shown)
@@ -232,15 +242,24 @@ func (l *loop) show(step model.Step, w float64, took time.Duration, flops float6
 // evaluate measures the held-out loss and writes it with the step's record.
 func (l *loop) evaluate(ctx context.Context, r metrics.Record) error {
 	defer l.tracer.after("evaluate", time.Now())
-	// Not to be canceled: a step and its line of metrics are one.
-	stats, err := l.trainer.EvaluateText(context.WithoutCancel(ctx), l.s.set.HeldOut, l.Train.EvalTokens)
-	if err != nil {
+	if err := l.measure(context.WithoutCancel(ctx)); err != nil { // not to be canceled: a step and its line of metrics are one
 		return err
 	}
-	l.last = stats
-	r.Values[metrics.ValLoss] = stats.NLL
-	l.s.say("%s: step %d/%d  held-out loss %.4f  accuracy %.1f%%", l.label, l.step, l.Train.Steps, stats.NLL, 100*stats.Accuracy)
+	r.Values[metrics.ValLoss] = l.last.NLL
+	for denoiser, s := range l.denoised {
+		r.Values[valKeys[denoiser]] = s.NLL
+	}
+	l.s.say("%s: step %d/%d  held-out loss %.4f  accuracy %.1f%%%s", l.label, l.step, l.Train.Steps, l.last.NLL, 100*l.last.Accuracy, describeDenoisers(l.denoised))
 	return l.log.Write(r)
+}
+
+// measure evaluates the model as it is.
+func (l *loop) measure(ctx context.Context) (err error) {
+	if l.last, err = l.trainer.EvaluateText(ctx, l.s.set.HeldOut, l.Train.EvalTokens); err != nil {
+		return err
+	}
+	l.denoised, err = l.denoising.evaluate(ctx, l.trainer.Evaluator, l.s.set.HeldOut, l.Train.EvalTokens)
+	return err
 }
 
 // save writes a checkpoint; the metrics up to it are on disk before it is.
@@ -271,20 +290,18 @@ func (l *loop) interrupted(ctx context.Context) error {
 }
 
 func (l *loop) finish() (*outcome, error) {
+	if l.last.Tokens == 0 { // resumed after its last step: measured again
+		if err := l.measure(context.Background()); err != nil {
+			return nil, err
+		}
+	}
 	info := l.s.device.Info()
 	o := &outcome{
 		Label: l.label, Steps: l.Train.Steps, Tokens: l.Train.Steps * int64(l.Train.Batch*l.Train.Sequence), Skipped: l.state.Skipped,
-		FLOPs: l.state.FLOPs, Seconds: l.seconds(), HeldOut: l.last, Params: l.Model.Params(), Device: info.Name, Driver: info.Driver, Finished: time.Now().UTC().Truncate(time.Second),
+		FLOPs: l.state.FLOPs, Seconds: l.seconds(), HeldOut: l.last, Denoisers: l.denoised, Params: l.Model.Params(), Device: info.Name, Driver: info.Driver, Finished: time.Now().UTC().Truncate(time.Second),
 	}
 	if l.scoring != nil {
 		o.Scoring = &l.scoring.cost
-	}
-	if o.HeldOut.Tokens == 0 { // resumed after its last step: measured again
-		stats, err := l.trainer.EvaluateText(context.Background(), l.s.set.HeldOut, l.Train.EvalTokens)
-		if err != nil {
-			return nil, err
-		}
-		o.HeldOut = stats
 	}
 	if loss := o.HeldOut.NLL; math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return nil, fail(Diverged, "%s: the held-out loss is %g after the last step; lower lr (%g) or raise warmup (%d)", l.label, loss, l.Train.LR, l.Train.Warmup)

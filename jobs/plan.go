@@ -8,7 +8,6 @@ import (
 	"saltern/compute"
 	"saltern/distill"
 	"saltern/model"
-	"saltern/model/token"
 )
 
 // planCommand says what a job will take.
@@ -82,7 +81,7 @@ type plan struct {
 // planJob plans every training of the job on a device of that memory, 0 for any.
 func planJob(job *Job, memory int64) ([]plan, error) {
 	if job.Tokenizer.File != "" {
-		tok, err := token.Load(job.Tokenizer.File)
+		tok, err := job.Tokenizer.Load()
 		if err != nil {
 			return nil, &Error{BadData, err}
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"saltern/jobs/compare"
 	"saltern/jobs/metrics"
 	"saltern/jobs/report"
 )
@@ -97,7 +98,7 @@ func charts(job *Job, llms []finishedTraining, curves map[string][]metrics.Recor
 	if len(weight.Series) > 0 {
 		list = append(list, weight)
 	}
-	return list
+	return append(list, denoisingCharts(llms, curves)...)
 }
 
 // sameData says what the two LLMs read.
@@ -149,7 +150,7 @@ func findings(done []finishedTraining, curves map[string][]metrics.Record) []str
 		verdict += "there is no difference."
 	}
 	list := []string{verdict}
-	if step, ok := firstBelow(points(curves[helped.name], stepOf, metrics.ValLoss, 1), base.HeldOut.NLL); ok {
+	if step, ok := compare.FirstBelow(points(curves[helped.name], stepOf, metrics.ValLoss, 1), base.HeldOut.NLL); ok {
 		list = append(list, fmt.Sprintf("%s reaches %s's final held-out loss at about step %.0f of %d, %.0f%% of the steps (between evaluations, interpolated).",
 			helped.label, base.label, step, base.Steps, 100*step/float64(base.Steps)))
 	} else {
@@ -171,19 +172,4 @@ func findings(done []finishedTraining, curves map[string][]metrics.Record) []str
 		list = append(list, fmt.Sprintf("The teacher (SLM, %d parameters against %d) stands at %.4f, %s.", teacher.Params, base.Params, teacher.HeldOut.NLL, place))
 	}
 	return append(list, "This is one seed. Another seed or data order moves a small model's final loss by about as much as the methods differ; repeat with other seeds before concluding.")
-}
-
-// firstBelow is where a falling curve first passes under the level, interpolated.
-func firstBelow(curve []report.Point, level float64) (float64, bool) {
-	for i, p := range curve {
-		if p.Y > level {
-			continue
-		}
-		if i == 0 {
-			return p.X, true
-		}
-		q := curve[i-1]
-		return q.X + (q.Y-level)/(q.Y-p.Y)*(p.X-q.X), true
-	}
-	return 0, false
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"saltern/model"
 )
 
 // settings is the training as TOML, without what may change between two runs of it: how often something is written, and what it
@@ -71,6 +73,9 @@ func (t *training) compare(early bool) error {
 	if slices.ContainsFunc(diff, func(d string) bool { return strings.HasPrefix(d, "distill.labels was ") }) { // which says it all
 		diff = slices.DeleteFunc(diff, func(d string) bool { return strings.HasPrefix(d, "distill.label_") })
 	}
+	diff = slices.DeleteFunc(diff, func(d string) bool { // earlier versions had no other
+		return d == "train.objective was <nil>, now "+model.Causal
+	})
 	if early {
 		diff = slices.DeleteFunc(diff, func(d string) bool { return d == sumDiffers["teacher"] })
 	}

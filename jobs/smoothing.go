@@ -12,6 +12,7 @@ import (
 	"saltern/distill"
 	"saltern/distill/labels"
 	"saltern/model"
+	"saltern/model/ul2"
 )
 
 // smoothing is smoothing.json beside a training by "equal-entropy": what its weight comes from.
@@ -77,13 +78,22 @@ func (t *training) measureSmoothing(ctx context.Context, s *session, of smoothed
 		return found, err
 	}
 	order = t.orderAt(order, 0)
+	d, err := t.denoising(s)
+	if err != nil {
+		return found, err
+	}
 	slm, _, err := model.Load(s.device, t.teacher.checkpoints(), "smoothing.slm")
 	if err != nil {
 		return found, badCheckpoint(err, "")
 	}
 	defer s.device.Free(slm.Storages()...)
+	objective := ""
+	if d != nil {
+		objective = t.Train.Objective
+	}
 	maker, err := distill.NewLabeler(slm, labels.Settings{
 		Form: labels.TopK, Count: 1, Sequence: t.Train.Sequence, Vocab: t.Model.Vocab, Temperature: t.Distill.Temperature, Precision: t.Train.Precision,
+		Objective: objective,
 	}, t.Train.Microbatch)
 	if err != nil {
 		return found, err
@@ -98,22 +108,31 @@ func (t *training) measureSmoothing(ctx context.Context, s *session, of smoothed
 	read := max(1, t.Distill.TeacherSteps(t.Train.Steps)) * int64(t.Train.Batch)
 	read = min(read, order.Sequences, max(1, smoothingTokens/int64(t.Train.Sequence)))
 	sum := 0.0
+	wanted := make([]uint32, 0, maker.B*t.Train.Sequence) // the labels of a batch, of which masked ones do not count
 	for first := int64(0); first < read; first += int64(maker.B) {
 		if err := ctx.Err(); err != nil {
 			return found, err
 		}
 		var batch []int64
 		for sample := first; sample < min(read, first+int64(maker.B)); sample++ {
-			batch = append(batch, order.At(sample))
+			batch = append(batch, d.number(order, s.set.Train.Sequences(t.Train.Sequence), sample))
 		}
-		made, err := maker.Make(batch, s.set.Train.Sequence)
+		wanted = wanted[:0]
+		made, err := maker.Make(batch, func(number int64, x ul2.Example) error {
+			err := d.example(s.set.Train, number, x)
+			wanted = append(wanted, x.Labels...)
+			return err
+		})
 		if err != nil {
 			return found, err
 		}
-		for i := 0; i < len(made.Stats); i += compute.LabelColumns {
-			sum += distill.TargetEntropy(t.Distill.Weight, float64(made.Stats[i+compute.LabelEntropy]), float64(made.Stats[i+compute.LabelNLL]))
+		for i, label := range wanted {
+			if label != compute.Masked {
+				stats := made.Stats[i*compute.LabelColumns:]
+				sum += distill.TargetEntropy(t.Distill.Weight, float64(stats[compute.LabelEntropy]), float64(stats[compute.LabelNLL]))
+				found.Tokens++
+			}
 		}
-		found.Tokens += len(batch) * t.Train.Sequence
 	}
 	found.Entropy = sum / float64(found.Tokens)
 	found.Weight = distill.SmoothingWeight(found.Entropy, t.Model.Vocab)

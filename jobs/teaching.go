@@ -63,7 +63,10 @@ func (h *teaching) begin(l *loop) {
 		return
 	}
 	batch := int64(l.Train.Batch)
-	h.feed = distill.NewFeed(h.file, l.Distill.Ghost(), l.Train.Microbatch, l.step*batch, l.Distill.TeacherSteps(l.Train.Steps)*batch, l.orderAt(l.order, 0).At)
+	order, n := l.orderAt(l.order, 0), l.s.set.Train.Sequences(l.Train.Sequence)
+	h.feed = distill.NewFeed(h.file, l.Distill.Ghost(), l.Train.Microbatch, l.step*batch, l.Distill.TeacherSteps(l.Train.Steps)*batch, func(sample int64) int64 {
+		return l.denoising.number(order, n, sample)
+	})
 }
 
 // write gives the device what the microbatch that begins with this sample needs of the teacher beside the text.

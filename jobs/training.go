@@ -56,11 +56,13 @@ type outcome struct {
 	Skipped  int64       `json:"skipped"`
 	FLOPs    float64     `json:"flops"` // model FLOPs, the teacher's forward passes and Scoring included
 	Seconds  float64     `json:"seconds"`
-	HeldOut  model.Stats `json:"held_out"`
+	HeldOut  model.Stats `json:"held_out"` // of every token from those before it, whatever the objective
 	Params   int64       `json:"params"`
 	Device   string      `json:"device"`
 	Driver   string      `json:"driver"`
 	Finished time.Time   `json:"finished"`
+
+	Denoisers map[string]model.Stats `json:"held_out_denoisers,omitempty"` // of objective "ul2", by denoiser
 
 	Scoring *scoringCost `json:"scoring,omitempty"` // of the candidates that stage 1's sequences were selected from
 }
@@ -146,7 +148,11 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		trainer.Close()
 		s.device.Free(m.Storages()...)
 	}()
-	l := &loop{training: t.withSmoothing(), s: s, model: m, trainer: trainer, teaching: help, tracer: trace, peak: peak}
+	d, err := t.denoising(s)
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{training: t.withSmoothing(), s: s, model: m, trainer: trainer, denoising: d, teaching: help, tracer: trace, peak: peak}
 	if err := l.restore(); err != nil {
 		return nil, badCheckpoint(err, "or move the damaged folder and the file `latest` beside it away, and the same command goes on from what is left")
 	}

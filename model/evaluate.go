@@ -27,9 +27,11 @@ type Evaluator struct {
 }
 
 // NewEvaluator records the forward pass and its loss.
-func NewEvaluator(m *Model, b, t int) (*Evaluator, error) {
+func NewEvaluator(m *Model, b, t int) (*Evaluator, error) { return newEvaluator(m, NewTokens(b, t)) }
+
+func newEvaluator(m *Model, tokens *Tokens) (*Evaluator, error) {
 	loss, stats := host("loss_params", 4), host("loss_stats", compute.StatsColumns)
-	e := &Evaluator{pass: newPass(b, t, loss, stats), Model: m, loss: loss, stats: stats}
+	e := &Evaluator{pass: newPass(tokens, loss, stats), Model: m, loss: loss, stats: stats}
 	return e, e.record(func(r *compute.Recorder) {
 		r.SumInto(stats, Plain(r, m, m.Hidden(r, e.tokens), e.tokens, loss, false))
 	})
@@ -96,6 +98,12 @@ func spread(ctx context.Context, text Text, tokens, T int64) (sequences int, fil
 		}
 		return nil
 	}
+}
+
+// Evaluate gives the model's statistics on sequences that fill makes, at most B at a time; where there are fewer in the last microbatch,
+// fill masks the rest.
+func (e *Evaluator) Evaluate(sequences int, fill Fill) (Stats, error) {
+	return e.accumulate(e.exe, sequences, 1, 0, 1, fill)
 }
 
 // accumulate runs a program over sequences and adds up its statistics; scale multiplies the gradient.

@@ -36,3 +36,17 @@ Softmax whole(Softmax a) {
 	precise float s = a.s * exp(a.m - m);
 	return Softmax(m, group_sum(s));
 }
+
+// The same, with the sum e of (x - m) exp(x - m) beside them: the entropy is log s - e / s. m and s have the same bits as above.
+void see(inout Softmax a, inout float e, REAL x) {
+	Softmax before = a;
+	see(a, x);
+	REAL d = x - a.m;
+	e = (e + (before.m - a.m) * before.s) * exp(before.m - a.m) + total(d * exp(d));
+}
+
+Softmax whole(Softmax a, inout float e) {
+	Softmax all = whole(a);
+	e = group_sum((e + (a.m - all.m) * a.s) * exp(a.m - all.m));
+	return all;
+}

@@ -8,6 +8,8 @@
 // 0 z [N,V] f32   1 labels [N] u32, >= V: masked   2 params [4] f32: scale, w, 1/T   3 zt [N,V] f32   4 stats [N,8] f32
 // 5 dz [N,V] f32, may be z; untouched unless GRADIENT   6 ids [N,K] u32, ascending, then 0xffffffff   7 their q [N,K] f32
 // 8 teacher [N,2] f32: -log q(y), entropy of q, as the teacher had them. What TEACHER does not need may be any tensor.
+// 9 policy [16] f32, ascending edges e_0..e_7, then r_0..r_7   10 witness [N,4] f32: |p|^2, p.q, |q|^2, g. Both with WITNESS alone:
+// g = #{i < 7: entropy of q >= e_i} is the token's bucket, and w r_g takes the place of w: by what the teacher knows, never by y.
 // stats: 0 -log p(y)   1 CE(q,p), with a ghost that of the ids and the ghost   2 -log q(y)   3 entropy of q
 //        4 argmax p = y, lowest index first   5 p(S) - 1{y in S}   6 p(S) - q(S), S = {v: p(v) > q(v)}   7 1
 // Without a teacher 1, 2, 3, 5 and 6 are 0; with soft labels 5 and 6 are, as S is not known; masked rows are 0.
@@ -24,6 +26,7 @@
 layout(constant_id = 2) const uint TEACHER = 0;
 const uint LOGITS = 1, SPARSE = 2, GHOST = 3;
 layout(constant_id = 3) const uint GRADIENT = 0;
+layout(constant_id = 4) const uint WITNESS = 0;
 layout(push_constant) uniform P { uint N, V, K; };
 INPUT(0, z);
 layout(binding = 1) readonly buffer L { uint labels[]; };
@@ -34,6 +37,8 @@ OUTPUT(5, dz);
 WORDS(6, ids);
 WORDS(7, soft); // the bits of floats
 layout(binding = 8) readonly buffer T { vec2 teacher[]; };
+layout(binding = 9) readonly buffer Q { float policy[]; };
+layout(binding = 10) writeonly buffer W { vec4 witness[]; };
 
 // A walk along the row's soft labels in step with its elements: label k is the next, of that id.
 struct Walk { uint k, id; };
@@ -63,13 +68,14 @@ void main() {
 	if (label >= V) {
 		if (GRADIENT == 1) for (uint i = t; i < n; i += lanes) PUT(dz, begin + i, REAL(0));
 		if (t < 2) stats[2 * row + t] = vec4(0);
+		if (WITNESS == 1 && t == 0) witness[row] = vec4(0);
 		return;
 	}
 	float scale = params[0], w = params[1], sharpness = params[2];
 
 	// With a ghost b is the softmax of the kept ids and a that of the others, whose mass 1 - p(kept) would round away.
 	Softmax a = Softmax(LOWEST, 0), b = a;
-	float missing = 0, spread = 0, rest = 1;
+	float missing = 0, spread = 0, rest = 1, surprise = 0;
 	if (TEACHER == GHOST) {
 		Walk at = walk_at(row, 0);
 		REAL mass = REAL(0);
@@ -91,16 +97,24 @@ void main() {
 	} else {
 		for (uint i = t; i < n; i += lanes) {
 			see(a, AT(z, begin + i));
-			if (TEACHER == LOGITS) see(b, AT(zt, begin + i) * sharpness);
+			if (TEACHER == LOGITS) see(b, surprise, AT(zt, begin + i) * sharpness);
 		}
 		a = whole(a);
-		if (TEACHER == LOGITS) b = whole(b);
+		if (TEACHER == LOGITS) b = whole(b, surprise);
 	}
 	precise float ra = 1 / a.s, rb = 1 / b.s;
+	float la = log(a.s), lb = log(b.s), entropy = 0;
+	if (TEACHER == LOGITS) entropy = lb - surprise * rb;
+	else if (TEACHER != 0) entropy = teacher[row].y;
+	uint bucket = 0;
+	if (WITNESS == 1) {
+		for (uint i = 0; i < 7; i++) bucket += uint(entropy >= policy[i]);
+		w *= policy[8 + bucket];
+	}
 
 	// zy, uy: the label's logits, in the one invocation that reads them. best: the lowest index of the maximum.
-	REAL zy = REAL(0), uy = REAL(0), ce = REAL(0), entropy = REAL(0), ps = REAL(0), tv = REAL(0);
-	REAL best = REAL(V);
+	REAL zy = REAL(0), uy = REAL(0), ce = REAL(0), ps = REAL(0), tv = REAL(0);
+	REAL pp = REAL(0), pq = REAL(0), qq = REAL(0), best = REAL(V);
 	Walk at = walk_at(row, 0);
 	for (uint i = t; i < n; i += lanes) {
 		REAL index = REAL(WIDE * i) + OFFSETS;
@@ -115,17 +129,19 @@ void main() {
 			precise REAL q = exp(u - b.m) * rb;
 			uy = mix(uy, u, hot);
 			ce += q * (a.m - x);
-			entropy += q * (b.m - u);
 			ps += mix(REAL(0), p, above(p, q));
 			tv += max(p - q, REAL(0));
+			if (WITNESS == 1) pq += p * q, qq += q * q;
 			if (w != 0) target = (1 - w) * target + w * q;
 		} else if (TEACHER != 0) {
 			MASK kept;
 			precise REAL q = walk_to(at, row, i, i - t + lanes, kept);
 			ce += q * (a.m - x);
 			if (TEACHER == GHOST) q = mix(p * spread, q, kept);
+			if (WITNESS == 1) pq += p * q, qq += q * q;
 			if (w != 0) target = (1 - w) * target + w * q;
 		}
+		if (WITNESS == 1) pp += p * p;
 		if (GRADIENT == 1) {
 			precise REAL g = scale * (p - target);
 			PUT(dz, begin + i, g);
@@ -133,22 +149,27 @@ void main() {
 	}
 
 	float first = -group_max(-lowest(best));
-	float la = log(a.s), lb = log(b.s);
-	vec4 sums = vec4(0);
-	if (TEACHER == LOGITS)
-		sums = vec4(la + group_sum(total(ce)), lb + group_sum(total(entropy)), group_sum(total(ps)), group_sum(total(tv)));
-	else if (TEACHER != 0)
-		sums.x = (1 - missing) * la + group_sum(total(ce)) - missing * log(rest);
+	float cross = 0, mass = 0, variation = 0; // CE, p(S), p(S) - q(S)
+	if (TEACHER == LOGITS) {
+		cross = la + group_sum(total(ce));
+		mass = group_sum(total(ps));
+		variation = group_sum(total(tv));
+	} else if (TEACHER != 0) {
+		cross = (1 - missing) * la + group_sum(total(ce)) - missing * log(rest);
+	}
+	vec4 products = vec4(0);
+	if (WITNESS == 1) products = group_sum(vec4(total(pp), total(pq), total(qq), 0));
 	if (t != (label / WIDE) % lanes) return;
 	float x = total(zy), u = total(uy);
 	vec4 one = vec4(a.m - x + la, 0, 0, 0), two = vec4(first == float(label), 0, 0, 1);
 	if (TEACHER == LOGITS) {
 		precise float p = exp(x - a.m) * ra, q = exp(u - b.m) * rb;
-		one.yzw = vec3(sums.x, b.m - u + lb, sums.y);
-		two.yz = vec2(sums.z - float(p > q), sums.w);
+		one.yzw = vec3(cross, b.m - u + lb, entropy);
+		two.yz = vec2(mass - float(p > q), variation);
 	} else if (TEACHER != 0) {
-		one.yzw = vec3(sums.x, teacher[row]);
+		one.yzw = vec3(cross, teacher[row]);
 	}
 	stats[2 * row] = one;
 	stats[2 * row + 1] = two;
+	if (WITNESS == 1) witness[row] = vec4(products.xyz, float(bucket));
 }

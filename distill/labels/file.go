@@ -28,6 +28,10 @@ type Settings struct {
 	Teacher     string  `json:"teacher"`     // checksum of its weights
 	Corpus      string  `json:"corpus"`      // key of the prepared text, whose sequences are numbered
 	Seed        int64   `json:"seed"`        // of the draws
+
+	// Objective is "ul2" where the labels are those of its examples, each number of which stands for a sequence in one epoch.
+	// Empty: of the text's sequences.
+	Objective string `json:"objective,omitempty"`
 }
 
 // Key names the settings in a few letters, for a folder.

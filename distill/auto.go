@@ -1,0 +1,187 @@
+package distill
+
+import (
+	"math"
+
+	"saltern/compute"
+)
+
+// Rule is what Auto decides by.
+type Rule struct {
+	Weight float64 // w_max
+	Window int64   // steps between two decisions
+	Vocab  int
+	Sparse bool // of the teacher only soft labels are known
+}
+
+// Rule is the rule of a resolved Config for a vocabulary.
+func (c Config) Rule(vocab int) Rule {
+	return Rule{Weight: c.Weight, Window: c.Window, Vocab: vocab, Sparse: c.Offline()}
+}
+
+// Thresholds of Auto.
+const (
+	maxTauError = 0.25 // a window that knows tau no better than this is lengthened by the next
+	confirm     = 2    // windows in a row that must agree on a stop
+	vanishing   = 1e-6 // total variation per token below which p = q, as far as float32 can tell, and there is no tau
+)
+
+// Auto is transition "auto": it watches whether the teacher still helps, weighs it by that, and ends with it. Tokens fall into buckets
+// by their teacher's entropy. At the end of each window, for each bucket, tau of that window says how the next one weighs it,
+//
+//	w_g = w_max clip((tau_g - 1/2) / (1/2), 0, 1)
+//
+// and a bucket in which tau plus its standard error was below 1/2 in two windows in a row is over for good. (The plain tau < 1/2
+// would end some bucket by chance: a stop is final and there are many windows. To wait costs the teacher's arithmetic alone, as w_g is
+// 0 there.) Where there is no tau, as only soft labels are known or p equals q, a bucket keeps its weight until the student's mean NLL
+// was below the teacher's by more than one standard error in two windows in a row.
+//
+// It is a value that goes through checkpoints as JSON. Step is a function of it, the rule and sums over the whole batch, so that
+// ranks that have the same sums decide the same at the same step, and so does a resumed run.
+type Auto struct {
+	Edges   []float64         `json:"edges"`   // entropies between the buckets; nil before the first step
+	Factors [Buckets]float64  `json:"factors"` // w_g / w_max in this window
+	Below   [Buckets]int      `json:"below"`   // windows in a row that spoke for a stop
+	Stops   [Buckets]Stop     `json:"stops"`
+	Window  Sums              `json:"window"` // since its beginning
+	Since   [Buckets]Evidence `json:"since"`  // on each bucket, up to this window, since it was judged last
+}
+
+// Stop is how a bucket ended.
+type Stop struct {
+	Step int64  `json:"step"` // steps done by then; 0: it did not
+	By   string `json:"by"`   // "credibility" or "crossing"
+}
+
+// Evidence is what a bucket is judged by, as in Sums.
+type Evidence struct{ Credibility, Crossing Ratio }
+
+// NewAuto is the state before the first step, which weighs all tokens alike.
+func NewAuto() *Auto {
+	a := &Auto{}
+	for g := range a.Factors {
+		a.Factors[g] = 1
+	}
+	return a
+}
+
+// Policy is the state as the loss takes it, compute.PolicyLen numbers.
+func (a *Auto) Policy() []float32 {
+	p := make([]float32, compute.PolicyLen)
+	for g := range Buckets {
+		p[g], p[Buckets+g] = float32(math.Inf(1)), float32(a.Factors[g])
+	}
+	for i, e := range a.Edges {
+		p[i] = float32(e)
+	}
+	return p
+}
+
+// Buckets is how many there are.
+func (a *Auto) Buckets() int { return len(a.Edges) + 1 }
+
+// Stopped says that every bucket has ended: the teacher need not be asked any more.
+func (a *Auto) Stopped() bool {
+	for g := range a.Buckets() {
+		if a.Stops[g].Step == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Step takes the sums of a step with a finite loss and gradient, after which so many steps are done. Where a window ends it decides,
+// and gives what was seen in it, else nil. The first step only says where the buckets lie.
+func (a *Auto) Step(done int64, s Sums, r Rule) *Window {
+	switch {
+	case s.Tokens == 0:
+		return nil
+	case a.Edges == nil:
+		a.Edges = s.edges(r.Vocab)
+		return nil
+	}
+	s.Entropies = nil
+	a.Window.Add(s)
+	if done%r.Window != 0 {
+		return nil
+	}
+	w := a.Window.describe(r)
+	for g := range a.Buckets() {
+		e := &a.Since[g]
+		e.Credibility.Add(a.Window.Credibility[g])
+		e.Crossing.Add(a.Window.Crossing[g])
+		w.Buckets = append(w.Buckets, a.judge(g, done, r))
+	}
+	a.Window = Sums{}
+	return w
+}
+
+// judge decides on a bucket at the end of a window and gives what it was judged by. Where that is too little it decides nothing, and
+// the next window adds to it.
+func (a *Auto) judge(g int, done int64, r Rule) BucketSeen {
+	e := a.Since[g]
+	seen := BucketSeen{W: r.Weight * a.Factors[g], Tokens: a.Window.Crossing[g].D}
+	seen.Tau, seen.TauError = e.Credibility.Estimate()
+	seen.Lead, seen.LeadError = e.Crossing.Estimate()
+	by, against := "credibility", seen.Tau+seen.TauError < 0.5
+	switch {
+	case r.Sparse || e.Credibility.D <= vanishing*e.Crossing.D:
+		seen.TauError = math.Inf(1)
+		if math.IsInf(seen.LeadError, 1) {
+			return seen
+		}
+		by, against = "crossing", seen.Lead < -seen.LeadError
+	case seen.TauError > maxTauError:
+		return seen
+	case a.Stops[g].Step == 0:
+		a.Factors[g] = min(1, max(0, 2*seen.Tau-1))
+	}
+	a.Since[g] = Evidence{}
+	a.Below[g]++
+	if !against {
+		a.Below[g] = 0
+	}
+	if a.Below[g] == confirm && a.Stops[g].Step == 0 {
+		a.Factors[g], a.Stops[g] = 0, Stop{done, by}
+	}
+	return seen
+}
+
+// Window is what was seen in the steps up to a decision. Errors are standard errors over sequences, +Inf where nothing is known.
+type Window struct {
+	Tau, TauError   float64 // of all buckets together
+	Lead, LeadError float64 // how far the student's NLL is above the teacher's
+	Weight          float64 // mean w of the tokens
+
+	// V0 and Vw are the variances of the sequences' mean NLL and mean l_w: what a step's noise comes from, without and with the
+	// teacher. Bias is CE(q, p) - NLL(y), how far what the teacher asks for is from what the data ask for.
+	V0, Vw, Bias float64
+
+	// The rest needs the whole of q and is NaN with soft labels. TV is the total variation of p and q, the sum of the two witness lines:
+	// Student, the mean of p(S) - 1{y in S}, and Divergence, that of 1{y in S} - q(S). In expectation these are at most the total
+	// variation of the data from the student and from the teacher. Their twins in L2: BrierStudent and BrierTeacher are mean Brier scores,
+	// A = |p|^2 - p.q - p(y) + q(y), and Apart = |p-q|^2, so that BrierStudent - BrierTeacher = 2 A - Apart.
+	TV, Student, Divergence, BrierStudent, BrierTeacher, A, Apart float64
+
+	Buckets []BucketSeen
+}
+
+// BucketSeen is what was seen of a bucket since it was judged last, and its w up to now.
+type BucketSeen struct{ Tau, TauError, Lead, LeadError, W, Tokens float64 }
+
+// describe gives what the sums of a window say.
+func (s Sums) describe(r Rule) *Window {
+	n := s.Tokens
+	w := &Window{Weight: s.Weight / n, V0: s.NLL.Variance(), Vw: s.Loss.Variance(), Bias: (s.CE - s.Data) / n}
+	w.Tau, w.TauError = s.AllCredibility.Estimate()
+	w.Lead, w.LeadError = s.AllCrossing.Estimate()
+	if r.Sparse {
+		nan := math.NaN()
+		w.TauError, w.TV, w.Student, w.Divergence, w.BrierStudent, w.BrierTeacher, w.A, w.Apart = math.Inf(1), nan, nan, nan, nan, nan, nan, nan
+		return w
+	}
+	w.TV, w.Student, w.Divergence = s.AllCredibility.D/n, s.AllCredibility.N/n, (s.AllCredibility.D-s.AllCredibility.N)/n
+	w.BrierStudent, w.BrierTeacher = 1+(s.PP-2*s.PY)/n, 1+(s.QQ-2*s.QY)/n
+	w.A, w.Apart = (s.PP-s.PQ-s.PY+s.QY)/n, (s.PP-2*s.PQ+s.QQ)/n
+	return w
+}

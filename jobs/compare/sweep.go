@@ -1,0 +1,146 @@
+package compare
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"saltern/jobs/report"
+)
+
+// sweep is a key of the job file that some arms differ in alone, with numbers.
+type sweep struct {
+	key   string
+	lines []sweepLine
+}
+
+// sweepLine is arms that are the same but for the key, by its rising value.
+type sweepLine struct {
+	head   int // the arm that the others vary: the one that leaves the key as the job file has it
+	arms   []int
+	values []float64
+}
+
+// sweeps finds them. Variants of BASELINE count from three values on: a pair of them is a control.
+func (s Study) sweeps() []sweep {
+	var list []sweep
+	for _, key := range s.settingKeys() {
+		lines := map[string]*sweepLine{}
+		var order []string
+		for i, a := range s.Arms {
+			value, err := strconv.ParseFloat(s.value(a, key), 64)
+			if err != nil || !finite(value) {
+				continue
+			}
+			rest := a.without(key)
+			if lines[rest] == nil {
+				lines[rest] = &sweepLine{head: i}
+				order = append(order, rest)
+			}
+			l := lines[rest]
+			if !slices.Contains(l.values, value) {
+				l.arms, l.values = append(l.arms, i), append(l.values, value)
+			}
+			if _, set := a.setting(key); !set {
+				l.head = i
+			}
+		}
+		found := sweep{key: key}
+		for _, rest := range order {
+			l := lines[rest]
+			if n := len(l.arms); n < 2 || n < 3 && slices.Contains(l.arms, s.Baseline) {
+				continue
+			}
+			l.sort()
+			found.lines = append(found.lines, *l)
+		}
+		if len(found.lines) > 0 {
+			list = append(list, found)
+		}
+	}
+	return list
+}
+
+func (l *sweepLine) sort() {
+	by := map[int]float64{}
+	for i, arm := range l.arms {
+		by[arm] = l.values[i]
+	}
+	slices.SortFunc(l.arms, func(a, b int) int { return cmp.Compare(by[a], by[b]) })
+	slices.Sort(l.values)
+}
+
+// settingKeys are the keys that any arm sets, in the order in which they come up.
+func (s Study) settingKeys() []string {
+	var keys []string
+	for _, a := range s.Arms {
+		for _, setting := range a.Settings {
+			if !slices.Contains(keys, setting.Key) {
+				keys = append(keys, setting.Key)
+			}
+		}
+	}
+	return keys
+}
+
+// value is what a key was for an arm: its own setting, or the job file's.
+func (s Study) value(a Arm, key string) string {
+	if v, ok := a.setting(key); ok {
+		return v
+	}
+	if i := slices.IndexFunc(s.Config, func(r report.Row) bool { return r.Name == key }); i >= 0 {
+		return s.Config[i].Value
+	}
+	return ""
+}
+
+func (a Arm) setting(key string) (string, bool) {
+	for _, s := range a.Settings {
+		if s.Key == key {
+			return s.Value, true
+		}
+	}
+	return "", false
+}
+
+// method is the first word of an arm's name.
+func (a Arm) method() string {
+	first, _, _ := strings.Cut(a.Name, " ")
+	return first
+}
+
+// without names all that an arm is but for one key.
+func (a Arm) without(key string) string {
+	var rest []string
+	for _, s := range a.Settings {
+		if s.Key != key {
+			rest = append(rest, s.Key+"="+s.Value)
+		}
+	}
+	slices.Sort(rest)
+	return a.method() + " " + strings.Join(rest, " ")
+}
+
+// heads says for each arm which one it varies: itself, or the head of the first sweep that it is in.
+func (s Study) heads(sweeps []sweep) []int {
+	heads := make([]int, len(s.Arms))
+	for i := range heads {
+		heads[i] = i
+	}
+	for _, sweep := range sweeps {
+		for _, l := range sweep.lines {
+			for _, arm := range l.arms {
+				if heads[arm] == arm && arm != s.Baseline {
+					heads[arm] = l.head
+				}
+			}
+		}
+	}
+	for i := range heads { // a variant of a variant belongs to the first
+		for range heads {
+			heads[i] = heads[heads[i]]
+		}
+	}
+	return heads
+}

@@ -1,0 +1,73 @@
+package compare
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+const unmeasured = "–"
+
+// decimal writes a number with a true minus sign.
+func decimal(v float64, digits int) string {
+	if !finite(v) {
+		return unmeasured
+	}
+	s := strconv.FormatFloat(v, 'f', digits, 64)
+	if strings.Trim(s, "-0.") == "" {
+		s = strings.TrimPrefix(s, "-")
+	}
+	return strings.Replace(s, "-", "−", 1)
+}
+
+// signed writes a difference, with its sign.
+func signed(v float64, digits int) string {
+	s := decimal(v, digits)
+	if finite(v) && !strings.HasPrefix(s, "−") && strings.Trim(s, "0.") != "" {
+		return "+" + s
+	}
+	return s
+}
+
+func percent(v float64) string { return percents(v, 0) }
+
+func percents(v float64, digits int) string {
+	if !finite(v) {
+		return unmeasured
+	}
+	return decimal(100*v, digits) + "%"
+}
+
+// bounds writes an interval with the given form for its ends; empty where there is none.
+func (i Interval) bounds(form func(float64) string) string {
+	if !i.Known() {
+		return ""
+	}
+	return "[" + form(i.Low) + ", " + form(i.High) + "]"
+}
+
+// negative is the interval of the same thing counted the other way.
+func (i Interval) negative() Interval { return Interval{-i.Mean, -i.High, -i.Low, i.N} }
+
+func (i Interval) scaled(by float64) Interval {
+	return Interval{by * i.Mean, by * i.Low, by * i.High, i.N}
+}
+
+// and joins words as a sentence does.
+func and(words []string) string {
+	switch n := len(words); n {
+	case 0:
+		return ""
+	case 1:
+		return words[0]
+	default:
+		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
+	}
+}
+
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
