@@ -48,6 +48,9 @@ func (c Config) Deciding() Config {
 	if !c.staged() {
 		c.KDSteps, c.Transition = 0, ""
 	}
+	if !c.Auto() {
+		c.Window = 0
+	}
 	if c.Weight == 0 {
 		c.Transition, c.Temperature = "", 0
 	}

@@ -131,6 +131,7 @@ func TestDeciding(t *testing.T) {
 		{"rkd has no stages", Config{Method: "rkd"}, "Method Teacher Weight Temperature Labels"},
 		{"salt has", Config{Method: "salt"}, "Method Teacher Weight Temperature KDSteps Transition Labels"},
 		{"so has salt-ds", Config{Method: "salt-ds"}, "Method Teacher Weight Temperature KDSteps Transition Labels"},
+		{"auto looks at windows", Config{Transition: "auto", Window: 5}, "Method Teacher Weight Temperature KDSteps Transition Window Labels"},
 		{"draws have no tail", Config{Labels: "offline"}, "Method Teacher Weight Temperature KDSteps Transition Labels LabelForm LabelCount"},
 		{"the likeliest have", Config{Labels: "offline", LabelForm: "top-k"}, "Method Teacher Weight Temperature KDSteps Transition Labels LabelForm LabelCount LabelTail"},
 		{"no temperature makes a uniform teacher another", Config{Teacher: Uniform}, "Method Teacher Weight KDSteps Transition Labels"},

@@ -36,7 +36,7 @@ to BASELINE of the same seed, and at their intervals.
 
 Every training has a folder in compare/ of the run folder, named after all that decides its
 result. Arms that come to the same training share it, and so do comparisons: add arms and seeds
-later, and only what is new is trained. Interrupt it at any moment: the same command goes
+later, and only what is new is trained; what "saltern run" made of the same job counts too. Interrupt it at any moment: the same command goes
 on. One that diverges is reported, and the others go on. --dry-run lists the trainings, which
 of them are done, and what the others will take, as far as those that ended can tell.
 

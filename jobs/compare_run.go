@@ -176,6 +176,7 @@ func (c *comparison) add(t *training, a arm) (*compared, error) {
 	if i < 0 {
 		i = len(c.order)
 		t.dir = filepath.Join(c.dir, t.name+"-"+address)
+		t.made = "saltern compare " + c.job.File
 		t.label = a.label
 		if t.name == "slm" {
 			t.label = "SLM"
@@ -218,7 +219,7 @@ func (c *comparison) scoresAddress(t *training) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// look finds out what has been done already.
+// look finds out what has been done already, here or by "saltern run".
 func (c *comparison) look() error {
 	for _, t := range c.order {
 		o, err := t.finished()
@@ -226,12 +227,15 @@ func (c *comparison) look() error {
 			return err
 		}
 		if o == nil {
+			o = c.adopt(t)
+		}
+		if o == nil {
 			if text, err := os.ReadFile(t.failureFile()); err == nil {
 				t.failed = fail(Diverged, "%s; to try it again, remove %s", strings.TrimSpace(string(text)), t.failureFile())
 			}
 			continue
 		}
-		if err := t.findTeacher(c.job.File); err != nil {
+		if err := t.findTeacher(); err != nil {
 			return err
 		}
 		if err := t.compare(false); err != nil {
@@ -239,6 +243,18 @@ func (c *comparison) look() error {
 		}
 		t.outcome = o
 	}
+	return nil
+}
+
+// adopt takes a training from the run folder, where there is one that ended and had the same settings; those that it needs have
+// been looked at.
+func (c *comparison) adopt(t *compared) *outcome {
+	own := t.dir
+	t.dir = filepath.Join(c.job.RunDir, t.name)
+	if o, err := t.finished(); err == nil && o != nil && t.findTeacher() == nil && t.compare(false) == nil {
+		return o
+	}
+	t.dir = own
 	return nil
 }
 

@@ -66,14 +66,14 @@ func writeLabels(ctx context.Context, s *session, student *training, fresh bool)
 		return Table{}, err
 	}
 	for _, t := range student.needs() {
-		if err := t.findTeacher(s.job.File); err != nil {
+		if err := t.findTeacher(); err != nil {
 			return Table{}, err
 		}
 		if _, err := t.run(ctx, s); err != nil {
 			return Table{}, err
 		}
 	}
-	if err := student.findTeacher(s.job.File); err != nil {
+	if err := student.findTeacher(); err != nil {
 		return Table{}, err
 	}
 	if err := student.selectText(ctx, s); err != nil {

@@ -63,7 +63,7 @@ func (t *training) newScoring(s *session) (*scoring, []int64, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	early, err := c.findEarly(t.Select.Early, s.job.File)
+	early, err := c.findEarly(t.Select.Early)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,7 +99,7 @@ func scoringBatch(microbatch, T int) int {
 }
 
 // findEarly is the checkpoint of the SLM that was pinned for scoring; early is the part of its training, as in the job file.
-func (c *scoring) findEarly(early float64, jobFile string) (*checkpoint.Checkpoint, error) {
+func (c *scoring) findEarly(early float64) (*checkpoint.Checkpoint, error) {
 	root := c.judge.checkpoints()
 	list, err := checkpoint.List(root)
 	if err != nil {
@@ -115,10 +115,10 @@ func (c *scoring) findEarly(early float64, jobFile string) (*checkpoint.Checkpoi
 		}
 	}
 	if len(list) == 0 {
-		return nil, fail(BadCheckpoint, "there is no SLM to score with; train it first: saltern train --only slm %s", jobFile)
+		return nil, fail(BadCheckpoint, "there is no SLM to score with; train it first: %s", c.judge.made)
 	}
 	return nil, fail(BadCheckpoint, "%s has no checkpoint of step %d kept for scoring (select.early = %g of %d steps)%s; "+
-		"set select.early back, finish the SLM's training, or train it anew: saltern train --only slm --fresh %s", root, step, early, c.judge.Train.Steps, other, jobFile)
+		"set select.early back, finish the SLM's training, or remove %s and train it anew: %s", root, step, early, c.judge.Train.Steps, other, c.judge.dir, c.judge.made)
 }
 
 // candidates lists the sequences of the training stream that are judged for a selection. Fewer than are to be selected are an error.

@@ -36,6 +36,7 @@ type training struct {
 	name  string // the folder within the run's
 	label string // for people
 	dir   string
+	made  string // the command that trains it
 	trace traceFlags
 
 	teacher *training // whose last checkpoint teaches, or says how uncertain it is; nil without

@@ -34,12 +34,15 @@ func (j *Job) training(name, label string, m ModelConfig, d distill.Config, corp
 
 // baseline is the LLM's without help.
 func (j *Job) baseline(corpusKey string) *training {
-	return j.training(methodName("baseline"), methodLabel("baseline"), j.LLM, distill.Config{Method: "baseline"}, corpusKey)
+	t := j.training(methodName("baseline"), methodLabel("baseline"), j.LLM, distill.Config{Method: "baseline"}, corpusKey)
+	t.made = "saltern train --only baseline " + j.File
+	return t
 }
 
 // small is the SLM's.
 func (j *Job) small(corpusKey string) *training {
 	t := j.training("slm", "SLM", j.SLM, distill.Config{Method: "baseline"}, corpusKey)
+	t.made = "saltern train --only slm " + j.File
 	t.pins = []int64{j.Select.EarlyStep(j.SLM.Train.Steps)}
 	return t
 }
@@ -111,7 +114,7 @@ func trainingFilter(job *Job, only string) (func(*training) bool, error) {
 
 // train gets ready what the training learns from besides the text, and runs it to its end. What it needs has been trained.
 func (t *training) train(ctx context.Context, s *session) (*outcome, error) {
-	if err := t.findTeacher(s.job.File); err != nil {
+	if err := t.findTeacher(); err != nil {
 		return nil, err
 	}
 	if err := t.selectText(ctx, s); err != nil {
@@ -139,12 +142,12 @@ func (t *training) remove() error {
 }
 
 // findTeacher says which teacher the training has, if it has one.
-func (t *training) findTeacher(jobFile string) (err error) {
+func (t *training) findTeacher() (err error) {
 	if t.teacher == nil {
 		return nil
 	}
 	if t.Teacher, err = teacherSum(t.teacher.checkpoints()); errors.Is(err, checkpoint.ErrNone) {
-		return badCheckpoint(err, fmt.Sprintf("train the %s first: saltern train --only %s %s", t.teacher.label, map[bool]string{true: "slm", false: "baseline"}[t.teacher.name == "slm"], jobFile))
+		return badCheckpoint(err, fmt.Sprintf("train the %s first: %s", t.teacher.label, t.teacher.made))
 	} else if err != nil {
 		result := filepath.Join(t.teacher.dir, "result.json")
 		return badCheckpoint(err, "or move the damaged folder, the file `latest` beside it and "+result+" away, and the same command trains the "+t.teacher.label+" on from what is left")
