@@ -12,8 +12,8 @@ import (
 
 // resultTables are the arms at their ends, and what it took each to be where BASELINE ends.
 func (p page) resultTables() []report.Table {
-	quality := report.Table{Title: "At the end", Corner: "Arm", Columns: []string{"Held-out loss", "Gain over BASELINE", "Verdict", "Perplexity",
-		"Accuracy", "Bits per byte", "Loss, easy third", "medium", "hard", "Steps", "Seeds"}}
+	quality := report.Table{Title: "At the end", Corner: "Arm", Columns: []string{"Loss", "Gain over BASELINE", "Verdict", "Perplexity",
+		"Accuracy", "Bits per byte", "Easy third", "Medium", "Hard", "Seeds"}}
 	cost := report.Table{Title: "What it takes to be where BASELINE ends", Corner: "Arm", Columns: []string{"Steps", "FLOPs", "Wall clock", "Seeds that get there",
 		"Whole run: steps", "FLOPs", "wall clock"}}
 	if p.Teacher != nil {
@@ -30,8 +30,9 @@ func (p page) resultTables() []report.Table {
 		}
 		cost.Rows = append(cost.Rows, costRow(s))
 	}
-	quality.Note = "Loss in nats per token on held-out text; perplexity is e to it. Means over seeds; ±: 95% t-interval of the mean over seeds; " +
-		"[ ]: 95% t-interval of the differences to BASELINE paired by seed, by which alone arms should be compared. –: not measured."
+	quality.Note = "Loss in nats per token on held-out text, also of the thirds that are easy, medium and hard for the SLM; perplexity is e to it." +
+		p.ifSeveral(" Means over seeds; ±: 95% t-interval of the mean over seeds; [ ]: 95% t-interval of the differences to BASELINE paired by seed, by which alone arms should be compared.") +
+		" –: not measured."
 	if p.markBest(quality.Rows[first:]) {
 		quality.Note += " Bold: the best of its column, where the paired interval sets it apart."
 	}
@@ -49,10 +50,11 @@ func (p page) qualityRow(s Summary) report.TableRow {
 	perplexity := number(Interval{math.Exp(s.Loss.Mean), math.NaN(), math.NaN(), s.Loss.N}, func(v float64) string { return decimal(v, 2) })
 	verdict := text(unmeasured)
 	if s.Paired > 0 {
-		words, at, _ := strings.Cut(s.Gain.Verdict(), " at ")
-		verdict = text(words)
-		if at != "" {
-			verdict.Detail = "at " + at
+		verdict = text(s.Gain.Verdict())
+		if words, at, ok := strings.Cut(verdict.Text, " shown "); ok {
+			verdict.Text, verdict.Detail = words, "shown "+at
+		} else if s.Gain.N == 1 {
+			verdict.Text, verdict.Detail = "no verdict", "one seed"
 		}
 	}
 	bits := plusMinus(s.BitsPerByte, p.digits)
@@ -63,9 +65,8 @@ func (p page) qualityRow(s Summary) report.TableRow {
 	for _, slice := range s.Slices {
 		row.Cells = append(row.Cells, number(slice, func(v float64) string { return decimal(v, p.digits) }))
 	}
-	steps := over(s.Arm.each(runSteps))
-	return report.TableRow{Name: row.Name, Detail: row.Detail, Cells: append(row.Cells, number(steps, func(v float64) string { return decimal(v, 0) }),
-		report.Cell{Text: fmt.Sprint(s.Loss.N), Value: float64(s.Loss.N), Low: math.NaN(), High: math.NaN()})}
+	row.Cells = append(row.Cells, report.Cell{Text: fmt.Sprint(s.Loss.N), Value: float64(s.Loss.N), Low: math.NaN(), High: math.NaN()})
+	return row
 }
 
 func costRow(s Summary) report.TableRow {
@@ -211,7 +212,7 @@ func plusMinus(i Interval, digits int) report.Cell {
 func settingsText(a Arm) string {
 	var words []string
 	for _, s := range a.Settings {
-		words = append(words, s.Key+" = "+s.Value)
+		words = append(words, s.Key+"="+s.Value)
 	}
 	return strings.Join(words, ", ")
 }
