@@ -48,10 +48,6 @@ func (i Interval) bounds(form func(float64) string) string {
 // negative is the interval of the same thing counted the other way.
 func (i Interval) negative() Interval { return Interval{-i.Mean, -i.High, -i.Low, i.N} }
 
-func (i Interval) scaled(by float64) Interval {
-	return Interval{by * i.Mean, by * i.Low, by * i.High, i.N}
-}
-
 // and joins words as a sentence does; where they have commas themselves, it keeps them apart by semicolons.
 func and(words []string) string {
 	n := len(words)
