@@ -130,7 +130,7 @@ func (p page) grouped(arms []int) (groups [][]int) {
 func (p page) leaves() []report.Mark {
 	at := math.NaN()
 	for _, i := range p.main() {
-		if n := p.kdSteps(p.Arms[i]); strings.HasPrefix(p.Arms[i].method(), "salt") && finite(n) {
+		if n := p.kdSteps(p.Arms[i]); strings.HasPrefix(p.method(p.Arms[i]), "salt") && finite(n) {
 			if finite(at) && at != n {
 				return nil
 			}
@@ -185,27 +185,27 @@ func timeUnit(arms []Arm) (name string, seconds float64) {
 	return "seconds", 1
 }
 
-// kdSteps is n_KD as an arm had it; NaN where it is not said.
+// kdSteps is n_KD as an arm had it; NaN where it is not said, or was found while it trained.
 func (p page) kdSteps(a Arm) float64 {
 	v, err := strconv.ParseFloat(p.value(a, "distill.kd_steps"), 64)
-	if err != nil {
+	if err != nil || v == 0 || p.value(a, "distill.transition") == "auto" {
 		return math.NaN()
 	}
 	return v
 }
 
-// notes say what the arms are for; variants that say nothing of themselves stand in the tables with their settings.
+// notes say what the arms are for; variants stand in the tables, with their settings.
 func (p page) notes() []string {
 	var list []string
 	for i, a := range p.Arms {
-		if a.Note == "" && p.heads[i] != i {
+		if p.heads[i] != i {
 			continue
 		}
-		note := strings.TrimSpace(a.Label + ". " + a.Note)
+		note := a.Label + ". " + a.Note
 		if s := settingsText(a); s != "" {
-			note += fmt.Sprintf(" Differs from the job file in %s.", s)
+			note += fmt.Sprintf(" Sets %s.", s)
 		}
-		list = append(list, note)
+		list = append(list, strings.TrimSpace(note))
 	}
 	return list
 }

@@ -93,6 +93,19 @@ func (p page) main() (list []int) {
 	return list
 }
 
+// methods are the main arms that are a method as the job file has it, without the controls; all main arms where there are none.
+func (p page) methods() (list []int) {
+	for _, i := range p.main() {
+		if p.Arms[i].Name == p.method(p.Arms[i]) {
+			list = append(list, i)
+		}
+	}
+	if len(list) < 2 { // BASELINE alone
+		return p.main()
+	}
+	return list
+}
+
 // others are all arms but BASELINE.
 func (p page) others() (list []int) {
 	for i := range p.Arms {
@@ -121,6 +134,9 @@ func (p page) sections() []report.Section {
 		list = append(list, report.Section{Title: "Before the end", Tables: []report.Table{t}})
 	}
 	list = append(list, report.Section{Title: "Curves", Charts: p.curves()})
+	if len(p.main()) > 2 {
+		list = append(list, report.Section{Title: "Against each other", Tables: p.pairTables()})
+	}
 	if c := p.sliceChart(); len(c.Rows) > 0 {
 		list = append(list, report.Section{Title: "Easy, medium and hard text", Charts: []report.Chart{c}})
 	}
@@ -132,5 +148,5 @@ func (p page) sections() []report.Section {
 	return append(list,
 		report.Section{Title: "Every seed", Tables: []report.Table{p.seedTable()}},
 		report.Section{Title: "What each arm is for", Text: p.notes()},
-		report.Section{Title: "How it was measured", Text: p.method()})
+		report.Section{Title: "How it was measured", Text: p.howMeasured()})
 }

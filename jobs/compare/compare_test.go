@@ -215,6 +215,36 @@ func TestSweeps(t *testing.T) {
 	}
 }
 
+// What an arm sets as the job file has it, and how its method is said, makes no other arm of it; a control is no variant.
+func TestSweepsOfOwnArms(t *testing.T) {
+	s := invented(1)
+	s.Arms = append(s.Arms, Arm{Name: "long", Label: "long", Settings: []Setting{{"distill.kd_steps", "700"}, {"distill.weight", "0.5"}}},
+		Arm{Name: "mine", Label: "mine", Settings: []Setting{{"distill.kd_steps", "700"}, {"distill.teacher", "uniform"}}},
+		Arm{Name: "baseline-85", Label: "85%", Settings: []Setting{{"distill.method", "baseline"}, {"llm.train.steps", "680"}}})
+	sweeps := s.sweeps()
+	if len(sweeps) != 2 || len(sweeps[0].lines) != 1 || !slices.Equal(sweeps[0].lines[0].values, []float64{50, 100, 200, 400, 600, 700}) {
+		t.Errorf("%+v", sweeps)
+	}
+	if heads := s.heads(sweeps); !slices.Equal(heads[11:], []int{1, 12, 13}) {
+		t.Errorf("heads %v", heads)
+	}
+}
+
+func TestAgainstEachOther(t *testing.T) {
+	s := Study{Arms: []Arm{
+		{Name: "baseline", Label: "BASELINE", Runs: []Run{line(1, 9, 3), line(2, 9, 4), line(3, 9, 5)}},
+		{Name: "salt", Label: "SALT", Runs: []Run{line(1, 9, 2), line(2, 9, 3.1), line(3, 9, 3.9)}},
+		{Name: "smoothing", Label: "smoothing", Runs: []Run{line(1, 9, 2.1), line(2, 9, 3), line(3, 9, 3.9)}},
+	}}
+	rows := newPage(s).pairTables()[0].Rows
+	if c := rows[1].Cells; !strings.HasPrefix(c[0].Text, "+1.0") || c[1].Text != "" || c[2].Text != "(0.000)" || !near(c[0].Value, 1) {
+		t.Errorf("SALT %+v", c)
+	}
+	if c := rows[0].Cells[1]; !strings.HasPrefix(c.Text, "−1.0") || !near(c.Low, -1-4.302652729911275*0.1/math.Sqrt(3)) {
+		t.Errorf("BASELINE over SALT %+v", c)
+	}
+}
+
 // The counted FLOPs of the invented runs follow 0.03 / 1.45 for each step with the teacher; the rule says 2 × 0.36 / (6 × 5.9).
 func TestCostRule(t *testing.T) {
 	p := newPage(invented(2))
@@ -225,7 +255,20 @@ func TestCostRule(t *testing.T) {
 			t.Errorf("%s: %g, want %g", p.Arms[i].Label, got, want)
 		}
 	}
-	want(t, p.findings(), "SALT 100.5% (100.5%)", "BASELINE to step 560 70.0% (70.0%)")
+	for _, c := range []struct {
+		set  Setting
+		want float64
+	}{
+		{Setting{"distill.teacher", "self"}, 1 + 0.25*2/6.0}, {Setting{"distill.teacher", "uniform"}, nan},
+		{Setting{"distill.transition", "auto"}, nan}, {Setting{"distill.kd_steps", "0"}, nan},
+	} {
+		q := newPage(invented(2))
+		q.Arms[1].Settings = append(q.Arms[1].Settings, c.set)
+		if got := q.costRule(1); !near(got, c.want) {
+			t.Errorf("%v: %g, want %g", c.set, got, c.want)
+		}
+	}
+	want(t, p.findings(), "SALT 100.5% (100.5%)", "RKD 102.1% (102.0%)")
 	p.Teacher.Runs[0].Params *= 20
 	want(t, p.cautions(), "RKD's counted FLOPs are 102.1% of BASELINE's, the cost rule says 140.7%")
 }
@@ -356,7 +399,15 @@ func TestPages(t *testing.T) {
 	few.Arms, few.Teacher, alone.Baseline = few.Arms[:2], nil, -1
 	beyond := invented(2)
 	beyond.Baseline = 99
-	for name, s := range map[string]Study{"three": invented(3), "two": invented(2), "one": invented(1), "few": few, "odd": odd(), "alone": alone, "beyond": beyond, "empty": {}} {
+	many := invented(3)
+	for i, name := range []string{"selection alone", "SALT, label smoothing", "SALT, self-distillation", "mine"} {
+		a := Arm{Name: name, Label: name, Note: "A control.", Settings: []Setting{{"distill.teacher", name}}}
+		for seed := range int64(3) {
+			a.Runs = append(a.Runs, inventedRun(seed+1, 800, 0, 0.01*float64(i), 0.02, uint64(50+i)))
+		}
+		many.Arms = append(many.Arms, a)
+	}
+	for name, s := range map[string]Study{"three": invented(3), "two": invented(2), "one": invented(1), "few": few, "many": many, "odd": odd(), "alone": alone, "beyond": beyond, "empty": {}} {
 		write(t, name, s)
 		r := Report(s)
 		page := html(t, r)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +27,8 @@ func invented(seeds int) Study {
 			{Name: "distill.kd_steps", Value: "200"}, {Name: "distill.weight", Value: "0.5"}, {Name: "corpus.sources", Value: "[$GOROOT/src/**/*.go]"}},
 	}
 	arm := func(name, label, note string, gain, early float64, kd int64, steps int64, settings ...Setting) {
-		a := Arm{Name: name, Label: label, Note: note, Settings: settings}
+		method, _, _ := strings.Cut(name, " ")
+		a := Arm{Name: name, Label: label, Note: note, Settings: append([]Setting{{"distill.method", method}}, settings...)}
 		for seed := range seeds {
 			a.Runs = append(a.Runs, inventedRun(int64(seed+1), steps, kd, gain, early, uint64(len(s.Arms))))
 		}
@@ -35,8 +37,8 @@ func invented(seeds int) Study {
 	set := func(key string, value any) Setting { return Setting{key, fmt.Sprint(value)} }
 	arm("baseline", "BASELINE", "Plain training.", 0, 0, 0, n)
 	arm("salt", "SALT", "The teacher helps in the first quarter of the steps.", 0.045, 0.08, 200, n)
-	arm("rkd", "RKD", "The teacher helps to the end.", 0.03, 0.08, n, n, set("distill.method", "rkd"))
-	arm("salt-ds", "SALT_DS", "The same on challenging, learnable text.", -0.012, -0.05, 200, n, set("distill.method", "salt-ds"))
+	arm("rkd", "RKD", "The teacher helps to the end.", 0.03, 0.08, n, n)
+	arm("salt-ds", "SALT_DS", "The same on challenging, learnable text.", -0.012, -0.05, 200, n)
 	arm("baseline llm.train.steps=560", "BASELINE to step 560", "A learning rate that comes to its end at 70% of the steps.", -0.04, 0, 0, 560, set("llm.train.steps", 560))
 	for _, kd := range []int64{50, 100, 400, 600} {
 		arm(fmt.Sprintf("salt distill.kd_steps=%d", kd), fmt.Sprintf("SALT, n_KD %d", kd), "", 0.045-0.015*math.Abs(math.Log2(float64(kd)/250)), 0.08, kd, n, set("distill.kd_steps", kd))
@@ -83,7 +85,7 @@ func odd() Study {
 	}
 	s.Arms[7].Runs[0].Params = 1
 	s.Arms[0].Runs[2].Slices = [3]float64{nan, nan, nan}
-	s.Arms[8].Settings = []Setting{{"distill.kd_steps", "NaN"}}
+	s.Arms[8].Settings = []Setting{{"distill.kd_steps", "NaN"}, {"distill.teacher", "uniform"}}
 	return s
 }
 

@@ -111,11 +111,11 @@ func (p page) early() string {
 	return fmt.Sprintf("At %s of the steps, %s.", percent(Matched), strings.Join(parts, "; "))
 }
 
-// slices says where in the text the main arms gain.
+// slices says where in the text the methods gain.
 func (p page) slices() string {
 	var arms []string
 	bracketed := false
-	for _, i := range p.main() {
+	for _, i := range p.methods() {
 		s := p.summaries[i]
 		if i == p.Baseline || s.SliceGains[0].N+s.SliceGains[1].N+s.SliceGains[2].N == 0 {
 			continue
@@ -159,7 +159,7 @@ func (p page) regime() string {
 // cost compares the FLOPs that were counted with the cost rule.
 func (p page) cost() string {
 	var words []string
-	for _, i := range p.main() {
+	for _, i := range p.methods() {
 		rule, counted := p.costRule(i), p.summaries[i].Cost[1].Mean
 		if i != p.Baseline && finite(rule) && finite(counted) {
 			words = append(words, fmt.Sprintf("%s %s (%s)", p.Arms[i].Label, percents(counted, 1), percents(rule, 1)))
@@ -207,6 +207,9 @@ func (p page) cautions() []string {
 		list = append(list, "No arm is BASELINE, so nothing is compared: the numbers stand beside each other alone.")
 	}
 	list = append(list, p.few()...)
+	if p.Teacher != nil && len(p.Teacher.Runs) == 1 && len(p.seeds()) > 1 {
+		list = append(list, "All seeds had one SLM: what another one would change is not in the intervals.")
+	}
 	list = append(list, p.missing()...)
 	list = append(list, p.strange()...)
 	return append(list, p.multiplicity()...)
@@ -287,7 +290,7 @@ func (p page) strange() []string {
 		}
 		rule, counted := p.costRule(i), p.summaries[i].Cost[1].Mean
 		if off := counted - rule; math.Abs(off) > 0.02 {
-			list = append(list, fmt.Sprintf("%s's counted FLOPs are %s of BASELINE's, the cost rule says %s: more than the rule leaves out (attention, the vocabulary, scoring) should explain it.",
+			list = append(list, fmt.Sprintf("%s's counted FLOPs are %s of BASELINE's, the cost rule says %s; it leaves out attention and scoring.",
 				p.Arms[i].Label, percents(counted, 1), percents(rule, 1)))
 		}
 	}
@@ -326,8 +329,8 @@ func (p page) multiplicity() []string {
 	return out
 }
 
-// method says how the page's numbers came about.
-func (p page) method() []string {
+// howMeasured says how the page's numbers came about.
+func (p page) howMeasured() []string {
 	return []string{
 		"Pairs. Runs with the same seed start from the same weights and read the same data in the same order, as far as their methods let them. Gains, shares of the steps and ratios are taken within such pairs first and averaged then.",
 		"Intervals. Mean ± t s/√n over the n seeds, with s the standard deviation and t the 97.5% quantile of Student's distribution with n − 1 degrees of freedom. They hold for seeds and data order; another held-out text, corpus, model size or machine is beyond them.",

@@ -145,6 +145,40 @@ func (p page) seedTable() report.Table {
 	return t
 }
 
+// pairTables are every main arm's gain over every other, as many columns a table as a page holds.
+func (p page) pairTables() (tables []report.Table) {
+	main := p.main()
+	for columns := range slices.Chunk(main, 6) {
+		t := report.Table{Title: "Gain of the row over the column", Corner: "Arm"}
+		for _, j := range columns {
+			t.Columns = append(t.Columns, p.Arms[j].Label)
+		}
+		for _, i := range main {
+			row := report.TableRow{Name: p.Arms[i].Label}
+			for _, j := range columns {
+				row.Cells = append(row.Cells, p.pairCell(i, j))
+			}
+			t.Rows = append(t.Rows, row)
+		}
+		tables = append(tables, t)
+	}
+	tables[len(tables)-1].Note = "Paired by seed, in nats per token. In brackets: not told apart from zero. So many comparisons are not corrected for their number."
+	return tables
+}
+
+// pairCell is arm i's gain over arm j.
+func (p page) pairCell(i, j int) report.Cell {
+	if i == j {
+		return text("")
+	}
+	gain := over(differences(pairs(p.Arms[j], p.Arms[i]), runLoss))
+	cell := p.gainCell(gain)
+	if gain.Known() && gain.sign() == 0 {
+		cell.Text = "(" + cell.Text + ")"
+	}
+	return cell
+}
+
 // markBest sets the best of each column of quality in bold where it is set apart: from BASELINE, or if it is BASELINE itself,
 // from the second best, by the interval of the paired differences.
 func (p page) markBest(rows []report.TableRow) (any bool) {
@@ -198,7 +232,9 @@ func interval(i Interval, form func(float64) string) report.Cell {
 }
 
 func (p page) gainCell(i Interval) report.Cell {
-	return interval(i, func(v float64) string { return signed(v, p.digits) })
+	c := interval(i, func(v float64) string { return decimal(v, p.digits) })
+	c.Text = signed(i.Mean, p.digits)
+	return c
 }
 
 func plusMinus(i Interval, digits int) report.Cell {
@@ -209,10 +245,13 @@ func plusMinus(i Interval, digits int) report.Cell {
 	return c
 }
 
+// settingsText is what an arm sets, but for a method that it is named after.
 func settingsText(a Arm) string {
 	var words []string
 	for _, s := range a.Settings {
-		words = append(words, s.Key+"="+s.Value)
+		if first, _, _ := strings.Cut(a.Name, " "); s.Key != methodKey || s.Value != first {
+			words = append(words, s.Key+"="+s.Value)
+		}
 	}
 	return strings.Join(words, ", ")
 }
