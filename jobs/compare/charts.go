@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -15,7 +16,7 @@ const perChart = 6 // lines that can be told apart
 // gainChart is every arm's gain over BASELINE: what the page is about.
 func (p page) gainChart() []report.Chart {
 	c := report.Chart{Title: "Gain over BASELINE at the end", X: "nats per token, more is better", Marks: []report.Mark{{X: 0, Label: "BASELINE"}},
-		Note: "Dots are means over seeds, bars 95% intervals of the differences paired by seed, ticks the single seeds. A bar that crosses the dashed line shows no difference."}
+		Note: p.ifSeveral("Dots are means over seeds, bars 95% intervals of the differences paired by seed, ticks the single seeds. A bar that crosses the dashed line shows no difference.")}
 	for _, i := range p.others() {
 		s := p.summaries[i]
 		if s.Gain.N == 0 {
@@ -33,7 +34,7 @@ func (p page) gainChart() []report.Chart {
 // sliceChart is the main arms' gain on the easy, medium and hard third of the text.
 func (p page) sliceChart() report.Chart {
 	c := report.Chart{Title: "Gain over BASELINE by how hard the text is for the SLM", X: "nats per token, more is better", Marks: []report.Mark{{X: 0, Label: "BASELINE"}},
-		Note: "Each third of the held-out text is the same for all arms: it was cut by the SLM's own loss. Bars: 95% intervals, paired by seed."}
+		Note: "Each third of the held-out text is the same for all arms: it was cut by the SLM's own loss." + p.ifSeveral(" Bars: 95% intervals, paired by seed.")}
 	for _, i := range p.main() {
 		s := p.summaries[i]
 		if i == p.Baseline {
@@ -51,22 +52,21 @@ func (p page) sliceChart() report.Chart {
 
 var sliceNames = [3]string{"easy", "medium", "hard"}
 
-// curves are the main arms' losses against what they spent and their gain along the way, then the losses of all other arms.
+// curves are the main arms' losses against what they spent, and their gain along the way. The other arms' are in report.json.
 func (p page) curves() []report.Chart {
 	unit, perUnit := timeUnit(p.Arms)
 	inUnits := func(q Point) float64 { return q.Seconds / perUnit }
-	const bands = "Lines are means over seeds, areas 95% intervals of those means; between arms the paired gain is the better judge."
+	bands := cmp.Or(p.ifSeveral("Lines are means over seeds, areas 95% intervals of those means; between arms the paired gain is the better judge."), "One seed: there are no bands.")
 	marks := p.leaves()
 	var list []report.Chart
-	main := p.main()
-	for part, group := range p.grouped(main) {
+	for part, group := range p.grouped(p.main()) {
 		title := func(s string) string {
 			if part > 0 {
 				return s + ", further arms"
 			}
 			return s
 		}
-		byStep := p.lossChart(title("Held-out loss against steps"), "optimizer steps", p.banded(bands), group, steps)
+		byStep := p.lossChart(title("Held-out loss against steps"), "optimizer steps", bands, group, steps)
 		byStep.Marks = marks
 		list = append(list, byStep,
 			p.lossChart(title("Held-out loss against computation"), "FLOPs", "The teacher's forward passes are counted, and those of scoring; its own training is not.", group, flops),
@@ -76,23 +76,7 @@ func (p page) curves() []report.Chart {
 			list = append(list, gain)
 		}
 	}
-	var rest []int
-	for i := range p.Arms {
-		if !slices.Contains(main, i) {
-			rest = append(rest, i)
-		}
-	}
-	for _, group := range p.grouped(rest) {
-		list = append(list, p.lossChart("Held-out loss against steps, variants", "optimizer steps", "Of one setting each.", group, steps))
-	}
 	return list
-}
-
-func (p page) banded(note string) string {
-	if len(p.seeds()) < 2 {
-		return "One seed: there are no bands."
-	}
-	return note
 }
 
 func (p page) lossChart(title, x, note string, arms []int, spent quantity) report.Chart {
@@ -105,7 +89,7 @@ func (p page) lossChart(title, x, note string, arms []int, spent quantity) repor
 
 func (p page) gainCurves(title string, arms []int) report.Chart {
 	c := report.Chart{Title: title, X: "optimizer steps", Y: "nats per token, more is better", Focus: true,
-		Note: "BASELINE's loss minus the arm's, paired by seed" + ifMany(p, "; areas are 95% intervals") + "."}
+		Note: "BASELINE's loss minus the arm's, paired by seed" + p.ifSeveral("; areas are 95% intervals") + "."}
 	for _, i := range arms {
 		if s := gainCurve(p.baseline(), p.Arms[i]); i != p.Baseline && len(s.Points) > 0 {
 			c.Series = append(c.Series, s)
@@ -117,7 +101,8 @@ func (p page) gainCurves(title string, arms []int) report.Chart {
 	return c
 }
 
-func ifMany(p page, s string) string {
+// ifSeveral leaves out what only several seeds make true.
+func (p page) ifSeveral(s string) string {
 	if len(p.seeds()) < 2 {
 		return ""
 	}
@@ -145,7 +130,7 @@ func (p page) grouped(arms []int) (groups [][]int) {
 func (p page) leaves() []report.Mark {
 	at := math.NaN()
 	for _, i := range p.main() {
-		if n := p.kdSteps(p.Arms[i]); strings.HasPrefix(p.Arms[i].method(), "salt") && finite(n) {
+		if n := p.kdSteps(p.Arms[i]); strings.HasPrefix(p.method(p.Arms[i]), "salt") && finite(n) {
 			if finite(at) && at != n {
 				return nil
 			}
@@ -162,8 +147,7 @@ func (p page) leaves() []report.Mark {
 func (p page) sweepCharts() []report.Chart {
 	var list []report.Chart
 	for _, sweep := range p.sweeps {
-		c := report.Chart{Title: "Final loss by " + sweep.key, X: sweep.key, Y: "held-out loss, nats per token",
-			Note: "Bars and the area are 95% intervals of the means over seeds, not paired; the paired gains stand at the top. Whichever value ends lowest here was found by looking at these results: its gain is likely less on new seeds."}
+		c := report.Chart{Title: "Final loss by " + sweep.key, X: sweep.key, Y: "held-out loss, nats per token"}
 		for _, l := range sweep.lines {
 			s := report.Series{Name: p.Arms[l.head].Label, Bars: true}
 			for i, arm := range l.arms {
@@ -201,26 +185,27 @@ func timeUnit(arms []Arm) (name string, seconds float64) {
 	return "seconds", 1
 }
 
-// kdSteps is n_KD as an arm had it; NaN where it is not said.
+// kdSteps is n_KD as an arm had it; NaN where it is not said, or was found while it trained.
 func (p page) kdSteps(a Arm) float64 {
 	v, err := strconv.ParseFloat(p.value(a, "distill.kd_steps"), 64)
-	if err != nil {
+	if err != nil || v == 0 || p.value(a, "distill.transition") == "auto" {
 		return math.NaN()
 	}
 	return v
 }
 
+// notes say what the arms are for; variants stand in the tables, with their settings.
 func (p page) notes() []string {
 	var list []string
-	for _, a := range p.Arms {
-		note := a.Label + ": " + a.Note
-		if a.Note == "" {
-			note = a.Label + "."
+	for i, a := range p.Arms {
+		if p.heads[i] != i {
+			continue
 		}
+		note := a.Label + ". " + a.Note
 		if s := settingsText(a); s != "" {
-			note += fmt.Sprintf(" Differs from the job file in %s.", s)
+			note += fmt.Sprintf(" Sets %s.", s)
 		}
-		list = append(list, note)
+		list = append(list, strings.TrimSpace(note))
 	}
 	return list
 }

@@ -18,6 +18,7 @@
 package compare
 
 import (
+	"cmp"
 	"slices"
 
 	"saltern/jobs/report"
@@ -59,23 +60,24 @@ func newPage(s Study) page {
 	return p
 }
 
-// tidy sorts the runs by seed, the first of each, and gives arms that share a label their names in its place.
+// tidy sorts the runs by seed, the first of each, and gives an arm whose label another one has its name in its place.
 func (s Study) tidy() Study {
 	if s.Baseline >= len(s.Arms) {
 		s.Baseline = -1
 	}
-	count := map[string]int{}
-	for _, a := range s.Arms {
-		count[a.Label]++
+	labels := map[string]bool{}
+	if s.Baseline >= 0 {
+		labels[s.Arms[s.Baseline].Label] = true
 	}
 	s.Arms = slices.Clone(s.Arms)
 	for i := range s.Arms {
 		a := &s.Arms[i]
-		if a.Label == "" || count[a.Label] > 1 {
+		if a.Label == "" || labels[a.Label] && i != s.Baseline {
 			a.Label = a.Name
 		}
+		labels[a.Label] = true
 		a.Runs = slices.Clone(a.Runs)
-		slices.SortStableFunc(a.Runs, func(x, y Run) int { return int(min(1, max(-1, x.Seed-y.Seed))) })
+		slices.SortStableFunc(a.Runs, func(x, y Run) int { return cmp.Compare(x.Seed, y.Seed) })
 		a.Runs = slices.CompactFunc(a.Runs, func(x, y Run) bool { return x.Seed == y.Seed })
 	}
 	return s
@@ -87,6 +89,19 @@ func (p page) main() (list []int) {
 		if i == head {
 			list = append(list, i)
 		}
+	}
+	return list
+}
+
+// methods are the main arms that are a method as the job file has it, without the controls; all main arms where there are none.
+func (p page) methods() (list []int) {
+	for _, i := range p.main() {
+		if p.Arms[i].Name == p.method(p.Arms[i]) {
+			list = append(list, i)
+		}
+	}
+	if len(list) < 2 { // BASELINE alone
+		return p.main()
 	}
 	return list
 }
@@ -119,14 +134,19 @@ func (p page) sections() []report.Section {
 		list = append(list, report.Section{Title: "Before the end", Tables: []report.Table{t}})
 	}
 	list = append(list, report.Section{Title: "Curves", Charts: p.curves()})
+	if len(p.main()) > 2 {
+		list = append(list, report.Section{Title: "Against each other", Tables: p.pairTables()})
+	}
 	if c := p.sliceChart(); len(c.Rows) > 0 {
 		list = append(list, report.Section{Title: "Easy, medium and hard text", Charts: []report.Chart{c}})
 	}
 	if c := p.sweepCharts(); len(c) > 0 {
-		list = append(list, report.Section{Title: "One setting at a time", Charts: c})
+		list = append(list, report.Section{Title: "One setting at a time", Charts: c, Text: []string{
+			"Bars, and BASELINE's area, are 95% intervals of the means over seeds. They are not paired; the paired gains are among the results. " +
+				"Whichever value ends lowest was found by looking at these very results: on new seeds its gain is likely to be less."}})
 	}
 	return append(list,
 		report.Section{Title: "Every seed", Tables: []report.Table{p.seedTable()}},
 		report.Section{Title: "What each arm is for", Text: p.notes()},
-		report.Section{Title: "How it was measured", Text: p.method()})
+		report.Section{Title: "How it was measured", Text: p.howMeasured()})
 }

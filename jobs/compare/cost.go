@@ -16,14 +16,21 @@ func (p page) costRule(i int) float64 {
 	if n == 0 || teacher == 0 || student == 0 {
 		return math.NaN()
 	}
+	switch p.value(a, "distill.teacher") {
+	case "", "slm":
+	case "self":
+		teacher = student
+	default:
+		return math.NaN()
+	}
 	f := float64(a.Runs[0].Steps) / n
 	helped := 0.0
-	switch a.method() {
+	switch p.method(a) {
 	case "baseline":
 	case "rkd":
 		helped = f
 	case "salt", "salt-ds":
-		helped = min(f, p.kdSteps(a)/n)
+		helped = min(f, p.kdSteps(a)/n) // NaN where n_KD is not known
 	default:
 		return math.NaN()
 	}

@@ -63,7 +63,7 @@ func (p page) reached(s Summary) string {
 	case n == 0:
 		return fmt.Sprintf("None of its %d seeds reaches BASELINE's final loss.", s.Paired)
 	case n < s.Paired:
-		return fmt.Sprintf("%d of its %d seeds reach BASELINE's final loss, at %s of the steps.", n, s.Paired, r[0].those())
+		return fmt.Sprintf("%d of its %d seeds %s BASELINE's final loss, at %s of the steps.", n, s.Paired, agree(n, "reaches", "reach"), r[0].those())
 	}
 	words := fmt.Sprintf("It reaches BASELINE's final loss at %s of BASELINE's steps", percent(r[0].Share.Mean))
 	if b := r[0].Share.bounds(percent); b != "" {
@@ -102,7 +102,7 @@ func (p page) early() string {
 		where string
 	}{{ahead, "already ahead of"}, {level, "not told apart from"}, {behind, "still behind"}} {
 		if len(g.names) > 0 {
-			parts = append(parts, fmt.Sprintf("%s %s %s where BASELINE ends", and(g.names), verb(g.names), g.where))
+			parts = append(parts, fmt.Sprintf("%s %s %s where BASELINE ends", and(g.names), agree(len(g.names), "is", "are"), g.where))
 		}
 	}
 	if parts == nil {
@@ -111,35 +111,33 @@ func (p page) early() string {
 	return fmt.Sprintf("At %s of the steps, %s.", percent(Matched), strings.Join(parts, "; "))
 }
 
-func verb(subjects []string) string {
-	if len(subjects) > 1 {
-		return "are"
-	}
-	return "is"
-}
-
-// slices says where in the text the main arms gain.
+// slices says where in the text the methods gain.
 func (p page) slices() string {
-	var sentences []string
-	for _, i := range p.main() {
+	var arms []string
+	bracketed := false
+	for _, i := range p.methods() {
 		s := p.summaries[i]
 		if i == p.Baseline || s.SliceGains[0].N+s.SliceGains[1].N+s.SliceGains[2].N == 0 {
 			continue
 		}
-		var words []string
-		for j, g := range s.SliceGains {
-			word := fmt.Sprintf("%s %s", signed(g.Mean, p.digits), sliceNames[j])
+		var gains []string
+		for _, g := range s.SliceGains {
+			gain := signed(g.Mean, p.digits)
 			if g.Known() && g.sign() == 0 {
-				word += " (not told apart from zero)"
+				gain, bracketed = "("+gain+")", true
 			}
-			words = append(words, word)
+			gains = append(gains, gain)
 		}
-		sentences = append(sentences, fmt.Sprintf("%s %s", s.Arm.Label, and(words)))
+		arms = append(arms, s.Arm.Label+" "+strings.Join(gains, " / "))
 	}
-	if sentences == nil {
+	if arms == nil {
 		return ""
 	}
-	return "Gain by third of the text, cut by the SLM's loss: " + strings.Join(sentences, "; ") + "."
+	words := "Gain on the easy / medium / hard third of the text, cut by the SLM's loss: " + and(arms) + "."
+	if bracketed {
+		words += " In brackets: not told apart from zero."
+	}
+	return words
 }
 
 // regime says whether the student overtook the teacher, which decides what the theory expects.
@@ -161,7 +159,7 @@ func (p page) regime() string {
 // cost compares the FLOPs that were counted with the cost rule.
 func (p page) cost() string {
 	var words []string
-	for _, i := range p.main() {
+	for _, i := range p.methods() {
 		rule, counted := p.costRule(i), p.summaries[i].Cost[1].Mean
 		if i != p.Baseline && finite(rule) && finite(counted) {
 			words = append(words, fmt.Sprintf("%s %s (%s)", p.Arms[i].Label, percents(counted, 1), percents(rule, 1)))
@@ -197,7 +195,7 @@ func (p page) swept(key string, l sweepLine) string {
 	words := fmt.Sprintf("Of %d values of %s for %s, from %g to %g, %g ends lowest, at %s.", len(l.arms), key, p.Arms[l.head].Label,
 		l.values[0], l.values[len(l.values)-1], l.values[best], decimal(p.summaries[l.arms[best]].Loss.Mean, p.digits))
 	if compared > 0 {
-		words += fmt.Sprintf(" %d of %d are better than BASELINE, %d worse.", better, compared, worse)
+		words += fmt.Sprintf(" %d of %d are better than BASELINE, %d worse, by the intervals of their paired gains.", better, compared, worse)
 	}
 	return words
 }
@@ -208,26 +206,41 @@ func (p page) cautions() []string {
 	if p.Baseline < 0 {
 		list = append(list, "No arm is BASELINE, so nothing is compared: the numbers stand beside each other alone.")
 	}
-	switch fewest := p.fewest(); {
-	case fewest == 1:
-		list = append(list, "One seed: no interval, no verdict. Another seed or data order may move a final loss by as much as methods differ; run at least 3.")
-	case fewest == 2:
-		list = append(list, "Two seeds: the intervals are 12.7 standard errors wide to either side and rest on the differences being normal; run at least 3.")
+	list = append(list, p.few()...)
+	if p.Teacher != nil && len(p.Teacher.Runs) == 1 && len(p.seeds()) > 1 {
+		list = append(list, "All seeds had one SLM: what another one would change is not in the intervals.")
 	}
 	list = append(list, p.missing()...)
 	list = append(list, p.strange()...)
 	return append(list, p.multiplicity()...)
 }
 
-// fewest is the least number of seeds that any comparison rests on, 0 where there is none.
-func (p page) fewest() int {
-	fewest := 0
-	for _, i := range p.others() {
-		if n := p.summaries[i].Gain.N; n > 0 && (fewest == 0 || n < fewest) {
-			fewest = n
+// few says which comparisons rest on fewer than three seeds.
+func (p page) few() []string {
+	var list []string
+	for n, words := range []string{
+		1: "One seed%s: no interval, no verdict. Another seed or data order may move a final loss by as much as methods differ; run at least 3.",
+		2: "Two seeds%s: the intervals reach 12.7 standard errors to either side and lean on the differences being normal; run at least 3.",
+	} {
+		var these []string
+		compared := 0
+		for _, i := range p.others() {
+			if seeds := p.summaries[i].Gain.N; seeds > 0 {
+				compared++
+				if seeds == n {
+					these = append(these, p.Arms[i].Label)
+				}
+			}
+		}
+		switch len(these) {
+		case 0:
+		case compared:
+			list = append(list, fmt.Sprintf(words, ""))
+		default:
+			list = append(list, fmt.Sprintf(words, " of "+and(these)))
 		}
 	}
-	return fewest
+	return list
 }
 
 // missing names the seeds that some arms have and others lack.
@@ -245,14 +258,19 @@ func (p page) missing() []string {
 				lost = append(lost, fmt.Sprint(seed))
 			}
 		}
-		if lacks != nil {
-			words := fmt.Sprintf("%s lacks seed %s", a.Label, and(lacks))
-			if i != p.Baseline && p.Baseline >= 0 {
-				words += fmt.Sprintf("; what compares it with BASELINE rests on %s", plural(p.summaries[i].Paired, "seed"))
-			}
-			list = append(list, words+".")
+		switch {
+		case len(a.Runs) == 0:
+			list = append(list, a.Label+" has no runs.")
+		case lacks != nil && i != p.Baseline && p.Baseline >= 0:
+			list = append(list, fmt.Sprintf("%s lacks seed %s; what compares it with BASELINE rests on %d %s.", a.Label, and(lacks), p.summaries[i].Paired, agree(p.summaries[i].Paired, "seed", "seeds")))
+		case lacks != nil:
+			list = append(list, fmt.Sprintf("%s lacks seed %s.", a.Label, and(lacks)))
 		}
-		if lost != nil {
+		switch {
+		case lost == nil:
+		case len(lost) == len(a.Runs):
+			list = append(list, a.Label+" has no finite final loss with any seed.")
+		default:
 			list = append(list, fmt.Sprintf("%s has no finite final loss with seed %s; its means are over the others, which flatters it.", a.Label, and(lost)))
 		}
 	}
@@ -265,14 +283,14 @@ func (p page) strange() []string {
 	base := p.baseline()
 	for _, i := range p.others() {
 		for _, pair := range pairs(base, p.Arms[i]) {
-			if pair.arm.Params != pair.base.Params {
-				list = append(list, fmt.Sprintf("%s has %d parameters, BASELINE %d: they are not the same student.", p.Arms[i].Label, pair.arm.Params, pair.base.Params))
+			if a, b := pair.arm.Params, pair.base.Params; a != b && a != 0 && b != 0 {
+				list = append(list, fmt.Sprintf("%s has %d parameters, BASELINE %d: they are not the same student.", p.Arms[i].Label, a, b))
 				break
 			}
 		}
 		rule, counted := p.costRule(i), p.summaries[i].Cost[1].Mean
 		if off := counted - rule; math.Abs(off) > 0.02 {
-			list = append(list, fmt.Sprintf("%s's counted FLOPs are %s of BASELINE's, the cost rule says %s: more than the rule leaves out (attention, the vocabulary, scoring) should explain it.",
+			list = append(list, fmt.Sprintf("%s's counted FLOPs are %s of BASELINE's, the cost rule says %s; it leaves out attention and scoring.",
 				p.Arms[i].Label, percents(counted, 1), percents(rule, 1)))
 		}
 	}
@@ -302,7 +320,7 @@ func (p page) multiplicity() []string {
 	if stand == nil {
 		words += ", none does."
 	} else {
-		words += fmt.Sprintf(", %s still %s.", and(stand), map[bool]string{true: "do", false: "does"}[len(stand) > 1])
+		words += fmt.Sprintf(", %s still %s.", and(stand), agree(len(stand), "does", "do"))
 	}
 	out := []string{words}
 	if len(p.sweeps) > 0 {
@@ -311,8 +329,8 @@ func (p page) multiplicity() []string {
 	return out
 }
 
-// method says how the page's numbers came about.
-func (p page) method() []string {
+// howMeasured says how the page's numbers came about.
+func (p page) howMeasured() []string {
 	return []string{
 		"Pairs. Runs with the same seed start from the same weights and read the same data in the same order, as far as their methods let them. Gains, shares of the steps and ratios are taken within such pairs first and averaged then.",
 		"Intervals. Mean ± t s/√n over the n seeds, with s the standard deviation and t the 97.5% quantile of Student's distribution with n − 1 degrees of freedom. They hold for seeds and data order; another held-out text, corpus, model size or machine is beyond them.",

@@ -22,7 +22,7 @@ type sweepLine struct {
 	values []float64
 }
 
-// sweeps finds them. Variants of BASELINE count from three values on: a pair of them is a control.
+// sweeps finds them. Variants of plain training are controls, each of which stands for itself.
 func (s Study) sweeps() []sweep {
 	var list []sweep
 	for _, key := range s.settingKeys() {
@@ -30,10 +30,10 @@ func (s Study) sweeps() []sweep {
 		var order []string
 		for i, a := range s.Arms {
 			value, err := strconv.ParseFloat(s.value(a, key), 64)
-			if err != nil || !finite(value) {
+			if err != nil || !finite(value) || s.method(a) == "baseline" {
 				continue
 			}
-			rest := a.without(key)
+			rest := s.without(a, key)
 			if lines[rest] == nil {
 				lines[rest] = &sweepLine{head: i}
 				order = append(order, rest)
@@ -49,11 +49,10 @@ func (s Study) sweeps() []sweep {
 		found := sweep{key: key}
 		for _, rest := range order {
 			l := lines[rest]
-			if n := len(l.arms); n < 2 || n < 3 && slices.Contains(l.arms, s.Baseline) {
-				continue
+			if len(l.arms) > 1 {
+				l.sort()
+				found.lines = append(found.lines, *l)
 			}
-			l.sort()
-			found.lines = append(found.lines, *l)
 		}
 		if len(found.lines) > 0 {
 			list = append(list, found)
@@ -104,22 +103,29 @@ func (a Arm) setting(key string) (string, bool) {
 	return "", false
 }
 
-// method is the first word of an arm's name.
-func (a Arm) method() string {
-	first, _, _ := strings.Cut(a.Name, " ")
-	return first
+const methodKey = "distill.method"
+
+// method is how an arm trains: what it sets, or what its name begins with, or what the job file says.
+func (s Study) method(a Arm) string {
+	if m, ok := a.setting(methodKey); ok {
+		return m
+	}
+	if first, _, _ := strings.Cut(a.Name, " "); slices.Contains([]string{"baseline", "rkd", "salt", "salt-ds"}, first) {
+		return first
+	}
+	return s.value(a, methodKey)
 }
 
-// without names all that an arm is but for one key.
-func (a Arm) without(key string) string {
-	var rest []string
-	for _, s := range a.Settings {
-		if s.Key != key {
-			rest = append(rest, s.Key+"="+s.Value)
+// without names all that an arm is but for one key. What it sets as the job file has it is no difference.
+func (s Study) without(a Arm, key string) string {
+	rest := []string{s.method(a)}
+	for _, set := range a.Settings {
+		if set.Key != key && set.Key != methodKey && set.Value != s.value(Arm{}, set.Key) {
+			rest = append(rest, set.Key+"="+set.Value)
 		}
 	}
 	slices.Sort(rest)
-	return a.method() + " " + strings.Join(rest, " ")
+	return strings.Join(rest, " ")
 }
 
 // heads says for each arm which one it varies: itself, or the head of the first sweep that it is in.

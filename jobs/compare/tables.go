@@ -12,8 +12,8 @@ import (
 
 // resultTables are the arms at their ends, and what it took each to be where BASELINE ends.
 func (p page) resultTables() []report.Table {
-	quality := report.Table{Title: "At the end", Corner: "Arm", Columns: []string{"Held-out loss", "Gain over BASELINE", "Verdict", "Perplexity",
-		"Accuracy", "Bits per byte", "Loss, easy third", "medium", "hard", "Steps", "Seeds"}}
+	quality := report.Table{Title: "At the end", Corner: "Arm", Columns: []string{"Loss", "Gain over BASELINE", "Verdict", "Perplexity",
+		"Accuracy", "Bits per byte", "Easy third", "Medium", "Hard", "Seeds"}}
 	cost := report.Table{Title: "What it takes to be where BASELINE ends", Corner: "Arm", Columns: []string{"Steps", "FLOPs", "Wall clock", "Seeds that get there",
 		"Whole run: steps", "FLOPs", "wall clock"}}
 	if p.Teacher != nil {
@@ -30,8 +30,9 @@ func (p page) resultTables() []report.Table {
 		}
 		cost.Rows = append(cost.Rows, costRow(s))
 	}
-	quality.Note = "Loss in nats per token on held-out text; perplexity is e to it. Means over seeds; ±: 95% t-interval of the mean over seeds; " +
-		"[ ]: 95% t-interval of the differences to BASELINE paired by seed, by which alone arms should be compared. –: not measured."
+	quality.Note = "Loss in nats per token on held-out text, also of the thirds that are easy, medium and hard for the SLM; perplexity is e to it." +
+		p.ifSeveral(" Means over seeds; ±: 95% t-interval of the mean over seeds; [ ]: 95% t-interval of the differences to BASELINE paired by seed, by which alone arms should be compared.") +
+		" –: not measured."
 	if p.markBest(quality.Rows[first:]) {
 		quality.Note += " Bold: the best of its column, where the paired interval sets it apart."
 	}
@@ -49,10 +50,11 @@ func (p page) qualityRow(s Summary) report.TableRow {
 	perplexity := number(Interval{math.Exp(s.Loss.Mean), math.NaN(), math.NaN(), s.Loss.N}, func(v float64) string { return decimal(v, 2) })
 	verdict := text(unmeasured)
 	if s.Paired > 0 {
-		words, at, _ := strings.Cut(s.Gain.Verdict(), " at ")
-		verdict = text(words)
-		if at != "" {
-			verdict.Detail = "at " + at
+		verdict = text(s.Gain.Verdict())
+		if words, at, ok := strings.Cut(verdict.Text, " shown "); ok {
+			verdict.Text, verdict.Detail = words, "shown "+at
+		} else if s.Gain.N == 1 {
+			verdict.Text, verdict.Detail = "no verdict", "one seed"
 		}
 	}
 	bits := plusMinus(s.BitsPerByte, p.digits)
@@ -63,9 +65,8 @@ func (p page) qualityRow(s Summary) report.TableRow {
 	for _, slice := range s.Slices {
 		row.Cells = append(row.Cells, number(slice, func(v float64) string { return decimal(v, p.digits) }))
 	}
-	steps := over(s.Arm.each(runSteps))
-	return report.TableRow{Name: row.Name, Detail: row.Detail, Cells: append(row.Cells, number(steps, func(v float64) string { return decimal(v, 0) }),
-		report.Cell{Text: fmt.Sprint(s.Loss.N), Value: float64(s.Loss.N), Low: math.NaN(), High: math.NaN()})}
+	row.Cells = append(row.Cells, report.Cell{Text: fmt.Sprint(s.Loss.N), Value: float64(s.Loss.N), Low: math.NaN(), High: math.NaN()})
+	return row
 }
 
 func costRow(s Summary) report.TableRow {
@@ -144,6 +145,40 @@ func (p page) seedTable() report.Table {
 	return t
 }
 
+// pairTables are every main arm's gain over every other, as many columns a table as a page holds.
+func (p page) pairTables() (tables []report.Table) {
+	main := p.main()
+	for columns := range slices.Chunk(main, 6) {
+		t := report.Table{Title: "Gain of the row over the column", Corner: "Arm"}
+		for _, j := range columns {
+			t.Columns = append(t.Columns, p.Arms[j].Label)
+		}
+		for _, i := range main {
+			row := report.TableRow{Name: p.Arms[i].Label}
+			for _, j := range columns {
+				row.Cells = append(row.Cells, p.pairCell(i, j))
+			}
+			t.Rows = append(t.Rows, row)
+		}
+		tables = append(tables, t)
+	}
+	tables[len(tables)-1].Note = "Paired by seed, in nats per token. In brackets: not told apart from zero. So many comparisons are not corrected for their number."
+	return tables
+}
+
+// pairCell is arm i's gain over arm j.
+func (p page) pairCell(i, j int) report.Cell {
+	if i == j {
+		return text("")
+	}
+	gain := over(differences(pairs(p.Arms[j], p.Arms[i]), runLoss))
+	cell := p.gainCell(gain)
+	if gain.Known() && gain.sign() == 0 {
+		cell.Text = "(" + cell.Text + ")"
+	}
+	return cell
+}
+
 // markBest sets the best of each column of quality in bold where it is set apart: from BASELINE, or if it is BASELINE itself,
 // from the second best, by the interval of the paired differences.
 func (p page) markBest(rows []report.TableRow) (any bool) {
@@ -197,7 +232,9 @@ func interval(i Interval, form func(float64) string) report.Cell {
 }
 
 func (p page) gainCell(i Interval) report.Cell {
-	return interval(i, func(v float64) string { return signed(v, p.digits) })
+	c := interval(i, func(v float64) string { return decimal(v, p.digits) })
+	c.Text = signed(i.Mean, p.digits)
+	return c
 }
 
 func plusMinus(i Interval, digits int) report.Cell {
@@ -208,10 +245,13 @@ func plusMinus(i Interval, digits int) report.Cell {
 	return c
 }
 
+// settingsText is what an arm sets, but for a method that it is named after.
 func settingsText(a Arm) string {
 	var words []string
 	for _, s := range a.Settings {
-		words = append(words, s.Key+" = "+s.Value)
+		if first, _, _ := strings.Cut(a.Name, " "); s.Key != methodKey || s.Value != first {
+			words = append(words, s.Key+"="+s.Value)
+		}
 	}
 	return strings.Join(words, ", ")
 }

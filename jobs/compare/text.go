@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -49,25 +48,23 @@ func (i Interval) bounds(form func(float64) string) string {
 // negative is the interval of the same thing counted the other way.
 func (i Interval) negative() Interval { return Interval{-i.Mean, -i.High, -i.Low, i.N} }
 
-func (i Interval) scaled(by float64) Interval {
-	return Interval{by * i.Mean, by * i.Low, by * i.High, i.N}
-}
-
-// and joins words as a sentence does.
+// and joins words as a sentence does; where they have commas themselves, it keeps them apart by semicolons.
 func and(words []string) string {
-	switch n := len(words); n {
-	case 0:
-		return ""
-	case 1:
-		return words[0]
-	default:
-		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
+	n := len(words)
+	if n < 2 {
+		return strings.Join(words, "")
 	}
+	comma := ", "
+	if strings.Contains(strings.Join(words, ""), ",") {
+		comma = "; "
+	}
+	return strings.Join(words[:n-1], comma) + " and " + words[n-1]
 }
 
-func plural(n int, one string) string {
+// agree chooses the form that goes with a number.
+func agree(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + one
+		return one
 	}
-	return fmt.Sprintf("%d %ss", n, one)
+	return many
 }

@@ -49,10 +49,7 @@ type (
 		Legend      []legend
 		Numbers     numbers
 	}
-	legend struct {
-		Style, Name string
-		Band        bool
-	}
+	legend struct{ Style, Name string }
 )
 
 func (r Report) page() page {
@@ -108,7 +105,7 @@ func makeFigure(c Chart, style map[string]string, id string) figure {
 	}
 	if len(f.Sizes) > 0 {
 		for _, l := range f.Sizes[0].Lines {
-			f.Legend = append(f.Legend, legend{l.Style, l.Name, l.Band != ""})
+			f.Legend = append(f.Legend, legend{l.Style, l.Name})
 		}
 	}
 	return f
@@ -123,45 +120,48 @@ func (r Report) allCharts() []Chart {
 }
 
 // styles gives every name its colour class: first those of the tables that lines have, in their order, then the lines' others,
-// then those that only estimates and levels have. drawn says which names any chart has.
+// then those that only estimates and levels have. Lines of one chart share a colour only where there are more lines than
+// colours. drawn says which names any chart has.
 func (r Report) styles() (style map[string]string, drawn map[string]bool) {
-	style = map[string]string{}
-	add := func(name string) {
-		if _, ok := style[name]; ok {
-			return
-		}
-		n := len(style)
-		style[name] = fmt.Sprintf("c%d", n%colours+1)
-		if n >= colours {
-			style[name] += " again"
-		}
-	}
+	style, drawn = map[string]string{}, map[string]bool{}
 	var lines, others []string
-	drawn = map[string]bool{}
+	beside := map[string][]string{} // the lines of the same charts
 	for _, c := range r.allCharts() {
+		var names []string
 		for _, s := range c.Series {
-			lines = append(lines, s.Name)
-			drawn[s.Name] = true
+			names = append(names, s.Name)
 		}
+		for _, l := range c.Levels {
+			names = append(names, l.Name)
+		}
+		for _, name := range names {
+			drawn[name] = true
+			beside[name] = append(beside[name], names...)
+		}
+		lines = append(lines, names...)
 		for _, e := range c.Rows {
 			others = append(others, e.Name)
 		}
-		for _, l := range c.Levels {
-			others = append(others, l.Name)
+	}
+	add := func(name string) {
+		if style[name] == "" {
+			style[name] = freeColour(style, beside[name])
 		}
 	}
+	tables := []string{}
 	for _, s := range r.Results {
-		if drawn[s.Name] {
-			add(s.Name)
-		}
+		tables = append(tables, s.Name)
 	}
 	for _, s := range r.Sections {
 		for _, t := range s.Tables {
 			for _, row := range t.Rows {
-				if drawn[row.Name] {
-					add(row.Name)
-				}
+				tables = append(tables, row.Name)
 			}
+		}
+	}
+	for _, name := range tables {
+		if drawn[name] {
+			add(name)
 		}
 	}
 	for _, name := range append(lines, others...) {
@@ -169,4 +169,29 @@ func (r Report) styles() (style map[string]string, drawn map[string]bool) {
 		drawn[name] = true
 	}
 	return style, drawn
+}
+
+// freeColour is the colour that the fewest names have, of those that no name beside this one has where that leaves any.
+func freeColour(style map[string]string, beside []string) string {
+	var used [colours]int
+	for _, class := range style {
+		used[class[1]-'1']++
+	}
+	taken := used
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(beside))) {
+		if class := style[name]; class != "" {
+			taken[class[1]-'1'] += len(style) // more than any colour is used
+		}
+	}
+	best := 0
+	for i := range taken {
+		if taken[i] < taken[best] {
+			best = i
+		}
+	}
+	class := fmt.Sprintf("c%d", best+1)
+	if used[best] > 0 {
+		class += " again"
+	}
+	return class
 }

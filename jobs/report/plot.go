@@ -58,7 +58,10 @@ type line struct {
 type dot struct{ X, Y, Title string }
 
 // end is the label at a line's end, and a thin line that leads to it.
-type end struct{ Style, X, Y, Text, Lead string }
+type end struct {
+	Style, X, Y, Text, Lead string
+	Far                     bool // the lead crosses much of the picture
+}
 
 type markAt struct{ X, Top, LabelX, LabelY, Anchor, Label string }
 
@@ -413,10 +416,10 @@ func (p *picture) placeEnds(ends []lineEnd, x, y axis, margin float64, s size, s
 			from = x.at(ends[i].at.X)
 		}
 		p.Ends = append(p.Ends, end{
-			Style: style[ends[i].name],
-			X:     coordinate(x.to + lead + 3),
-			Y:     coordinate(at),
-			Text:  fit(ends[i].text(s), bold*font, margin-lead-3),
+			Style: style[ends[i].name], Far: x.to-from > 0.1*(x.to-x.from) && !ends[i].level,
+			X:    coordinate(x.to + lead + 3),
+			Y:    coordinate(at),
+			Text: fit(ends[i].text(s), bold*font, margin-lead-3),
 			Lead: fmt.Sprintf("M%s %sL%s %sL%s %s", coordinate(from), coordinate(want[i]),
 				coordinate(x.to), coordinate(want[i]), coordinate(x.to+lead), coordinate(at)),
 		})

@@ -11,10 +11,11 @@
 // Invariants:
 //  1. The page is one file: no script, no font, no request to anywhere; its own Content-Security-Policy forbids them (TestSelfContained).
 //  2. Whatever the numbers are, NaN, infinite, none at all, the page is well formed and no NaN reaches a coordinate (TestOddNumbers).
-//  3. A run has one colour in the whole report, in the order of the results. Colour is never the only sign: lines are labelled at
-//     their ends, and dashed in print and under high contrast (TestColours).
+//  3. A run has one colour in the whole report, in the order of the results, and shares it with no line beside it (TestColours,
+//     TestColoursBeside). Colour is never the only sign: lines are labelled at their ends, and dashed in print and under high contrast.
 //  4. Labels at line ends never overlap (TestSpread).
-//  5. Every chart has its numbers in a table beneath it, and all of them in report.json (TestTables, TestJSON).
+//  5. What does not fit into a picture is said to be outside (TestPage, TestBandRoom).
+//  6. Every chart has its numbers in a table beneath it, and all of them in report.json (TestTables, TestJSON).
 package report
 
 import (

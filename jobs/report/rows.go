@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -48,11 +49,12 @@ func drawRows(c Chart, style map[string]string, id string, s size) (p picture, o
 
 	above := s.class != wide.class // labels stand above
 	rowHeight, left, right := 25.0, 0.0, 0.0
+	digits := rowDigits(c.Rows)
 	if above {
 		rowHeight = 40
 	} else {
 		for _, e := range c.Rows {
-			left, right = max(left, textWidth(e.Label, font)+14), max(right, textWidth(estimateText(e), font)+14)
+			left, right = max(left, textWidth(e.Label, font)+14), max(right, textWidth(estimateText(e, digits), font)+14)
 		}
 		left, right = min(left, s.w*0.34), min(right, s.w*0.3)
 	}
@@ -68,7 +70,7 @@ func drawRows(c Chart, style map[string]string, id string, s size) (p picture, o
 			y += 22
 		}
 		group = e.Group
-		row := drawEstimate(e, x, y, rowHeight, left, above, s)
+		row := drawEstimate(e, estimateText(e, digits), x, y, rowHeight, left, above, s)
 		row.Style = style[e.Name]
 		if i%2 == 1 && !above {
 			row.Stripe, row.StripeHeight = coordinate(y), coordinate(rowHeight)
@@ -85,21 +87,20 @@ func drawRows(c Chart, style map[string]string, id string, s size) (p picture, o
 	var exponent int
 	p.XTicks, exponent = x.marks(s.xs)
 	p.XTitle = fit(axisTitle(c.X, exponent), font, s.w-10)
-	p.Describe = describeRows(c)
+	p.Describe = describeRows(c, digits)
 	return p, true
 }
 
-func drawEstimate(e Estimate, x axis, y, height, left float64, above bool, s size) rowAt {
+func drawEstimate(e Estimate, text string, x axis, y, height, left float64, above bool, s size) rowAt {
 	middle := y + height/2
-	text := estimateText(e)
 	row := rowAt{LabelX: "2", LabelY: coordinate(middle), Text: text, TextX: coordinate(s.w - 2), TextY: coordinate(middle),
 		Title: e.Label + " · " + text}
 	if above {
 		row.LabelY, row.TextY = coordinate(y+11), coordinate(y+11)
-		row.Label = fit(e.Label, bold*font, s.w-textWidth(text, font)-16)
+		row.Label = fit(e.Label, font, s.w-textWidth(text, font)-16)
 		middle = y + 28
 	} else {
-		row.Label = fit(e.Label, bold*font, left-4)
+		row.Label = fit(e.Label, font, left-4)
 	}
 	if !finite(e.Value) {
 		return row
@@ -116,14 +117,25 @@ func drawEstimate(e Estimate, x axis, y, height, left float64, above bool, s siz
 	return row
 }
 
-// estimateText writes a value with its interval, in as many digits as the interval gives meaning to.
-func estimateText(e Estimate) string {
+// rowDigits is how many figures after the point a chart's estimates are written with: what half of their intervals deserve.
+func rowDigits(rows []Estimate) int {
+	var halves []float64
+	for _, e := range rows {
+		if half := (e.High - e.Low) / 2; half > 0 {
+			halves = append(halves, half)
+		}
+	}
+	if len(halves) == 0 {
+		return 4
+	}
+	slices.Sort(halves)
+	return Digits(halves[len(halves)/2])
+}
+
+// estimateText writes a value with its interval.
+func estimateText(e Estimate, digits int) string {
 	if !finite(e.Value) {
 		return unmeasured
-	}
-	digits := 3
-	if finite(e.Low) && finite(e.High) {
-		digits = Digits((e.High - e.Low) / 2)
 	}
 	text := grouped(e.Value, digits)
 	if finite(e.Low) && finite(e.High) {
@@ -132,16 +144,16 @@ func estimateText(e Estimate) string {
 	return text
 }
 
-// Digits is how many figures after the point a number with that half width of its interval deserves: two of the half width's
-// own, at least one and at most four.
+// Digits is how many figures after the point a number with that half width of its interval deserves: one of the half width's
+// own, two where that would be 1 or 2. At least one and at most four.
 func Digits(half float64) int {
 	if !(half > 0) || math.IsInf(half, 0) {
-		return 3
+		return 4
 	}
-	return int(max(1, min(4, 1-math.Floor(math.Log10(half)))))
+	return int(max(1, min(4, math.Ceil(-math.Log10(half/3)))))
 }
 
-func describeRows(c Chart) string {
+func describeRows(c Chart, digits int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, with intervals.", c.X)
 	for _, e := range c.Rows {
@@ -149,7 +161,7 @@ func describeRows(c Chart) string {
 		if e.Group != "" {
 			b.WriteString(e.Group + ", ")
 		}
-		fmt.Fprintf(&b, "%s: %s.", e.Label, estimateText(e))
+		fmt.Fprintf(&b, "%s: %s.", e.Label, estimateText(e, digits))
 	}
 	return b.String()
 }
