@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/golang/snappy"
+	"github.com/google/renameio/v2"
 )
 
 // Writer appends blocks to a file.
@@ -39,20 +40,11 @@ func Append(path string, head []byte) (*Writer, error) {
 	return &Writer{File: r}, nil
 }
 
-// create makes a file without blocks. It is renamed into place, so that there is no such thing as a torn head.
+// create makes a file without blocks. It is there whole or not at all, so that there is no such thing as a torn head.
 func create(path string, head []byte) error {
 	b := append([]byte(magic), binary.LittleEndian.AppendUint32(nil, uint32(len(head)))...)
 	b = binary.LittleEndian.AppendUint32(append(b, head...), sum(head))
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return renameio.WriteFile(path, b, 0o644, renameio.WithTempDir(filepath.Dir(path)))
 }
 
 // Write appends a block.
