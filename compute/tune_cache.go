@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"golang.org/x/sys/cpu"
 
 	"saltern/compute/vk"
@@ -216,22 +216,9 @@ func (t *Tuner) write() error {
 	if err != nil {
 		return err
 	}
-	return writeAtomically(t.file, slices.Concat(text, []byte("\n")))
-}
-
-// writeAtomically writes a file so that a reader finds the old or the new one, whole.
-func writeAtomically(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	dir := filepath.Dir(t.file)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone by then if all went well
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return renameio.WriteFile(t.file, append(text, '\n'), 0o644, renameio.WithTempDir(dir))
 }

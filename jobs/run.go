@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -199,12 +200,11 @@ func writeResolved(job *Job) error {
 	if err := os.MkdirAll(job.Config.RunDir, 0o777); err != nil {
 		return err
 	}
-	f, err := os.Create(filepath.Join(job.Config.RunDir, "job.toml"))
-	if err != nil {
+	var text bytes.Buffer
+	if err := job.WriteTOML(&text); err != nil {
 		return err
 	}
-	defer f.Close()
-	return job.WriteTOML(f)
+	return writeWhole(filepath.Join(job.Config.RunDir, "job.toml"), text.Bytes())
 }
 
 // resultTable is the job's comparison.

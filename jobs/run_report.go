@@ -1,10 +1,10 @@
 package jobs
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
+	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -49,15 +49,12 @@ func writeReport(job *Job, done []finishedTraining) (string, error) {
 		}
 	}
 	path := filepath.Join(job.Config.RunDir, "report.html")
-	for name, write := range map[string]func(f *os.File) error{
-		path: func(f *os.File) error { return r.WriteHTML(f) },
-		filepath.Join(job.Config.RunDir, "report.json"): func(f *os.File) error { return r.WriteJSON(f) },
-	} {
-		f, err := os.Create(name)
-		if err != nil {
+	for name, write := range map[string]func(w io.Writer) error{path: r.WriteHTML, filepath.Join(job.Config.RunDir, "report.json"): r.WriteJSON} {
+		var text bytes.Buffer
+		if err := write(&text); err != nil {
 			return "", err
 		}
-		if err := errors.Join(write(f), f.Close()); err != nil {
+		if err := writeWhole(name, text.Bytes()); err != nil {
 			return "", err
 		}
 	}

@@ -82,7 +82,7 @@ func (j *Job) needsSLM() error {
 func (c *scoring) table(s *session) (t Table, err error) {
 	f, err := scores.Open(c.file())
 	if err != nil {
-		return t, c.damagedScores(err)
+		return t, err
 	}
 	defer f.Close()
 	var loss float64
@@ -99,7 +99,7 @@ func (c *scoring) table(s *session) (t Table, err error) {
 		}
 		return nil
 	}); err != nil {
-		return t, c.damagedScores(err)
+		return t, err
 	}
 	seconds, err := c.secondsBefore()
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 
 	"saltern/compute"
 	"saltern/distill"
-	"saltern/distill/blockfile"
 	"saltern/distill/scores"
 	"saltern/jobs/progress"
 	"saltern/model"
@@ -137,14 +136,6 @@ func (c *scoring) candidates(stream *corpus.Stream, rule distill.SelectConfig) (
 	return list, nil
 }
 
-// damagedScores gives an error from reading scores its kind and says what to do.
-func (c *scoring) damagedScores(err error) error {
-	if !errors.Is(err, blockfile.ErrDamaged) {
-		return err
-	}
-	return fail(BadData, "%w; remove the file and score again, or cut it off at the named byte (truncate -s) and go on from there: saltern score", err)
-}
-
 // open opens the scores to add to them, after a look at whether they were begun with the same settings.
 func (c *scoring) open() (*scores.Writer, error) {
 	now, err := toml.Marshal(c)
@@ -156,7 +147,7 @@ func (c *scoring) open() (*scores.Writer, error) {
 	}
 	w, err := scores.Append(c.file(), scores.Head{Sequence: c.Sequence, Settings: string(now)})
 	if err != nil {
-		return nil, c.damagedScores(err)
+		return nil, err
 	}
 	if diff := differences([]byte(w.Head.Settings), now); len(diff) > 0 {
 		return nil, errors.Join(fail(BadConfig, "%s was begun with other settings: %s; set them back, or remove the folder to score anew", c.dir, join(diff)), w.Close())
@@ -169,6 +160,9 @@ func (c *scoring) run(ctx context.Context, s *session, candidates []int64) error
 	w, err := c.open()
 	if err != nil {
 		return err
+	}
+	if w.Cut() > 0 {
+		s.say("scores: %d bytes at the end of %s were not whole any more; they are made anew", w.Cut(), c.file())
 	}
 	if w.Sequences() >= len(candidates) {
 		return w.Close()

@@ -33,7 +33,7 @@ func selectFrom(path string, set *corpus.Set, sequence int, rule distill.SelectC
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fail(BadData, "there are no scores in %s; make them: saltern score", path)
 	} else if err != nil {
-		return nil, c.damagedScores(err)
+		return nil, err
 	}
 	defer f.Close()
 	if err := toml.Unmarshal([]byte(f.Head.Settings), c); err != nil {
@@ -62,7 +62,7 @@ func selectFrom(path string, set *corpus.Set, sequence int, rule distill.SelectC
 		return nil
 	})
 	if err != nil {
-		return nil, c.damagedScores(err)
+		return nil, err
 	}
 	distill.Rank(sel.ranked)
 	return sel, nil

@@ -24,7 +24,8 @@ type TrainConfig struct {
 
 	// Objective is what the model learns to predict: "causal", each token from those before it; or "ul2", a mixture of 60% such
 	// sequences, 20% of which it sees the beginning both ways and writes the rest, and 20% with gaps to fill (UL2, arXiv
-	// 2205.05131), whose special tokens the tokenizer then has. The LLM's teacher must have learned the same. Empty means "causal".
+	// 2205.05131). The loss is the mean of the tokens that are predicted, some three in four, and the held-out loss is the causal
+	// one; the tokenizer takes on special tokens. The LLM's teacher must have learned the same. Empty means "causal".
 	Objective string `toml:"objective"`
 
 	// Precision is what goes into matrix products: "float32"; "float16", under a loss scale that finds its size by

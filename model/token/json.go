@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/google/renameio/v2"
 )
 
 // file is tokenizer.json, in the order that Hugging Face's tokenizers writes it. What may only have one value is kept raw and compared.
@@ -65,25 +68,14 @@ type splitStep struct {
 	Invert   bool   `json:"invert"`
 }
 
-// Save writes the tokenizer as path, in the tokenizer.json format. The file is written beside path first and then renamed, so
-// path is never half a file.
+// Save writes the tokenizer as path, in the tokenizer.json format, whole or not at all.
 func (t *Tokenizer) Save(path string) error {
 	data, err := t.marshal()
 	if err != nil {
 		return fmt.Errorf("writing tokenizer %s: %w", path, err)
 	}
-	part := path + ".part"
-	f, err := os.Create(part)
-	if err != nil {
-		return fmt.Errorf("writing the tokenizer: %w", err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(part, path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing tokenizer %s: %w", path, err), os.Remove(part))
+	if err := renameio.WriteFile(path, data, 0o644, renameio.WithTempDir(filepath.Dir(path))); err != nil {
+		return fmt.Errorf("writing tokenizer %s: %w", path, err)
 	}
 	return nil
 }

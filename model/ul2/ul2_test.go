@@ -236,12 +236,16 @@ func TestOthersDiffer(t *testing.T) {
 	for i := range text {
 		text[i] = uint32(i)
 	}
-	make := func(seed uint64, number int64) string {
+	made := func(seed uint64, number int64) string {
 		x := example(64)
 		Mixture{Seed: seed, Tokens: ids}.MakeBy(Span, number, text, x)
 		return show(Span, x)
 	}
-	if make(1, 5) != make(1, 5) || make(1, 5) == make(1, 6) || make(1, 5) == make(2, 5) {
-		t.Error("examples do not depend on seed and number alone")
+	one := made(1, 5)
+	if again := made(1, 5); again != one {
+		t.Errorf("%s, a second time %s", one, again)
+	}
+	if one == made(1, 6) || one == made(2, 5) {
+		t.Errorf("%s with another number or seed as well", one)
 	}
 }
