@@ -63,7 +63,7 @@ type plan struct {
 	label     string
 	params    int64
 	train     model.TrainConfig // with the microbatch
-	withKD    int64             // steps that ask the teacher
+	withKD    int64             // steps that ask the teacher, at most
 	weights   int64             // bytes, as are the others
 	gradients int64
 	optimizer int64
@@ -106,9 +106,9 @@ func (t *training) plan(memory int64) (plan, error) {
 		p.helped, p.withKD = true, t.Distill.TeacherSteps(t.Train.Steps)
 		p.kdToken += t.slm.FLOPsPerToken(t.Train.Sequence) / 3
 		if t.Distill.Offline() {
-			help = &teaching{offline: t.offline()}
+			help = t.help(nil, nil)
 		} else {
-			help = &teaching{teacher: model.New(t.slm, t.name+".teacher", false)}
+			help = t.help(model.New(t.slm, t.name+".teacher", false), nil)
 			for _, b := range help.teacher.Buckets {
 				p.teacher += b.P.Bytes()
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -79,6 +80,7 @@ func differences(was, now []byte) []string {
 			case ok && was:
 				walk(prefix+k+".", before, inner)
 			case fmt.Sprint(old) == fmt.Sprint(v):
+			case old == nil && reflect.ValueOf(v).IsZero(): // a key that there was not yet, and that is not used
 			case sumDiffers[prefix+k] != "": // two checksums tell nobody anything
 				list = append(list, sumDiffers[prefix+k])
 			default:

@@ -16,6 +16,20 @@ type teaching struct {
 	file    *labels.File // offline
 	offline *distill.Offline
 	feed    *distill.Feed
+
+	adaptive *adaptive // nil unless the training itself ends the teacher's help
+}
+
+// help is the teacher's part with a teacher at hand, or with its soft labels where that is nil; file may be nil for a plan.
+func (t *training) help(teacher *model.Model, file *labels.File) *teaching {
+	h := &teaching{teacher: teacher, file: file}
+	if teacher == nil {
+		h.offline = &distill.Offline{Count: t.Distill.LabelCount, Ghost: t.Distill.Ghost()}
+	}
+	if t.Distill.Auto() {
+		h.adaptive = &adaptive{Adaptive: &distill.Adaptive{Teacher: teacher, Offline: h.offline}, rule: t.Distill.Rule(t.Model.Vocab), T: t.Train.Sequence}
+	}
+	return h
 }
 
 // teach gets the teacher ready, or its soft labels, which are made where they are missing.
@@ -25,18 +39,13 @@ func (t *training) teach(ctx context.Context, s *session) (*teaching, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &teaching{file: f, offline: t.offline()}, nil
+		return t.help(nil, f), nil
 	}
 	m, _, err := model.Load(s.device, t.teacher, t.name+".teacher")
 	if err != nil {
 		return nil, badCheckpoint(err, "")
 	}
-	return &teaching{teacher: m}, nil
-}
-
-// offline is the objective with soft labels.
-func (t *training) offline() *distill.Offline {
-	return &distill.Offline{Count: t.Distill.LabelCount, Ghost: t.Distill.Ghost()}
+	return t.help(m, nil), nil
 }
 
 // objectives are those of the training: plain, and with a teacher the one with its help.
@@ -44,24 +53,37 @@ func (h *teaching) objectives() []model.Objective {
 	switch {
 	case h == nil:
 		return []model.Objective{model.Plain}
+	case h.adaptive != nil:
+		return []model.Objective{model.Plain, h.adaptive.Objective}
 	case h.offline != nil:
 		return []model.Objective{model.Plain, h.offline.Objective}
 	}
 	return []model.Objective{model.Plain, distill.Objective(h.teacher)}
 }
 
-// begin starts to read the soft labels from the loop's next step on, to the last with the teacher's help.
-func (h *teaching) begin(l *loop) {
-	if h == nil || h.file == nil {
-		return
+// begin takes up where the loop is: what was decided, and the soft labels from its next step on, to the last with the teacher's help.
+func (h *teaching) begin(l *loop) error {
+	if h == nil {
+		return nil
+	}
+	if err := h.adaptive.begin(l.s.device, &l.state); err != nil || h.file == nil || !h.helps() {
+		return err
 	}
 	batch := int64(l.Train.Batch)
 	h.feed = distill.NewFeed(h.file, l.Distill.Ghost(), l.Train.Microbatch, l.step*batch, l.Distill.TeacherSteps(l.Train.Steps)*batch, l.orderAt(l.order, 0).At)
+	return nil
 }
+
+// helps says that there is a teacher and that it has not been sent away.
+func (h *teaching) helps() bool { return h != nil && !h.adaptive.ended() }
 
 // write gives the device what the microbatch that begins with this sample needs of the teacher beside the text.
 func (h *teaching) write(b compute.Backend, sample int64) error {
-	if h == nil || h.feed == nil {
+	if err := h.adaptive.collect(b); err != nil {
+		return err
+	}
+	h.adaptive.expect()
+	if h.feed == nil {
 		return nil
 	}
 	l, err := h.feed.Next(sample)
@@ -78,6 +100,9 @@ func (h *teaching) close(d *compute.Device) error {
 	}
 	if h.feed != nil {
 		h.feed.Close()
+	}
+	if h.adaptive != nil {
+		d.Free(h.adaptive.Storages()...)
 	}
 	if h.teacher != nil {
 		d.Free(h.teacher.Storages()...)
