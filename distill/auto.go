@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"fmt"
 	"math"
 
 	"saltern/compute"
@@ -43,6 +44,7 @@ type Auto struct {
 	Factors [Buckets]float64  `json:"factors"` // w_g / w_max in this window
 	Below   [Buckets]int      `json:"below"`   // windows in a row that spoke for a stop
 	Stops   [Buckets]Stop     `json:"stops"`
+	Tokens  [Buckets]float64  `json:"tokens"` // of all windows
 	Window  Sums              `json:"window"` // since its beginning
 	Since   [Buckets]Evidence `json:"since"`  // on each bucket, up to this window, since it was judged last
 }
@@ -80,6 +82,19 @@ func (a *Auto) Policy() []float32 {
 // Buckets is how many there are.
 func (a *Auto) Buckets() int { return len(a.Edges) + 1 }
 
+// Bucket words which tokens are in bucket g.
+func (a *Auto) Bucket(g int) string {
+	switch last := len(a.Edges); {
+	case last == 0:
+		return "all tokens"
+	case g == 0:
+		return fmt.Sprintf("tokens of teacher's entropy below %.2f nats", a.Edges[0])
+	case g == last:
+		return fmt.Sprintf("tokens of teacher's entropy from %.2f nats", a.Edges[last-1])
+	}
+	return fmt.Sprintf("tokens of teacher's entropy from %.2f to %.2f nats", a.Edges[g-1], a.Edges[g])
+}
+
 // Stopped says that every bucket has ended: the teacher need not be asked any more.
 func (a *Auto) Stopped() bool {
 	for g := range a.Buckets() {
@@ -110,6 +125,7 @@ func (a *Auto) Step(done int64, s Sums, r Rule) *Window {
 		e := &a.Since[g]
 		e.Credibility.Add(a.Window.Credibility[g])
 		e.Crossing.Add(a.Window.Crossing[g])
+		a.Tokens[g] += a.Window.Crossing[g].D
 		w.Buckets = append(w.Buckets, a.judge(g, done, r))
 	}
 	a.Window = Sums{}

@@ -10,6 +10,13 @@
 // with student p, teacher q at temperature T, gold token y. Objective records it with the teacher beside the student. Offline does
 // without: a Labeler has made sparse soft labels before, which package labels keeps and a Feed reads ahead of the steps.
 //
+// With transition "auto" WeightAt is what w can be at most. Adaptive records the loss with a weight for each class of tokens, and
+//
+//	for each step { for each microbatch { adaptive.Collect(&sums) }; window = auto.Step(done, sums, rule) }
+//
+// Sums are what the step's tokens say before its update, Auto is what was decided by them: when the teacher stops helping, and with
+// which tokens first.
+//
 // With "salt-ds" the first steps read what an early checkpoint of the SLM selects: Candidates says which sequences it may judge,
 // package scores keeps its judgement, and
 //
@@ -18,8 +25,10 @@
 //
 // Invariants:
 //
-//  1. The weight is a pure function of the step, so all ranks and every resumed run agree on it (TestWeightAt).
+//  1. The weight is a pure function of the step, so all ranks and every resumed run agree on it (TestWeightAt); with "auto", of the step
+//     and of sums over whole batches, which go through checkpoints (TestRanksDecideAlike, TestRestartDecidesAlike).
 //  2. A sequence's labels depend on seed and place in the text alone (TestLabelsDoNotDependOnCompany).
 //  3. No token is judged that the early SLM was trained to predict (TestCandidates).
-//  4. A selection depends on scores and ids alone, not on the order in which they come (TestRankBreaksTies).
+//  4. No token is weighed by its own label: a teacher that is right stays the mean of the targets (TestPolicyGradient).
+//  5. A selection depends on scores and ids alone, not on the order in which they come (TestRankBreaksTies).
 package distill

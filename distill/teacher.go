@@ -81,12 +81,17 @@ type Smoothing struct {
 
 // Objective records the loss of a microbatch.
 func (s *Smoothing) Objective(r *compute.Recorder, m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor, gradient bool) *compute.Tensor {
+	in := s.inputs(m, hidden, t, params)
+	in.Gradient = gradient
+	return r.LinearLoss(in)
+}
+
+func (s *Smoothing) inputs(m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor) compute.LossInputs {
 	s.hidden = compute.NewTensor(compute.State, "smoothing.hidden", compute.F32, t.B*t.T, smoothWidth)
 	s.head = compute.NewTensor(compute.State, "smoothing.head", compute.F32, m.Head().Shape[0], smoothWidth)
-	return r.LinearLoss(compute.LossInputs{
-		Precision: m.Precision, Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, Gradient: gradient,
-		TeacherHidden: s.hidden, TeacherWeight: s.head,
-	})
+	return compute.LossInputs{
+		Precision: m.Precision, Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, TeacherHidden: s.hidden, TeacherWeight: s.head,
+	}
 }
 
 // Storages lists the memory of the zeros, to be freed.

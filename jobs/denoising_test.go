@@ -30,7 +30,7 @@ func TestSettingsWithoutObjective(t *testing.T) {
 		t.Error(err)
 	}
 	run.Train.Objective = model.UL2
-	if err := run.compare(false); err == nil || !strings.Contains(err.Error(), "train.objective was <nil>, now ul2") {
+	if err := run.compare(false); err == nil || !strings.Contains(err.Error(), "train.objective was causal, now ul2") {
 		t.Errorf("another objective: %v", err)
 	}
 }

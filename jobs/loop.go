@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"saltern/distill"
 	"saltern/jobs/metrics"
 	"saltern/jobs/progress"
 	"saltern/model"
@@ -100,7 +102,9 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 		l.s.say("%s: objective %q predicts some %.0f%% of the tokens that it reads", l.label, l.Train.Objective, 100*ul2.Predicted(l.Train.Sequence))
 	}
 	l.from, l.steady = l.step, time.Now()
-	l.teaching.begin(l)
+	if err := l.teaching.begin(l); err != nil {
+		return nil, err
+	}
 	for l.step < l.Train.Steps {
 		if ctx.Err() != nil {
 			return nil, l.interrupted(ctx)
@@ -139,10 +143,11 @@ func (l *loop) oneStep(ctx context.Context) error {
 // trainStep is oneStep; around runs the step itself.
 func (l *loop) trainStep(ctx context.Context, around func(run func() error) error) error {
 	c := l.Train
-	w := l.Distill.WeightAt(l.step, c.Steps)
-	objective := 0
-	if w > 0 && l.teaching != nil {
-		objective = 1
+	w, objective := 0.0, 0
+	if l.teaching.helps() {
+		if w = l.Distill.WeightAt(l.step, c.Steps); w > 0 {
+			objective = 1
+		}
 	}
 	start := time.Now()
 	var step model.Step
@@ -157,6 +162,9 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 			defer l.tracer.passing("read the text", time.Now())
 			return l.denoising.batch(l.s.set.Train, l.orderAt(l.order, l.step), sample, c.Sequence, ids, labels, l.trainer.Seen)
 		})
+		if err == nil && objective == 1 {
+			err = l.teaching.adaptive.collect(l.tracer)
+		}
 		return err
 	})
 	if err != nil {
@@ -177,9 +185,15 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 				l.label, l.inARow, l.step, c.LR, c.Warmup, l.lastGood())
 		}
 	}
+	values := map[string]float64{}
+	if objective == 1 && l.teaching.adaptive != nil {
+		if w, err = l.teaching.adaptive.decide(l, step.Skipped, values); err != nil {
+			return err
+		}
+	}
 	l.show(step, w, took, flops)
 
-	done := l.step == c.Steps
+	done, windowEnds := l.step == c.Steps, len(values) > 0
 	r := metrics.Record{Step: int(l.step), Tokens: l.step * int64(c.Batch*c.Sequence), Values: map[string]float64{
 		metrics.TrainLoss: step.NLL, metrics.LR: step.LR, metrics.GradNorm: step.Norm, metrics.TokensPerSec: float64(c.Batch*c.Sequence) / took.Seconds(),
 		metrics.FLOPs: l.state.FLOPs, metrics.Seconds: l.seconds(), metrics.Skipped: float64(l.state.Skipped),
@@ -197,10 +211,11 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	if objective == 1 {
 		r.Values[metrics.KDLoss] = step.KD - step.Entropy
 	}
+	maps.Copy(r.Values, values)
 	switch {
 	case l.step%c.EvalEvery == 0 || done:
 		err = l.evaluate(ctx, r)
-	case l.step%c.LogEvery == 0:
+	case l.step%c.LogEvery == 0 || windowEnds:
 		err = l.log.Write(r)
 	}
 	// A step that was skipped is not what anybody wants to go on from: good checkpoints would be pruned for its like.
@@ -303,6 +318,7 @@ func (l *loop) finish() (*outcome, error) {
 	if l.scoring != nil {
 		o.Scoring = &l.scoring.cost
 	}
+	o.Buckets = bucketOutcomes(l.state.Auto)
 	if loss := o.HeldOut.NLL; math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return nil, fail(Diverged, "%s: the held-out loss is %g after the last step; lower lr (%g) or raise warmup (%d)", l.label, loss, l.Train.LR, l.Train.Warmup)
 	}
@@ -314,4 +330,6 @@ type progressState struct {
 	Seconds float64 `json:"seconds"`
 	FLOPs   float64 `json:"flops"`
 	Skipped int64   `json:"skipped"`
+
+	Auto *distill.Auto `json:"auto,omitempty"` // of transition "auto", once the teacher helped
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"saltern/compute"
-	"saltern/distill"
 	"saltern/model"
 )
 
@@ -64,7 +63,7 @@ type plan struct {
 	params    int64
 	model     model.Config
 	train     model.TrainConfig // with the microbatch
-	withKD    int64             // steps that ask the teacher
+	withKD    int64             // steps that ask the teacher, at most
 	weights   int64             // bytes, as are the others
 	gradients int64
 	optimizer int64
@@ -105,19 +104,17 @@ func (t *training) plan(memory int64) (plan, error) {
 	p.kdToken = p.perToken
 	if t.Distill.Method != "baseline" {
 		p.helped, p.withKD = true, t.Distill.TeacherSteps(t.Train.Steps)
-		switch {
-		case t.Distill.Smooths():
-			help = &teaching{smoothing: &distill.Smoothing{}}
-		case t.Distill.Offline():
+		var teacher *model.Model
+		if !t.Distill.Smooths() {
 			p.kdToken += t.teacher.Model.FLOPsPerToken(t.Train.Sequence) / 3
-			help = &teaching{offline: t.offline()}
-		default:
-			p.kdToken += t.teacher.Model.FLOPsPerToken(t.Train.Sequence) / 3
-			help = &teaching{teacher: model.New(t.teacher.Model, t.name+".teacher", false)}
-			for _, b := range help.teacher.Buckets {
-				p.teacher += b.P.Bytes()
+			if !t.Distill.Offline() {
+				teacher = model.New(t.teacher.Model, t.name+".teacher", false)
+				for _, b := range teacher.Buckets {
+					p.teacher += b.P.Bytes()
+				}
 			}
 		}
+		help = t.help(teacher, nil)
 		if t.Select != nil { // at most: the text may hold fewer
 			p.scoring = t.judge.Model.FLOPsPerToken(t.Train.Sequence) / 3 * float64(t.Select.Candidates*int64(t.Train.Sequence))
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -33,6 +34,9 @@ func settingsWere(text []byte) ([]byte, error) {
 	var t training
 	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&t); err != nil {
 		return nil, err
+	}
+	if t.Train.Objective == "" {
+		t.Train.Objective = model.Causal // the only one that there was when the settings were written down
 	}
 	return t.settings()
 }
@@ -73,9 +77,6 @@ func (t *training) compare(early bool) error {
 	if slices.ContainsFunc(diff, func(d string) bool { return strings.HasPrefix(d, "distill.labels was ") }) { // which says it all
 		diff = slices.DeleteFunc(diff, func(d string) bool { return strings.HasPrefix(d, "distill.label_") })
 	}
-	diff = slices.DeleteFunc(diff, func(d string) bool { // earlier versions had no other
-		return d == "train.objective was <nil>, now "+model.Causal
-	})
 	if early {
 		diff = slices.DeleteFunc(diff, func(d string) bool { return d == sumDiffers["teacher"] })
 	}
@@ -102,6 +103,7 @@ func differences(was, now []byte) []string {
 			case ok && was:
 				walk(prefix+k+".", before, inner)
 			case fmt.Sprint(old) == fmt.Sprint(v):
+			case old == nil && reflect.ValueOf(v).IsZero(): // a key that there was not yet, and that is not used
 			case sumDiffers[prefix+k] != "": // two checksums tell nobody anything
 				list = append(list, sumDiffers[prefix+k])
 			default:

@@ -134,6 +134,7 @@ func testStopped(t *testing.T, saltern program) {
 	t.Run("killed", func(t *testing.T) { testKilled(t, saltern, undisturbed) })
 	t.Run("interrupted", func(t *testing.T) { testInterrupted(t, saltern, undisturbed) })
 	t.Run("labels", func(t *testing.T) { testLabelsKilled(t, saltern, undisturbed) })
+	t.Run("auto", func(t *testing.T) { testAutoKilled(t, saltern) })
 }
 
 // testKilled kills runs at moments spread over all that a job does, as a power cut or Slurm would: nothing but what lies on the

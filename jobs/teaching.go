@@ -18,30 +18,45 @@ type teaching struct {
 	feed    *distill.Feed
 
 	smoothing *distill.Smoothing // in place of a teacher
+
+	adaptive *adaptive // nil unless the training itself ends the teacher's help
+}
+
+// help is the teacher's part with a teacher at hand; where that is nil, with its soft labels, from a file that may be nil for a plan, or
+// with label smoothing.
+func (t *training) help(teacher *model.Model, file *labels.File) *teaching {
+	h := &teaching{teacher: teacher, file: file}
+	switch {
+	case t.Distill.Smooths():
+		h.smoothing = &distill.Smoothing{}
+	case teacher == nil:
+		h.offline = &distill.Offline{Count: t.Distill.LabelCount, Ghost: t.Distill.Ghost()}
+	}
+	if t.Distill.Auto() {
+		h.adaptive = &adaptive{
+			Adaptive: &distill.Adaptive{Teacher: teacher, Offline: h.offline, Smoothing: h.smoothing}, rule: t.Distill.Rule(t.Model.Vocab), T: t.Train.Sequence,
+		}
+	}
+	return h
 }
 
 // teach gets the teacher ready, or its soft labels, which are made where they are missing.
 func (t *training) teach(ctx context.Context, s *session) (*teaching, error) {
 	if t.Distill.Smooths() {
-		return &teaching{smoothing: &distill.Smoothing{}}, nil
+		return t.help(nil, nil), nil
 	}
 	if t.Distill.Offline() {
 		f, err := t.openLabels(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		return &teaching{file: f, offline: t.offline()}, nil
+		return t.help(nil, f), nil
 	}
 	m, _, err := model.Load(s.device, t.teacher.checkpoints(), t.name+".teacher")
 	if err != nil {
 		return nil, badCheckpoint(err, "")
 	}
-	return &teaching{teacher: m}, nil
-}
-
-// offline is the objective with soft labels.
-func (t *training) offline() *distill.Offline {
-	return &distill.Offline{Count: t.Distill.LabelCount, Ghost: t.Distill.Ghost()}
+	return t.help(m, nil), nil
 }
 
 // objectives are those of the training: plain, and with a teacher the one with its help.
@@ -49,6 +64,8 @@ func (h *teaching) objectives() []model.Objective {
 	switch {
 	case h == nil:
 		return []model.Objective{model.Plain}
+	case h.adaptive != nil:
+		return []model.Objective{model.Plain, h.adaptive.Objective}
 	case h.smoothing != nil:
 		return []model.Objective{model.Plain, h.smoothing.Objective}
 	case h.offline != nil:
@@ -57,21 +74,32 @@ func (h *teaching) objectives() []model.Objective {
 	return []model.Objective{model.Plain, distill.Objective(h.teacher)}
 }
 
-// begin starts to read the soft labels from the loop's next step on, to the last with the teacher's help.
-func (h *teaching) begin(l *loop) {
-	if h == nil || h.file == nil {
-		return
+// begin takes up where the loop is: what was decided, and the soft labels from its next step on, to the last with the teacher's help.
+func (h *teaching) begin(l *loop) error {
+	if h == nil {
+		return nil
+	}
+	if err := h.adaptive.begin(l.s.device, &l.state); err != nil || h.file == nil || !h.helps() {
+		return err
 	}
 	batch := int64(l.Train.Batch)
 	order, n := l.orderAt(l.order, 0), l.s.set.Train.Sequences(l.Train.Sequence)
 	h.feed = distill.NewFeed(h.file, l.Distill.Ghost(), l.Train.Microbatch, l.step*batch, l.Distill.TeacherSteps(l.Train.Steps)*batch, func(sample int64) int64 {
 		return l.denoising.number(order, n, sample)
 	})
+	return nil
 }
+
+// helps says that there is a teacher and that it has not been sent away.
+func (h *teaching) helps() bool { return h != nil && !h.adaptive.ended() }
 
 // write gives the device what the microbatch that begins with this sample needs of the teacher beside the text.
 func (h *teaching) write(b compute.Backend, sample int64) error {
-	if h == nil || h.feed == nil {
+	if err := h.adaptive.collect(b); err != nil {
+		return err
+	}
+	h.adaptive.expect()
+	if h.feed == nil {
 		return nil
 	}
 	l, err := h.feed.Next(sample)
@@ -88,6 +116,9 @@ func (h *teaching) close(d *compute.Device) error {
 	}
 	if h.feed != nil {
 		h.feed.Close()
+	}
+	if h.adaptive != nil {
+		d.Free(h.adaptive.Storages()...)
 	}
 	if h.smoothing != nil {
 		d.Free(h.smoothing.Storages()...)

@@ -65,6 +65,8 @@ type outcome struct {
 	Denoisers map[string]model.Stats `json:"held_out_denoisers,omitempty"` // of objective "ul2", by denoiser
 
 	Scoring *scoringCost `json:"scoring,omitempty"` // of the candidates that stage 1's sequences were selected from
+
+	Buckets []bucketOutcome `json:"buckets,omitempty"` // of transition "auto": when the teacher's help ended, and where
 }
 
 func (t *training) checkpoints() string { return filepath.Join(t.dir, "checkpoints") }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"saltern/compute"
-	"saltern/distill"
 	"saltern/jobs/progress"
 	"saltern/model"
 )
@@ -180,7 +179,8 @@ func jobPrograms(job *Job, memory int64) ([]*compute.Program, error) {
 		if err := add(c, "slm", model.Plain); err != nil {
 			return nil, err
 		}
-		objectives = append(objectives, distill.Objective(model.New(c.Model, "teacher", false)))
+		llm := &training{Model: job.LLM.Model, Train: job.LLM.Train, Distill: job.Distill}
+		objectives = llm.help(model.New(c.Model, "teacher", false), nil).objectives()
 	}
 	if err := add(job.Config.LLM, "llm", objectives...); err != nil || job.Distill.Method != "salt-ds" {
 		return list, err
