@@ -1,11 +1,8 @@
 package jobs
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -43,25 +40,8 @@ func writeReport(job *Job, done []finishedTraining) (string, error) {
 	}
 	r.Findings = findings(done, curves)
 	r.Charts = charts(job, llms, curves)
-	for _, l := range leafList() {
-		if !job.unused(l) {
-			r.Config = append(r.Config, report.Row{Name: l.key, Value: fmt.Sprint(l.value(&job.Config))})
-		}
-	}
-	path := filepath.Join(job.Config.RunDir, "report.html")
-	for name, write := range map[string]func(f *os.File) error{
-		path: func(f *os.File) error { return r.WriteHTML(f) },
-		filepath.Join(job.Config.RunDir, "report.json"): func(f *os.File) error { return r.WriteJSON(f) },
-	} {
-		f, err := os.Create(name)
-		if err != nil {
-			return "", err
-		}
-		if err := errors.Join(write(f), f.Close()); err != nil {
-			return "", err
-		}
-	}
-	return path, nil
+	r.Config = job.configRows()
+	return writePages(job.Config.RunDir, r)
 }
 
 func labelsOf(done []finishedTraining) []string {

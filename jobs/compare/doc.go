@@ -1,2 +1,0 @@
-// Package compare says what a comparison of trainings shows.
-package compare
