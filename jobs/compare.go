@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"saltern/jobs/compare"
 )
 
 // compareCommand compares ways to train.
@@ -74,6 +75,19 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			if err != nil {
 				return err
 			}
+			c.again = "saltern compare"
+			if flags.seeds != 0 {
+				c.again += fmt.Sprint(" --seeds ", flags.seeds)
+			}
+			for _, f := range []struct {
+				name   string
+				values listFlag
+			}{{"arm", flags.arms}, {"sweep", flags.sweep}, {"set", flags.sets}} {
+				for _, v := range f.values {
+					c.again += " --" + f.name + " " + shellWord(v)
+				}
+			}
+			c.again += " " + shellWord(job.File)
 			if flags.fresh && !flags.dry {
 				if err := os.RemoveAll(c.dir); err != nil {
 					return err
@@ -92,9 +106,17 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			if err != nil {
 				return err
 			}
-			return errors.Join(compareTable(study).Write(io.Out, flags.json), c.failures())
+			return errors.Join(studyTable(study).Write(io.Out, flags.json), c.failures())
 		},
 	}
+}
+
+// shellWord is a word of a command as a shell takes it.
+func shellWord(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-=/,:") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // checkCompare checks what flags have changed of [compare].
@@ -107,17 +129,15 @@ func (j *Job) checkCompare() error {
 	return nil
 }
 
-// write writes what is known up to now into the comparison's folder.
+// write writes the page of what is known up to now into the comparison's folder.
 func (c *comparison) write(ctx context.Context) error {
 	study, err := c.study(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
 	}
-	var text bytes.Buffer
-	if err := compareTable(study).Write(&text, true); err != nil {
-		return err
-	}
-	return writeWhole(filepath.Join(c.dir, "report.json"), text.Bytes())
+	path, err := writePages(c.dir, compare.Report(study))
+	c.s.say("report: %s", path)
+	return err
 }
 
 // state says what has become of a training.

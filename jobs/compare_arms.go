@@ -39,13 +39,13 @@ func (j *Job) arms() ([]arm, error) {
 			set := compare.Setting{Key: strings.TrimSpace(key), Value: strings.TrimSpace(value)}
 			list = append(list, arm{
 				name: own + " " + set.Key + "=" + set.Value, label: methodLabel(own) + ", " + name(set.Key) + " = " + set.Value,
-				note: fmt.Sprintf("%s with %s = %s.", methodLabel(own), set.Key, set.Value), settings: []compare.Setting{method(own), set},
+				note: "One value of a sweep.", settings: []compare.Setting{method(own), set},
 			})
 		}
 	}
 	for _, text := range c.Arms {
 		name, sets, _ := strings.Cut(text, ":")
-		a := arm{name: name, label: name, note: "The job with " + strings.Join(strings.Fields(sets), ", ") + "."}
+		a := arm{name: name, label: name, note: "An arm of the job's own."}
 		for _, set := range strings.Fields(sets) {
 			key, value, ok := strings.Cut(set, "=")
 			if !ok {

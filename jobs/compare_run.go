@@ -21,6 +21,7 @@ type comparison struct {
 	job   *Job
 	own   *Job // the job settled as the arms are
 	dir   string
+	again string // the command that goes on with it
 	arms  []arm
 	seeds []int64
 	cells [][]*compared // by arm and seed
@@ -36,6 +37,7 @@ type compared struct {
 	seeds   int      // that have been begun with it, counted from 1
 	outcome *outcome // nil: not finished
 	failed  error    // why it cannot be
+	lacks   bool     // as one that it needs failed
 }
 
 // newComparison expands the job's arms and seeds. Nothing is trained yet.
@@ -73,7 +75,7 @@ func newComparison(s *session) (*comparison, error) {
 		for i, a := range c.arms {
 			j := *jobs[i+1]
 			j.Seed = seed
-			t, err := c.add(j.student(s.set.Manifest.Key), a)
+			t, err := c.add(j.student(s.set.Manifest.Key), a, true)
 			if err != nil {
 				return nil, err
 			}
@@ -154,14 +156,15 @@ func (s *session) settle(jobs []*Job) error {
 	return nil
 }
 
-// add gives a training, and first those that it needs, its place among those of the comparison, or finds it there.
-func (c *comparison) add(t *training, a arm) (*compared, error) {
+// add gives a training, and first those that it needs, its place among those of the comparison, or finds it there. own: it is the
+// arm's own, and not one that it needs.
+func (c *comparison) add(t *training, a arm, own bool) (*compared, error) {
 	if c.job.Compare.Teacher == "shared" && t.name == "slm" {
 		t.Seed = c.job.Seed
 	}
 	for _, role := range []**training{&t.judge, &t.teacher} {
 		if *role != nil {
-			d, err := c.add(*role, a)
+			d, err := c.add(*role, a, false)
 			if err != nil {
 				return nil, err
 			}
@@ -177,12 +180,11 @@ func (c *comparison) add(t *training, a arm) (*compared, error) {
 		i = len(c.order)
 		t.dir = filepath.Join(c.dir, t.name+"-"+address)
 		t.made = "saltern compare " + c.job.File
-		t.label = a.label
-		if t.name == "slm" {
-			t.label = "SLM"
-			if own := c.own.small(t.Corpus); !t.sameAs(own) {
-				t.label += " of " + a.label
-			}
+		switch {
+		case own:
+			t.label = a.label
+		case !t.sameAs(c.own.small(t.Corpus)) && !t.sameAs(c.own.baseline(t.Corpus)):
+			t.label += " of " + a.label
 		}
 		t.label += fmt.Sprintf(", seed %d", t.Seed)
 		if t.judge != nil {
@@ -289,7 +291,7 @@ func (c *comparison) train(ctx context.Context, t *compared) error {
 	for _, d := range t.needs() {
 		i := slices.IndexFunc(c.order, func(u *compared) bool { return u.training == d })
 		if c.order[i].failed != nil {
-			t.failed = fmt.Errorf("%s failed, which it needs", d.label)
+			t.failed, t.lacks = fmt.Errorf("it needs %s, which failed: %w", d.label, c.order[i].failed), true
 			return nil
 		}
 	}
@@ -312,8 +314,8 @@ func (c *comparison) train(ctx context.Context, t *compared) error {
 func (c *comparison) failures() error {
 	var list []error
 	for _, t := range c.order {
-		if t.failed != nil {
-			list = append(list, fmt.Errorf("%s: %w", t.label, t.failed))
+		if t.failed != nil && !t.lacks {
+			list = append(list, t.failed)
 		}
 	}
 	return errors.Join(list...)

@@ -5,18 +5,16 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"saltern/jobs/compare"
 	"saltern/jobs/metrics"
-	"saltern/jobs/report"
 )
 
 // study is what is known up to now.
 func (c *comparison) study(ctx context.Context) (compare.Study, error) {
 	s := compare.Study{
-		Title: c.job.Name + ": comparison", Job: c.job.File, Reproduce: "saltern compare " + c.job.File, When: time.Now(),
+		Title: c.job.Name + ": comparison", Job: c.job.File, Reproduce: c.again, When: time.Now(),
 	}
 	info := c.s.device.Info()
 	s.Device, s.Driver = info.Name, info.Driver
@@ -42,11 +40,7 @@ func (c *comparison) study(ctx context.Context) (compare.Study, error) {
 	if len(x.Runs) > 0 {
 		s.Teacher = &x
 	}
-	for _, l := range leafList() {
-		if !c.job.unused(l) {
-			s.Config = append(s.Config, report.Row{Name: l.key, Value: fmt.Sprint(l.value(&c.job.Config))})
-		}
-	}
+	s.Config = c.job.configRows()
 	return s, nil
 }
 
@@ -93,49 +87,12 @@ func (c *comparison) studyRun(ctx context.Context, t *compared, judge *heldOut) 
 	return r, err
 }
 
-// compareTable is the study in rows: the mean over the seeds, and what it differs from BASELINE's of the same seeds by.
-func compareTable(s compare.Study) Table {
-	t := Table{Columns: []Column{
-		{Key: "arm", Title: "arm"}, {Key: "seeds", Title: "seeds"}, {Key: "steps", Title: "steps"},
-		{Key: "held_out_loss_nats", Title: "held-out loss", Unit: "nats/token", Format: "%.4f"},
-		{Key: "against_baseline_nats", Title: "to BASELINE", Unit: "nats/token", Format: "%+.4f"},
-		{Key: "losses_nats", Title: "each seed"},
-		{Key: "easy_nats", Title: "easy", Unit: "nats/token", Format: "%.4f"}, {Key: "medium_nats", Title: "medium", Unit: "nats/token", Format: "%.4f"},
-		{Key: "hard_nats", Title: "hard", Unit: "nats/token", Format: "%.4f"},
-		{Key: "tflops", Title: "compute", Unit: "TFLOP", Format: "%.4g"}, {Key: "seconds", Title: "time", Unit: "s", Format: "%.1f"},
-	}}
-	arms := s.Arms
-	if s.Teacher != nil {
-		arms = append([]compare.Arm{*s.Teacher}, arms...)
-	}
-	for _, a := range arms {
-		row := []any{a.Label, len(a.Runs), nil, nil, nil, nil, nil, nil, nil, nil, nil}
-		if len(a.Runs) > 0 {
-			mean := func(f func(compare.Run) float64) float64 {
-				sum := 0.0
-				for _, r := range a.Runs {
-					sum += f(r)
-				}
-				return sum / float64(len(a.Runs))
-			}
-			var each []string
-			paired, pairs := 0.0, 0
-			for _, r := range a.Runs {
-				each = append(each, fmt.Sprintf("%.4f", r.Loss))
-				for _, b := range s.Arms[s.Baseline].Runs {
-					if b.Seed == r.Seed {
-						paired, pairs = paired+r.Loss-b.Loss, pairs+1
-					}
-				}
-			}
-			row = []any{
-				a.Label, len(a.Runs), a.Runs[0].Steps, mean(func(r compare.Run) float64 { return r.Loss }), paired / float64(pairs), strings.Join(each, " "),
-				mean(func(r compare.Run) float64 { return r.Slices[0] }), mean(func(r compare.Run) float64 { return r.Slices[1] }),
-				mean(func(r compare.Run) float64 { return r.Slices[2] }), mean(func(r compare.Run) float64 { return r.FLOPs / 1e12 }),
-				mean(func(r compare.Run) float64 { return r.Seconds }),
-			}
-		}
-		t.Rows = append(t.Rows, row)
+// studyTable is the study in rows.
+func studyTable(s compare.Study) Table {
+	columns, rows := compare.Table(s)
+	t := Table{Rows: rows}
+	for _, c := range columns {
+		t.Columns = append(t.Columns, Column(c))
 	}
 	return t
 }

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"saltern/jobs/compare"
 )
 
 const compareJob = `
@@ -246,21 +244,6 @@ func TestSlices(t *testing.T) {
 	for why, other := range map[string]*heldOut{"no judge": nil, "a judge of other sequences": {Loss: []float64{1}, Tokens: []int{1}}} {
 		if got := fmt.Sprint(model.slices(other)); got != "[NaN NaN NaN]" {
 			t.Errorf("%s: %v", why, got)
-		}
-	}
-}
-
-// TestCompareTable pairs by seed.
-func TestCompareTable(t *testing.T) {
-	run := func(seed int64, loss float64) compare.Run { return compare.Run{Seed: seed, Loss: loss, Steps: 9} }
-	table := compareTable(compare.Study{Arms: []compare.Arm{
-		{Label: "BASELINE", Runs: []compare.Run{run(1, 4), run(2, 5), run(3, 6)}},
-		{Label: "SALT", Runs: []compare.Run{run(1, 3.5), run(3, 5.75)}},
-		{Label: "nothing yet"},
-	}})
-	for i, want := range []string{"[BASELINE 3 9 5 0 4.0000 5.0000 6.0000", "[SALT 2 9 4.625 -0.375 3.5000 5.7500", "[nothing yet 0 <nil> <nil>"} {
-		if got := fmt.Sprint(table.Rows[i]); !strings.HasPrefix(got, want) {
-			t.Errorf("row %d is %s, want %s", i, got, want)
 		}
 	}
 }

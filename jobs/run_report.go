@@ -1,11 +1,8 @@
 package jobs
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"math"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -43,22 +40,8 @@ func writeReport(job *Job, done []finishedTraining) (string, error) {
 	}
 	r.Findings = findings(done, curves)
 	r.Charts = charts(job, llms, curves)
-	for _, l := range leafList() {
-		if !job.unused(l) {
-			r.Config = append(r.Config, report.Row{Name: l.key, Value: fmt.Sprint(l.value(&job.Config))})
-		}
-	}
-	path := filepath.Join(job.Config.RunDir, "report.html")
-	for name, write := range map[string]func(w io.Writer) error{path: r.WriteHTML, filepath.Join(job.Config.RunDir, "report.json"): r.WriteJSON} {
-		var text bytes.Buffer
-		if err := write(&text); err != nil {
-			return "", err
-		}
-		if err := writeWhole(name, text.Bytes()); err != nil {
-			return "", err
-		}
-	}
-	return path, nil
+	r.Config = job.configRows()
+	return writePages(job.Config.RunDir, r)
 }
 
 func labelsOf(done []finishedTraining) []string {

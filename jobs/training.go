@@ -42,6 +42,7 @@ type training struct {
 	teacher *training // whose last checkpoint teaches, or says how uncertain it is; nil without
 	judge   *training // the SLM whose early checkpoint selects text; nil without
 	scores  string    // folder of its scores
+	weights string    // checksum of the last checkpoint's, once somebody has asked; see findTeacher
 
 	pins     []int64  // after each of these steps there is a checkpoint, kept for good
 	selected []int64  // ids of the sequences that stage 1 reads; nil: those of the ordinary stream

@@ -141,12 +141,15 @@ func (t *training) remove() error {
 	return os.RemoveAll(t.dir)
 }
 
-// findTeacher says which teacher the training has, if it has one.
+// findTeacher says which teacher the training has, if it has one, which has been trained.
 func (t *training) findTeacher() (err error) {
 	if t.teacher == nil {
 		return nil
 	}
-	if t.Teacher, err = teacherSum(t.teacher.checkpoints()); errors.Is(err, checkpoint.ErrNone) {
+	if t.teacher.weights == "" {
+		t.teacher.weights, err = teacherSum(t.teacher.checkpoints()) // which reads all of it
+	}
+	if t.Teacher = t.teacher.weights; errors.Is(err, checkpoint.ErrNone) {
 		return badCheckpoint(err, fmt.Sprintf("train the %s first: %s", t.teacher.label, t.teacher.made))
 	} else if err != nil {
 		result := filepath.Join(t.teacher.dir, "result.json")
