@@ -129,11 +129,14 @@ func TestReach(t *testing.T) {
 		arm.Runs[0].Points[i].FLOPs *= 2
 	}
 	r := summarise(base, arm).Reach
-	if r[0].Reached != 2 || !slices.EqualFunc(r[0].Each, []float64{0.75, 0.25}, near) || !near(r[0].Share.Mean, 0.5) || !near(r[0].Share.Half(), 12.706204736432095*0.25) {
+	if r[0].Reached != 2 || !slices.EqualFunc(r[0].Each, []float64{0.75, 0.25}, near) || !near(r[0].Share.Mean, 0.5) || !near(r[0].Share.High, 0.5+12.706204736432095*0.25) || r[0].Share.Low != 0 {
 		t.Errorf("steps %+v", r[0])
 	}
 	if !slices.EqualFunc(r[1].Each, []float64{1.5, 0.25}, near) || !slices.EqualFunc(r[2].Each, []float64{0.75, 0.25}, near) {
 		t.Errorf("FLOPs %v, seconds %v", r[1].Each, r[2].Each)
+	}
+	if i := overShares([]float64{0.1, 1}); i.Low != 0 || i.High < 1 {
+		t.Errorf("a share below 0: %+v", i)
 	}
 	if own := summarise(base, base).Reach[0].Share; own.Mean != 1 || own.Half() != 0 {
 		t.Errorf("BASELINE reaches its own end at %+v", own)
@@ -225,8 +228,12 @@ func TestSweepsOfOwnArms(t *testing.T) {
 	if len(sweeps) != 2 || len(sweeps[0].lines) != 1 || !slices.Equal(sweeps[0].lines[0].values, []float64{50, 100, 200, 400, 600, 700}) {
 		t.Errorf("%+v", sweeps)
 	}
-	if heads := s.heads(sweeps); !slices.Equal(heads[11:], []int{1, 12, 13}) {
+	if heads := s.heads(sweeps); !slices.Equal(heads[11:], []int{11, 12, 13}) { // they have names, and so stand for themselves
 		t.Errorf("heads %v", heads)
+	}
+	s.Arms = append(s.Arms[:4], Arm{Name: "selection", Label: "selection", Settings: []Setting{{"distill.method", "salt-ds"}, {"distill.weight", "0"}}})
+	if sweeps := s.sweeps(); len(sweeps) != 0 {
+		t.Errorf("a control beside its method: %+v", sweeps)
 	}
 }
 
@@ -327,7 +334,7 @@ func want(t *testing.T, list []string, sentences ...string) {
 func TestFindings(t *testing.T) {
 	r := Report(invented(3))
 	want(t, r.Findings, "SALT is better than BASELINE: its final held-out loss is lower by", "SALT_DS is worse than BASELINE: its final held-out loss is higher by",
-		"It reaches BASELINE's final loss at", "At 70% of the steps, SALT (−", "still behind where BASELINE ends", "plain training overtakes the teacher",
+		"It reaches BASELINE's final loss at", "At 70% of the steps: SALT (−", "still behind where BASELINE ends", "plain training overtakes the teacher",
 		"Of 5 values of distill.kd_steps for SALT, from 50 to 600, 200 ends lowest")
 	want(t, r.Cautions, "10 arms were compared with BASELINE, at 95% each", "to 99.5% each, Bonferroni", "chosen after its result was seen")
 	for _, s := range r.Findings {

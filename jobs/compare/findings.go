@@ -96,19 +96,19 @@ func (p page) early() string {
 			level = append(level, named)
 		}
 	}
-	var parts []string
+	var sentences []string
 	for _, g := range []struct {
 		names []string
 		where string
-	}{{ahead, "already ahead of"}, {level, "not told apart from"}, {behind, "still behind"}} {
+	}{{ahead, "already ahead of where BASELINE ends"}, {level, "not told apart from where BASELINE ends"}, {behind, "still behind where BASELINE ends"}} {
 		if len(g.names) > 0 {
-			parts = append(parts, fmt.Sprintf("%s %s %s where BASELINE ends", and(g.names), agree(len(g.names), "is", "are"), g.where))
+			sentences = append(sentences, fmt.Sprintf("%s %s %s.", and(g.names), agree(len(g.names), "is", "are"), g.where))
 		}
 	}
-	if parts == nil {
+	if sentences == nil {
 		return ""
 	}
-	return fmt.Sprintf("At %s of the steps, %s.", percent(Matched), strings.Join(parts, "; "))
+	return fmt.Sprintf("At %s of the steps: ", percent(Matched)) + strings.Join(sentences, " ")
 }
 
 // slices says where in the text the methods gain.

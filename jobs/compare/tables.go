@@ -46,7 +46,7 @@ func (p page) resultTables() []report.Table {
 }
 
 func (p page) qualityRow(s Summary) report.TableRow {
-	row := report.TableRow{Name: s.Arm.Label, Detail: settingsText(s.Arm)}
+	row := report.TableRow{Name: s.Arm.Label, Detail: p.settingsText(s.Arm)}
 	perplexity := number(Interval{math.Exp(s.Loss.Mean), math.NaN(), math.NaN(), s.Loss.N}, func(v float64) string { return decimal(v, 2) })
 	verdict := text(unmeasured)
 	if s.Paired > 0 {
@@ -245,12 +245,13 @@ func plusMinus(i Interval, digits int) report.Cell {
 	return c
 }
 
-// settingsText is what an arm sets, but for a method that it is named after.
-func settingsText(a Arm) string {
+// settingsText is what an arm sets otherwise than the job file, but for a method that it is named after.
+func (s Study) settingsText(a Arm) string {
+	first, _, _ := strings.Cut(a.Name, " ")
 	var words []string
-	for _, s := range a.Settings {
-		if first, _, _ := strings.Cut(a.Name, " "); s.Key != methodKey || s.Value != first {
-			words = append(words, s.Key+"="+s.Value)
+	for _, set := range a.Settings {
+		if set.Value != s.value(Arm{}, set.Key) && (set.Key != methodKey || set.Value != first) {
+			words = append(words, set.Key+"="+set.Value)
 		}
 	}
 	return strings.Join(words, ", ")
