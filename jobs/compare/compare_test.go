@@ -156,10 +156,10 @@ func TestCensored(t *testing.T) {
 	r := Report(s)
 	want(t, r.Findings, "2 of its 3 seeds reach BASELINE's final loss, at 50% and 83% of the steps.", "None of its 3 seeds reaches BASELINE's final loss.")
 	cost := r.Sections[0].Tables[1].Rows
-	if c := cost[1].Cells; c[0].Text != "–" || c[3].Text != "2 of 3" || c[3].Detail != "at 50% and 83%" || finite(c[0].Value) {
+	if c := cost[1].Cells; c[0].Text != "–" || c[4].Text != "2 of 3" || c[4].Detail != "at 50% and 83%" || finite(c[0].Value) {
 		t.Errorf("%+v", c)
 	}
-	if c := cost[2].Cells; c[0].Text != "–" || c[3].Text != "0 of 3" {
+	if c := cost[2].Cells; c[0].Text != "–" || c[4].Text != "0 of 3" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -278,6 +278,43 @@ func TestCostRule(t *testing.T) {
 	want(t, p.findings(), "SALT 100.5% (100.5%)", "RKD 102.1% (102.0%)")
 	p.Teacher.Runs[0].Params *= 20
 	want(t, p.cautions(), "RKD's counted FLOPs are 102.1% of BASELINE's, the cost rule says 140.7%")
+}
+
+// BASELINE takes 2000 FLOPs, the SLM 500 with seed 1 and 300 with seed 2; the arm is there at half way.
+func TestTrainingOfTheTeacher(t *testing.T) {
+	study := func(set ...Setting) page {
+		teacher := Arm{Name: "slm", Label: "SLM", Runs: []Run{line(1, 4, 2), line(2, 4, 2)}}
+		teacher.Runs[0].FLOPs, teacher.Runs[1].FLOPs = 500, 300
+		return newPage(Study{Teacher: &teacher, Arms: []Arm{
+			{Name: "baseline", Label: "BASELINE", Runs: []Run{line(1, 4, 3, 2), line(2, 4, 3, 2)}},
+			{Name: "salt", Label: "SALT", Settings: set, Runs: []Run{line(1, 4, 2, 1), line(2, 4, 2, 1)}},
+		}})
+	}
+	for _, c := range []struct {
+		why  string
+		set  []Setting
+		want float64
+	}{
+		{"0.75 and 0.65", nil, 0.7},
+		{"BASELINE is its teacher", []Setting{{"distill.teacher", "self"}}, 1.5},
+		{"no teacher", []Setting{{"distill.teacher", "uniform"}}, 0.5},
+		{"another SLM", []Setting{{"slm.train.steps", "9"}}, nan},
+		{"plain training", []Setting{{"distill.method", "baseline"}}, 0.5},
+	} {
+		if got := study(c.set...).reachInAll(1).Mean; !near(got, c.want) {
+			t.Errorf("%s: %g, want %g", c.why, got, c.want)
+		}
+	}
+	p := study()
+	want(t, p.findings(), "The SLM's own training took 20% of BASELINE's FLOPs and is not in those above. Counted in full, SALT is there at 70% of BASELINE's FLOPs.")
+	p.Teacher.Runs = p.Teacher.Runs[:1] // one for all seeds
+	if got := p.reachInAll(1).Mean; !near(got, 0.75) {
+		t.Errorf("one SLM: %g", got)
+	}
+	p.summaries[1].Reach[1].Reached = 1
+	if got := p.reachInAll(1); finite(got.Mean) {
+		t.Errorf("a seed that does not get there: %+v", got)
+	}
 }
 
 func TestBold(t *testing.T) {
