@@ -202,7 +202,7 @@ func (p page) notes() []string {
 			continue
 		}
 		note := a.Label + ". " + a.Note
-		if s := settingsText(a); s != "" {
+		if s := p.settingsText(a); s != "" {
 			note += fmt.Sprintf(" Sets %s.", s)
 		}
 		list = append(list, strings.TrimSpace(note))

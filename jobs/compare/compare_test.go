@@ -129,11 +129,14 @@ func TestReach(t *testing.T) {
 		arm.Runs[0].Points[i].FLOPs *= 2
 	}
 	r := summarise(base, arm).Reach
-	if r[0].Reached != 2 || !slices.EqualFunc(r[0].Each, []float64{0.75, 0.25}, near) || !near(r[0].Share.Mean, 0.5) || !near(r[0].Share.Half(), 12.706204736432095*0.25) {
+	if r[0].Reached != 2 || !slices.EqualFunc(r[0].Each, []float64{0.75, 0.25}, near) || !near(r[0].Share.Mean, 0.5) || !near(r[0].Share.High, 0.5+12.706204736432095*0.25) || r[0].Share.Low != 0 {
 		t.Errorf("steps %+v", r[0])
 	}
 	if !slices.EqualFunc(r[1].Each, []float64{1.5, 0.25}, near) || !slices.EqualFunc(r[2].Each, []float64{0.75, 0.25}, near) {
 		t.Errorf("FLOPs %v, seconds %v", r[1].Each, r[2].Each)
+	}
+	if i := overShares([]float64{0.1, 1}); i.Low != 0 || i.High < 1 {
+		t.Errorf("a share below 0: %+v", i)
 	}
 	if own := summarise(base, base).Reach[0].Share; own.Mean != 1 || own.Half() != 0 {
 		t.Errorf("BASELINE reaches its own end at %+v", own)
@@ -153,10 +156,10 @@ func TestCensored(t *testing.T) {
 	r := Report(s)
 	want(t, r.Findings, "2 of its 3 seeds reach BASELINE's final loss, at 50% and 83% of the steps.", "None of its 3 seeds reaches BASELINE's final loss.")
 	cost := r.Sections[0].Tables[1].Rows
-	if c := cost[1].Cells; c[0].Text != "–" || c[3].Text != "2 of 3" || c[3].Detail != "at 50% and 83%" || finite(c[0].Value) {
+	if c := cost[1].Cells; c[0].Text != "–" || c[4].Text != "2 of 3" || c[4].Detail != "at 50% and 83%" || finite(c[0].Value) {
 		t.Errorf("%+v", c)
 	}
-	if c := cost[2].Cells; c[0].Text != "–" || c[3].Text != "0 of 3" {
+	if c := cost[2].Cells; c[0].Text != "–" || c[4].Text != "0 of 3" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -225,8 +228,12 @@ func TestSweepsOfOwnArms(t *testing.T) {
 	if len(sweeps) != 2 || len(sweeps[0].lines) != 1 || !slices.Equal(sweeps[0].lines[0].values, []float64{50, 100, 200, 400, 600, 700}) {
 		t.Errorf("%+v", sweeps)
 	}
-	if heads := s.heads(sweeps); !slices.Equal(heads[11:], []int{1, 12, 13}) {
+	if heads := s.heads(sweeps); !slices.Equal(heads[11:], []int{11, 12, 13}) { // they have names, and so stand for themselves
 		t.Errorf("heads %v", heads)
+	}
+	s.Arms = append(s.Arms[:4], Arm{Name: "selection", Label: "selection", Settings: []Setting{{"distill.method", "salt-ds"}, {"distill.weight", "0"}}})
+	if sweeps := s.sweeps(); len(sweeps) != 0 {
+		t.Errorf("a control beside its method: %+v", sweeps)
 	}
 }
 
@@ -271,6 +278,43 @@ func TestCostRule(t *testing.T) {
 	want(t, p.findings(), "SALT 100.5% (100.5%)", "RKD 102.1% (102.0%)")
 	p.Teacher.Runs[0].Params *= 20
 	want(t, p.cautions(), "RKD's counted FLOPs are 102.1% of BASELINE's, the cost rule says 140.7%")
+}
+
+// BASELINE takes 2000 FLOPs, the SLM 500 with seed 1 and 300 with seed 2; the arm is there at half way.
+func TestTrainingOfTheTeacher(t *testing.T) {
+	study := func(set ...Setting) page {
+		teacher := Arm{Name: "slm", Label: "SLM", Runs: []Run{line(1, 4, 2), line(2, 4, 2)}}
+		teacher.Runs[0].FLOPs, teacher.Runs[1].FLOPs = 500, 300
+		return newPage(Study{Teacher: &teacher, Arms: []Arm{
+			{Name: "baseline", Label: "BASELINE", Runs: []Run{line(1, 4, 3, 2), line(2, 4, 3, 2)}},
+			{Name: "salt", Label: "SALT", Settings: set, Runs: []Run{line(1, 4, 2, 1), line(2, 4, 2, 1)}},
+		}})
+	}
+	for _, c := range []struct {
+		why  string
+		set  []Setting
+		want float64
+	}{
+		{"0.75 and 0.65", nil, 0.7},
+		{"BASELINE is its teacher", []Setting{{"distill.teacher", "self"}}, 1.5},
+		{"no teacher", []Setting{{"distill.teacher", "uniform"}}, 0.5},
+		{"another SLM", []Setting{{"slm.train.steps", "9"}}, nan},
+		{"plain training", []Setting{{"distill.method", "baseline"}}, 0.5},
+	} {
+		if got := study(c.set...).reachInAll(1).Mean; !near(got, c.want) {
+			t.Errorf("%s: %g, want %g", c.why, got, c.want)
+		}
+	}
+	p := study()
+	want(t, p.findings(), "The SLM's own training took 20% of BASELINE's FLOPs and is not in those above. Counted in full, SALT is there at 70% of BASELINE's FLOPs.")
+	p.Teacher.Runs = p.Teacher.Runs[:1] // one for all seeds
+	if got := p.reachInAll(1).Mean; !near(got, 0.75) {
+		t.Errorf("one SLM: %g", got)
+	}
+	p.summaries[1].Reach[1].Reached = 1
+	if got := p.reachInAll(1); finite(got.Mean) {
+		t.Errorf("a seed that does not get there: %+v", got)
+	}
 }
 
 func TestBold(t *testing.T) {
@@ -327,7 +371,7 @@ func want(t *testing.T, list []string, sentences ...string) {
 func TestFindings(t *testing.T) {
 	r := Report(invented(3))
 	want(t, r.Findings, "SALT is better than BASELINE: its final held-out loss is lower by", "SALT_DS is worse than BASELINE: its final held-out loss is higher by",
-		"It reaches BASELINE's final loss at", "At 70% of the steps, SALT (−", "still behind where BASELINE ends", "plain training overtakes the teacher",
+		"It reaches BASELINE's final loss at", "At 70% of the steps: SALT (−", "still behind where BASELINE ends", "plain training overtakes the teacher",
 		"Of 5 values of distill.kd_steps for SALT, from 50 to 600, 200 ends lowest")
 	want(t, r.Cautions, "10 arms were compared with BASELINE, at 95% each", "to 99.5% each, Bonferroni", "chosen after its result was seen")
 	for _, s := range r.Findings {

@@ -2,6 +2,8 @@ package compare
 
 import (
 	"math"
+	"slices"
+	"strings"
 )
 
 // costRule is what a run of an arm should cost beside BASELINE's, in FLOPs of large matrix products: f + min(f, n_KD/n) 2 N_t / (6 N_s),
@@ -35,4 +37,47 @@ func (p page) costRule(i int) float64 {
 		return math.NaN()
 	}
 	return f + helped*2*teacher/(6*student)
+}
+
+// trainingFLOPs is what the training of an arm's teacher took, which the arm's own FLOPs do not hold: 0 for an arm without one,
+// NaN where it is not known.
+func (p page) trainingFLOPs(a Arm, seed int64) float64 {
+	if p.method(a) == "baseline" {
+		return 0
+	}
+	if slices.ContainsFunc(a.Settings, func(s Setting) bool { return strings.HasPrefix(s.Key, "slm.") }) {
+		return math.NaN() // another SLM than the study's
+	}
+	teacher := p.Teacher
+	switch p.value(a, "distill.teacher") {
+	case "uniform":
+		if p.method(a) != "salt-ds" { // which has text selected by the SLM
+			return 0
+		}
+	case "self":
+		base := p.baseline()
+		teacher = &base
+	}
+	if teacher == nil || len(teacher.Runs) == 0 {
+		return math.NaN()
+	}
+	i := slices.IndexFunc(teacher.Runs, func(r Run) bool { return r.Seed == seed })
+	return known(teacher.Runs[max(i, 0)].FLOPs) // of one SLM for all seeds the only one
+}
+
+// reachInAll is Reach in FLOPs with the training of the teacher counted in full, as if it served this one run alone.
+func (p page) reachInAll(i int) Interval {
+	s := p.summaries[i]
+	if s.Reach[1].Reached < s.Paired {
+		return overShares(nil)
+	}
+	var shares []float64
+	for k, pair := range pairs(p.baseline(), s.Arm) {
+		share := s.Reach[1].Each[k] + p.trainingFLOPs(s.Arm, pair.base.Seed)/pair.base.end().FLOPs
+		if !finite(share) {
+			return overShares(nil)
+		}
+		shares = append(shares, share)
+	}
+	return overShares(shares)
 }

@@ -19,7 +19,7 @@ func (p page) findings() []string {
 		}
 		list = append(list, p.verdict(p.summaries[i])+" "+p.reached(p.summaries[i]))
 	}
-	for _, more := range []string{p.early(), p.slices(), p.regime(), p.cost()} {
+	for _, more := range []string{p.early(), p.slices(), p.regime(), p.cost(), p.training()} {
 		if more != "" {
 			list = append(list, more)
 		}
@@ -96,19 +96,19 @@ func (p page) early() string {
 			level = append(level, named)
 		}
 	}
-	var parts []string
+	var sentences []string
 	for _, g := range []struct {
 		names []string
 		where string
-	}{{ahead, "already ahead of"}, {level, "not told apart from"}, {behind, "still behind"}} {
+	}{{ahead, "already ahead of where BASELINE ends"}, {level, "not told apart from where BASELINE ends"}, {behind, "still behind where BASELINE ends"}} {
 		if len(g.names) > 0 {
-			parts = append(parts, fmt.Sprintf("%s %s %s where BASELINE ends", and(g.names), agree(len(g.names), "is", "are"), g.where))
+			sentences = append(sentences, fmt.Sprintf("%s %s %s.", and(g.names), agree(len(g.names), "is", "are"), g.where))
 		}
 	}
-	if parts == nil {
+	if sentences == nil {
 		return ""
 	}
-	return fmt.Sprintf("At %s of the steps, %s.", percent(Matched), strings.Join(parts, "; "))
+	return fmt.Sprintf("At %s of the steps: ", percent(Matched)) + strings.Join(sentences, " ")
 }
 
 // slices says where in the text the methods gain.
@@ -169,6 +169,29 @@ func (p page) cost() string {
 		return ""
 	}
 	return "FLOPs of the whole run beside BASELINE's, as counted and, in brackets, by the rule f + min(f, n_KD/n) 2 N_teacher / (6 N_student): " + and(words) + "."
+}
+
+// training says what the teacher's own training takes, which is not in an arm's FLOPs.
+func (p page) training() string {
+	if p.Teacher == nil || len(p.Teacher.Runs) == 0 {
+		return ""
+	}
+	var words []string
+	for _, i := range p.methods() {
+		if in := p.reachInAll(i); i != p.Baseline && finite(in.Mean) {
+			words = append(words, fmt.Sprintf("%s is there at %s", p.Arms[i].Label, percent(in.Mean)))
+		}
+	}
+	base := p.baseline()
+	share := over(p.Teacher.each(runFLOPs)).Mean / over(base.each(runFLOPs)).Mean
+	if !finite(share) {
+		return ""
+	}
+	sentence := fmt.Sprintf("The SLM's own training took %s of BASELINE's FLOPs and is not in those above.", percent(share))
+	if words != nil {
+		sentence += " Counted in full, " + and(words) + " of BASELINE's FLOPs."
+	}
+	return sentence
 }
 
 // swept says which value of a sweep ends lowest.
@@ -333,7 +356,7 @@ func (p page) multiplicity() []string {
 func (p page) howMeasured() []string {
 	return []string{
 		"Pairs. Runs with the same seed start from the same weights and read the same data in the same order, as far as their methods let them. Gains, shares of the steps and ratios are taken within such pairs first and averaged then.",
-		"Intervals. Mean ± t s/√n over the n seeds, with s the standard deviation and t the 97.5% quantile of Student's distribution with n − 1 degrees of freedom. They hold for seeds and data order; another held-out text, corpus, model size or machine is beyond them.",
+		"Intervals. Mean ± t s/√n over the n seeds, with s the standard deviation and t the 97.5% quantile of Student's distribution with n − 1 degrees of freedom. They hold for seeds and data order; another held-out text, corpus, model size or machine is beyond them. The areas along curves hold for each point, not for a curve as a whole. Shares end at 0.",
 		"Where BASELINE ends. For each seed the level is the last held-out loss of BASELINE with that seed, and the arm is there at the first point of its own curve under it, by a straight line between two evaluations. BASELINE's own row is measured in the same way and stands below 100% where its curve wavers. A seed that never gets there counts as such; no mean is taken of the others.",
 		"Cost. FLOPs are those of the model's arithmetic, the teacher's forward passes and scoring included, the teacher's own training not. Wall clock is one machine's and moves with whatever else it does.",
 		"Verdicts. Better and worse mean that the whole interval lies on one side of zero. No difference shown does not mean that there is none.",

@@ -46,6 +46,15 @@ func overAt(values []float64, confidence float64) Interval {
 	return i
 }
 
+// overShares is over for what cannot be below 0, and so not its interval either.
+func overShares(values []float64) Interval {
+	i := over(values)
+	if i.Low < 0 {
+		i.Low = 0
+	}
+	return i
+}
+
 // tQuantile is the number that a t distribution with that many degrees of freedom stays within, on both sides, with that
 // probability: P(|T| > t) = I_x(freedom/2, 1/2) at x = freedom / (freedom + t²), solved for t.
 func tQuantile(freedom, probability float64) float64 {

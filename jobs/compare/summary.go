@@ -71,9 +71,9 @@ func summarise(base, a Arm) Summary {
 		s.SliceGains[i] = over(differences(p, slice(i)))
 	}
 	for i, total := range []func(Run) float64{runSteps, runFLOPs, runSeconds} {
-		s.Cost[i] = over(p.each(func(p pair) float64 { return total(p.arm) / total(p.base) }))
+		s.Cost[i] = overShares(p.each(func(p pair) float64 { return total(p.arm) / total(p.base) }))
 		s.Reach[i] = p.reach(spent[i])
-		s.EarlyCost[i] = over(p.each(func(p pair) float64 { return p.arm.at(p.matched(), spent[i]) / spent[i](p.base.end()) }))
+		s.EarlyCost[i] = overShares(p.each(func(p pair) float64 { return p.arm.at(p.matched(), spent[i]) / spent[i](p.base.end()) }))
 	}
 	s.EarlyLoss = over(p.each(func(p pair) float64 { return p.arm.at(p.matched(), loss) }))
 	s.EarlyGain = over(p.each(func(p pair) float64 { return p.base.at(p.matched(), loss) - p.arm.at(p.matched(), loss) }))
@@ -167,7 +167,7 @@ func (p pairing) reach(x quantity) Reach {
 	})
 	r.Share = Interval{math.NaN(), math.NaN(), math.NaN(), 0}
 	if r.Reached == len(p) {
-		r.Share = over(r.Each)
+		r.Share = overShares(r.Each)
 	}
 	return r
 }

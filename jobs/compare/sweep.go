@@ -22,7 +22,8 @@ type sweepLine struct {
 	values []float64
 }
 
-// sweeps finds them. Variants of plain training are controls, each of which stands for itself.
+// sweeps finds them. Plain training with another schedule is a control, no value of a sweep. Of arms with names of their own,
+// which may be controls as well, it takes three to make a line.
 func (s Study) sweeps() []sweep {
 	var list []sweep
 	for _, key := range s.settingKeys() {
@@ -49,7 +50,7 @@ func (s Study) sweeps() []sweep {
 		found := sweep{key: key}
 		for _, rest := range order {
 			l := lines[rest]
-			if len(l.arms) > 1 {
+			if len(l.arms) > 2 || len(l.arms) == 2 && slices.ContainsFunc(l.arms, s.variant) {
 				l.sort()
 				found.lines = append(found.lines, *l)
 			}
@@ -59,6 +60,11 @@ func (s Study) sweeps() []sweep {
 		}
 	}
 	return list
+}
+
+// variant says that an arm is named after its method and a setting, not for itself.
+func (s Study) variant(arm int) bool {
+	return strings.HasPrefix(s.Arms[arm].Name, s.method(s.Arms[arm])+" ")
 }
 
 func (l *sweepLine) sort() {
@@ -128,7 +134,7 @@ func (s Study) without(a Arm, key string) string {
 	return strings.Join(rest, " ")
 }
 
-// heads says for each arm which one it varies: itself, or the head of the first sweep that it is in.
+// heads says for each arm which one it varies: for a variant the head of the first sweep that it is in, for others themselves.
 func (s Study) heads(sweeps []sweep) []int {
 	heads := make([]int, len(s.Arms))
 	for i := range heads {
@@ -137,7 +143,7 @@ func (s Study) heads(sweeps []sweep) []int {
 	for _, sweep := range sweeps {
 		for _, l := range sweep.lines {
 			for _, arm := range l.arms {
-				if heads[arm] == arm && arm != s.Baseline {
+				if heads[arm] == arm && s.variant(arm) {
 					heads[arm] = l.head
 				}
 			}

@@ -1,6 +1,6 @@
 package compare
 
-import "math"
+import "strings"
 
 // Column heads a column of the table for the terminal: jobs.Column, which this package cannot see, field by field.
 type Column struct{ Key, Title, Unit, Format string }
@@ -11,10 +11,8 @@ func Table(s Study) (columns []Column, rows [][]any) {
 		{"arm", "arm", "", ""},
 		{"seeds", "seeds", "", ""},
 		{"loss", "loss", "nats/token", "%.4f"},
-		{"loss_interval_95", "±95%", "nats/token", "%.4f"},
-		{"perplexity", "perplexity", "", "%.2f"},
-		{"accuracy_percent", "accuracy", "%", "%.2f"},
-		{"bits_per_byte", "bits/byte", "", "%.4f"},
+		{"accuracy_percent", "accuracy", "%", "%.1f"},
+		{"bits_per_byte", "bits/byte", "", "%.3f"},
 		{"gain", "gain", "nats/token", "%+.4f"},
 		{"gain_low_95", "from", "", "%+.4f"},
 		{"gain_high_95", "to", "", "%+.4f"},
@@ -43,11 +41,12 @@ func tableRow(s Summary, alone bool) []any {
 		}
 		return v
 	}
-	row := []any{s.Arm.Label, s.Loss.N, value(s.Loss.Mean), value(s.Loss.Half()), value(math.Exp(s.Loss.Mean)), value(100 * s.Accuracy.Mean), value(s.BitsPerByte.Mean)}
+	row := []any{s.Arm.Label, s.Loss.N, value(s.Loss.Mean), value(100 * s.Accuracy.Mean), value(s.BitsPerByte.Mean)}
 	if alone || s.Paired == 0 {
 		row = append(row, nil, nil, nil, nil)
 	} else {
-		row = append(row, value(s.Gain.Mean), value(s.Gain.Low), value(s.Gain.High), s.Gain.Verdict())
+		verdict, _, _ := strings.Cut(s.Gain.Verdict(), " at ") // that many seeds
+		row = append(row, value(s.Gain.Mean), value(s.Gain.Low), value(s.Gain.High), verdict)
 	}
 	if s.Paired == 0 {
 		return append(row, nil, nil, nil, nil, nil, nil)

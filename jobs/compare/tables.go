@@ -14,8 +14,8 @@ import (
 func (p page) resultTables() []report.Table {
 	quality := report.Table{Title: "At the end", Corner: "Arm", Columns: []string{"Loss", "Gain over BASELINE", "Verdict", "Perplexity",
 		"Accuracy", "Bits per byte", "Easy third", "Medium", "Hard", "Seeds"}}
-	cost := report.Table{Title: "What it takes to be where BASELINE ends", Corner: "Arm", Columns: []string{"Steps", "FLOPs", "Wall clock", "Seeds that get there",
-		"Whole run: steps", "FLOPs", "wall clock"}}
+	cost := report.Table{Title: "What it takes to be where BASELINE ends", Corner: "Arm", Columns: []string{"Steps", "FLOPs", "FLOPs, teacher's training too", "Wall clock",
+		"Seeds that get there", "Whole run: steps", "FLOPs", "wall clock"}}
 	if p.Teacher != nil {
 		quality.Rows = append(quality.Rows, p.qualityRow(summarise(Arm{}, *p.Teacher)))
 		quality.Rows[0].Reference = true
@@ -28,16 +28,17 @@ func (p page) resultTables() []report.Table {
 			row := quality.Rows[len(quality.Rows)-1].Cells
 			row[1], row[2] = text(unmeasured), text(unmeasured)
 		}
-		cost.Rows = append(cost.Rows, costRow(s))
+		cost.Rows = append(cost.Rows, p.costRow(i))
 	}
 	quality.Note = "Loss in nats per token on held-out text, also of the thirds that are easy, medium and hard for the SLM; perplexity is e to it." +
 		p.ifSeveral(" Means over seeds; ±: 95% t-interval of the mean over seeds; [ ]: 95% t-interval of the differences to BASELINE paired by seed, by which alone arms should be compared.") +
 		" –: not measured."
 	if p.markBest(quality.Rows[first:]) {
-		quality.Note += " Bold: the best of its column, where the paired interval sets it apart."
+		quality.Note += " Bold: the best of its column, where the paired interval sets it apart from BASELINE (BASELINE itself: from the second best)."
 	}
 	cost.Note = "Shares of what BASELINE's whole run took with the same seed. An arm is there when its held-out loss first passes under BASELINE's last, " +
-		"between evaluations by a straight line. FLOPs include the teacher's forward passes and those of scoring. Where not every seed gets there, no mean is given."
+		"between evaluations by a straight line. FLOPs include the teacher's forward passes and those of scoring; " +
+		"the teacher's own training is counted in one column alone, in full, though a teacher may be at hand already or serve many students. Where not every seed gets there, no mean is given."
 	tables := []report.Table{quality}
 	if p.Baseline >= 0 {
 		tables = append(tables, cost)
@@ -46,7 +47,7 @@ func (p page) resultTables() []report.Table {
 }
 
 func (p page) qualityRow(s Summary) report.TableRow {
-	row := report.TableRow{Name: s.Arm.Label, Detail: settingsText(s.Arm)}
+	row := report.TableRow{Name: s.Arm.Label, Detail: p.settingsText(s.Arm)}
 	perplexity := number(Interval{math.Exp(s.Loss.Mean), math.NaN(), math.NaN(), s.Loss.N}, func(v float64) string { return decimal(v, 2) })
 	verdict := text(unmeasured)
 	if s.Paired > 0 {
@@ -69,11 +70,10 @@ func (p page) qualityRow(s Summary) report.TableRow {
 	return row
 }
 
-func costRow(s Summary) report.TableRow {
-	row := report.TableRow{Name: s.Arm.Label}
-	for _, r := range s.Reach {
-		row.Cells = append(row.Cells, interval(r.Share, percent))
-	}
+func (p page) costRow(i int) report.TableRow {
+	s := p.summaries[i]
+	row := report.TableRow{Name: s.Arm.Label, Cells: []report.Cell{interval(s.Reach[0].Share, percent), interval(s.Reach[1].Share, percent),
+		interval(p.reachInAll(i), percent), interval(s.Reach[2].Share, percent)}}
 	reached := text(unmeasured)
 	if s.Paired > 0 {
 		reached.Text = fmt.Sprintf("%d of %d", s.Reach[0].Reached, s.Paired)
@@ -150,6 +150,9 @@ func (p page) pairTables() (tables []report.Table) {
 	main := p.main()
 	for columns := range slices.Chunk(main, 6) {
 		t := report.Table{Title: "Gain of the row over the column", Corner: "Arm"}
+		if len(tables) > 0 {
+			t.Title += ", continued"
+		}
 		for _, j := range columns {
 			t.Columns = append(t.Columns, p.Arms[j].Label)
 		}
@@ -245,12 +248,13 @@ func plusMinus(i Interval, digits int) report.Cell {
 	return c
 }
 
-// settingsText is what an arm sets, but for a method that it is named after.
-func settingsText(a Arm) string {
+// settingsText is what an arm sets otherwise than the job file, but for a method that it is named after.
+func (s Study) settingsText(a Arm) string {
+	first, _, _ := strings.Cut(a.Name, " ")
 	var words []string
-	for _, s := range a.Settings {
-		if first, _, _ := strings.Cut(a.Name, " "); s.Key != methodKey || s.Value != first {
-			words = append(words, s.Key+"="+s.Value)
+	for _, set := range a.Settings {
+		if set.Value != s.value(Arm{}, set.Key) && (set.Key != methodKey || set.Value != first) {
+			words = append(words, set.Key+"="+set.Value)
 		}
 	}
 	return strings.Join(words, ", ")

@@ -89,7 +89,11 @@ func TestBandRoom(t *testing.T) {
 	if y.lo > 1.9 || y.hi < 3.1 || beyond(c, x, y, cut) {
 		t.Errorf("narrow bands: %+v", y)
 	}
-	c.Series[0].Band[1] = Band{1, -50, 50}
+	c.Focus, c.Series[0].Band[0] = true, Band{0, -50, 50} // room is made for later bands alone
+	if x, y, cut, _ := ranges(c); y.lo < 1.8 || !beyond(c, x, y, cut) {
+		t.Errorf("a wide band at the start: %+v", y)
+	}
+	c.Focus, c.Series[0].Band[1] = false, Band{1, -50, 50}
 	x, y, cut, _ = ranges(c)
 	if y.lo < 1.3 || y.hi > 3.7 || !beyond(c, x, y, cut) {
 		t.Errorf("wide bands: %+v", y)

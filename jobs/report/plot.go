@@ -186,29 +186,35 @@ func withBands(c Chart, x, y axis) axis {
 		room = math.Inf(1)
 	}
 	lo, hi := y.lo-room, y.hi+room
-	eachBand(c, x, func(low, high float64) { y.lo, y.hi = max(lo, min(y.lo, low)), min(hi, max(y.hi, high)) })
+	eachBand(c, func(at, low, high float64) {
+		if !c.Focus || !(at < steepUntil(x)) {
+			y.lo, y.hi = max(lo, min(y.lo, low)), min(hi, max(y.hi, high))
+		}
+	})
 	return y
 }
 
-// eachBand visits the intervals that the picture should hold.
-func eachBand(c Chart, x axis, visit func(low, high float64)) {
+// eachBand visits all intervals, those of levels at NaN.
+func eachBand(c Chart, visit func(at, low, high float64)) {
 	for _, s := range c.Series {
 		for _, b := range s.Band {
-			if b.finite() && (!c.Focus || b.X >= steepUntil(x)) {
-				visit(b.Low, b.High)
+			if b.finite() {
+				visit(b.X, b.Low, b.High)
 			}
 		}
 	}
 	for _, l := range c.Levels {
 		if finite(l.Low) && finite(l.High) {
-			visit(l.Low, l.High)
+			visit(math.NaN(), l.Low, l.High)
 		}
 	}
 }
 
-// beyond says that a part of the bands lies outside.
+// beyond says that a part of the bands lies outside, other than above a steep start that is said to be outside.
 func beyond(c Chart, x, y axis, cut bool) (outside bool) {
-	eachBand(c, x, func(low, high float64) { outside = outside || low < y.lo || high > y.hi && !cut })
+	eachBand(c, func(at, low, high float64) {
+		outside = outside || low < y.lo || high > y.hi && !(cut && at < steepUntil(x))
+	})
 	return outside
 }
 
