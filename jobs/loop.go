@@ -59,6 +59,9 @@ func (l *loop) restore() error {
 		if l.scoring != nil {
 			l.state.FLOPs, l.state.Seconds = l.scoring.cost.FLOPs, l.scoring.cost.Seconds
 		}
+		if c := l.teaching.labeled(); c != nil {
+			l.state.FLOPs, l.state.Seconds = l.state.FLOPs+c.FLOPs, l.state.Seconds+c.Seconds
+		}
 	case err != nil:
 		return err
 	default:
@@ -211,7 +214,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	return err
 }
 
-// seconds is the wall clock that the training took, scoring, evaluations and checkpoints included, over all its restarts.
+// seconds is the wall clock that the training took, scoring, labels, evaluations and checkpoints included, over all its restarts.
 func (l *loop) seconds() float64 { return l.before + time.Since(l.began).Seconds() }
 
 // lastGood says where to go on from after a failure.
@@ -222,12 +225,12 @@ func (l *loop) lastGood() string {
 	return "there was no checkpoint yet"
 }
 
-// stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, and with a teacher its forward pass, a
-// third of that, which its soft labels took as well, as if they had been made for this student alone.
+// stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, counted as causal, and with a teacher its forward
+// pass, a third of that. That of soft labels was counted before the first step.
 func (l *loop) stepFLOPs(teacher bool) float64 {
 	tokens := float64(l.Train.Batch * l.Train.Sequence)
 	f := l.Model.FLOPsPerToken(l.Train.Sequence) * tokens
-	if teacher {
+	if teacher && l.teaching.labeled() == nil {
 		f += l.slm.FLOPsPerToken(l.Train.Sequence) / 3 * tokens
 	}
 	return f
@@ -313,6 +316,7 @@ func (l *loop) finish() (*outcome, error) {
 	if l.scoring != nil {
 		o.Scoring = &l.scoring.cost
 	}
+	o.Labeling = l.teaching.labeled()
 	if loss := o.HeldOut.NLL; math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return nil, fail(Diverged, "%s: the held-out loss is %g after the last step; lower lr (%g) or raise warmup (%d)", l.label, loss, l.Train.LR, l.Train.Warmup)
 	}

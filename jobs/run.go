@@ -32,8 +32,8 @@ help. Evaluates all on held-out documents, prints one table, and writes report.h
 Everything lies in the run folder (run_dir, usually runs/<name>). Interrupt it at any
 moment: the same command goes on from the last checkpoint, and what is finished is not
 done again. A run folder belongs to its settings; with others, the command refuses and says
-which differ. --fresh removes the run's models and begins them anew (the prepared text is
-kept where it still fits).
+which differ. --fresh removes the run's models, and soft labels with the SLM that made them,
+and begins them anew (the prepared text is kept where it still fits).
 
 ` + traceHelp,
 		Example: `saltern run examples/go-source.toml
@@ -199,8 +199,13 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	return done, nil
 }
 
-// remove removes a training, and the scores that it selects by.
+// remove removes a training, and the scores that it selects by, or the soft labels that it would be the teacher of.
 func (t *training) remove(job *Job) error {
+	if t.name == "slm" {
+		if err := os.RemoveAll(filepath.Join(job.RunDir, "labels")); err != nil {
+			return err
+		}
+	}
 	if t.Select != nil {
 		if err := os.RemoveAll(job.scoreDir()); err != nil {
 			return err

@@ -16,16 +16,17 @@ type teaching struct {
 	file    *labels.File // offline
 	offline *distill.Offline
 	feed    *distill.Feed
+	cost    *labelingCost
 }
 
 // teach gets the teacher ready, or its soft labels, which are made where they are missing.
 func (t *training) teach(ctx context.Context, s *session) (*teaching, error) {
 	if t.Distill.Offline() {
-		f, err := t.openLabels(ctx, s)
+		f, cost, err := t.openLabels(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		return &teaching{file: f, offline: t.offline()}, nil
+		return &teaching{file: f, offline: t.offline(), cost: cost}, nil
 	}
 	m, _, err := model.Load(s.device, t.teacher, t.name+".teacher")
 	if err != nil {
@@ -48,6 +49,14 @@ func (h *teaching) objectives() []model.Objective {
 		return []model.Objective{model.Plain, h.offline.Objective}
 	}
 	return []model.Objective{model.Plain, distill.Objective(h.teacher)}
+}
+
+// labeled is what the soft labels took before the training; nil without any.
+func (h *teaching) labeled() *labelingCost {
+	if h == nil {
+		return nil
+	}
+	return h.cost
 }
 
 // begin starts to read the soft labels from the loop's next step on, to the last with the teacher's help.
