@@ -62,6 +62,9 @@ func (l *loop) restore() error {
 		if l.scoring != nil {
 			l.state.FLOPs, l.state.Seconds = l.scoring.cost.FLOPs, l.scoring.cost.Seconds
 		}
+		if c := l.teaching.labeled(); c != nil {
+			l.state.FLOPs, l.state.Seconds = l.state.FLOPs+c.FLOPs, l.state.Seconds+c.Seconds
+		}
 	case err != nil:
 		return err
 	default:
@@ -172,7 +175,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	}
 	took := time.Since(start)
 	l.step++
-	flops := l.stepFLOPs(objective == 1)
+	flops := l.stepFLOPs(objective == 1 && l.teaching.labeled() == nil) // that of soft labels was counted before the first step
 	l.state.FLOPs += flops
 	l.inARow++
 	if !step.Skipped {
@@ -227,7 +230,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	return err
 }
 
-// seconds is the wall clock that the training took, scoring, evaluations and checkpoints included, over all its restarts.
+// seconds is the wall clock that the training took, scoring, labels, evaluations and checkpoints included, over all its restarts.
 func (l *loop) seconds() float64 { return l.before + time.Since(l.began).Seconds() }
 
 // lastGood says where to go on from after a failure.
@@ -319,6 +322,7 @@ func (l *loop) finish() (*outcome, error) {
 		o.Scoring = &l.scoring.cost
 	}
 	o.Buckets = bucketOutcomes(l.state.Auto)
+	o.Labeling = l.teaching.labeled()
 	if loss := o.HeldOut.NLL; math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return nil, fail(Diverged, "%s: the held-out loss is %g after the last step; lower lr (%g) or raise warmup (%d)", l.label, loss, l.Train.LR, l.Train.Warmup)
 	}

@@ -30,8 +30,8 @@ help. Evaluates all on held-out documents, prints one table, and writes report.h
 Everything lies in the run folder (run_dir, usually runs/<name>). Interrupt it at any
 moment: the same command goes on from the last checkpoint, and what is finished is not
 done again. A run folder belongs to its settings; with others, the command refuses and says
-which differ. --fresh removes the run's models and begins them anew (the prepared text is
-kept where it still fits).
+which differ. --fresh removes the run's models, and soft labels with the SLM that made them,
+and begins them anew (the prepared text is kept where it still fits).
 
 ` + traceHelp,
 		Example: `saltern run examples/go-source.toml

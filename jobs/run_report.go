@@ -55,7 +55,7 @@ func labelsOf(done []finishedTraining) []string {
 // charts draws the LLMs' curves.
 func charts(job *Job, llms []finishedTraining, curves map[string][]metrics.Record) []report.Chart {
 	lossBySteps := report.Chart{Title: "Held-out loss", Note: "Lower is better; " + sameData(job), X: "optimizer steps", Y: "nats per token", Focus: true}
-	lossByFLOPs := report.Chart{Title: "Held-out loss against compute", Note: "The teacher's forward passes are counted, those of scoring included; its training is not.", X: "TFLOP", Y: "nats per token", Focus: true}
+	lossByFLOPs := report.Chart{Title: "Held-out loss against compute", Note: "The teacher's forward passes are counted, those of scoring and labels included; its training is not.", X: "TFLOP", Y: "nats per token", Focus: true}
 	train := report.Chart{Title: "Training loss", Note: "NLL of each step's batch before its update, averaged over neighbouring steps.", X: "optimizer steps", Y: "nats per token", Focus: true}
 	rate := report.Chart{Title: "Learning rate", X: "optimizer steps", Y: "learning rate", Half: true}
 	weight := report.Chart{Title: "The teacher's weight in the loss", X: "optimizer steps", Y: "w", Half: true}
@@ -141,6 +141,10 @@ func findings(done []finishedTraining, curves map[string][]metrics.Record) []str
 	if c := helped.Scoring; c != nil {
 		list = append(list, fmt.Sprintf("Stage 1 read %d of %d candidate sequences, the challenging yet learnable ones for an early SLM. Scoring them took %.2f TFLOP and %.0f s, which count as %s's.",
 			c.Selected, c.Candidates, c.FLOPs/1e12, c.Seconds, helped.label))
+	}
+	if c := helped.Labeling; c != nil {
+		list = append(list, fmt.Sprintf("Soft labels of %d sequences were made before: %.2f TFLOP and %.0f s, which count as %s's; other students can learn from them too.",
+			c.Sequences, c.FLOPs/1e12, c.Seconds, helped.label))
 	}
 	if teacher != nil {
 		place := "behind both at the end: the regime in which the teacher must leave"

@@ -101,7 +101,7 @@ func (c *scoring) table(s *session) (t Table, err error) {
 	}); err != nil {
 		return t, err
 	}
-	seconds, err := c.secondsBefore()
+	seconds, err := secondsSpent(c.dir)
 	if err != nil {
 		return t, err
 	}

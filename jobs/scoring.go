@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -172,7 +171,7 @@ func (c *scoring) run(ctx context.Context, s *session, candidates []int64) error
 		return errors.Join(err, w.Close())
 	}
 	defer p.close()
-	if err := errors.Join(p.score(ctx, w, candidates), w.Close(), p.keepTime()); err != nil {
+	if err := errors.Join(p.score(ctx, w, candidates), w.Close(), keepSeconds(p.dir, p.seconds())); err != nil {
 		return err
 	}
 	s.say("scored: %d sequences of %d tokens in %.0f s, %.2f bytes a token", w.Sequences(), c.Sequence, p.seconds(), bytesPerToken(w.File))
@@ -198,7 +197,7 @@ type pass struct {
 func (c *scoring) start(ctx context.Context, s *session) (*pass, error) {
 	p := &pass{scoring: c, s: s}
 	var err error
-	if p.before, err = c.secondsBefore(); err != nil {
+	if p.before, err = secondsSpent(c.dir); err != nil {
 		return nil, err
 	}
 	if p.model, _, err = model.Load(s.device, c.slm, "slm"); err != nil {
@@ -253,7 +252,7 @@ func (p *pass) score(ctx context.Context, w *scores.Writer, candidates []int64) 
 		}
 		p.show(w.Sequences(), len(candidates))
 		if time.Since(last) > syncEvery {
-			if err := errors.Join(w.Sync(), p.keepTime()); err != nil {
+			if err := errors.Join(w.Sync(), keepSeconds(p.dir, p.seconds())); err != nil {
 				return err
 			}
 			last = time.Now()
@@ -315,28 +314,3 @@ func (p *pass) show(done, total int) {
 
 // seconds is the wall clock of scoring, over all restarts.
 func (p *pass) seconds() float64 { return p.before + time.Since(p.began).Seconds() }
-
-// scoringTime is time.json beside the scores, in which no time stands: two passes give the same bytes.
-type scoringTime struct {
-	Seconds float64 `json:"seconds"`
-}
-
-func (c *scoring) timeFile() string { return filepath.Join(c.dir, "time.json") }
-
-func (p *pass) keepTime() error { return writeJSON(p.timeFile(), scoringTime{p.seconds()}) }
-
-// secondsBefore is how long the scores took up to now.
-func (c *scoring) secondsBefore() (float64, error) {
-	text, err := os.ReadFile(c.timeFile())
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	var t scoringTime
-	if err == nil {
-		err = json.Unmarshal(text, &t)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w; remove it, and the time that scoring took is counted anew", c.timeFile(), err)
-	}
-	return t.Seconds, nil
-}

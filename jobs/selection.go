@@ -107,7 +107,7 @@ func (t *training) selectText(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	seconds, err := c.secondsBefore()
+	seconds, err := secondsSpent(c.dir)
 	if err != nil {
 		return err
 	}

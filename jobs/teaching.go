@@ -16,6 +16,7 @@ type teaching struct {
 	file    *labels.File // offline
 	offline *distill.Offline
 	feed    *distill.Feed
+	cost    *labelingCost
 
 	smoothing *distill.Smoothing // in place of a teacher
 
@@ -46,11 +47,13 @@ func (t *training) teach(ctx context.Context, s *session) (*teaching, error) {
 		return t.help(nil, nil), nil
 	}
 	if t.Distill.Offline() {
-		f, err := t.openLabels(ctx, s)
+		f, cost, err := t.openLabels(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		return t.help(nil, f), nil
+		h := t.help(nil, f)
+		h.cost = cost
+		return h, nil
 	}
 	m, _, err := model.Load(s.device, t.teacher.checkpoints(), t.name+".teacher")
 	if err != nil {
@@ -72,6 +75,14 @@ func (h *teaching) objectives() []model.Objective {
 		return []model.Objective{model.Plain, h.offline.Objective}
 	}
 	return []model.Objective{model.Plain, distill.Objective(h.teacher)}
+}
+
+// labeled is what the soft labels took before the training; nil without any.
+func (h *teaching) labeled() *labelingCost {
+	if h == nil {
+		return nil
+	}
+	return h.cost
 }
 
 // begin takes up where the loop is: what was decided, and the soft labels from its next step on, to the last with the teacher's help.

@@ -55,8 +55,8 @@ type outcome struct {
 	Steps    int64       `json:"steps"`
 	Tokens   int64       `json:"tokens"`
 	Skipped  int64       `json:"skipped"`
-	FLOPs    float64     `json:"flops"` // model FLOPs, the teacher's forward passes and Scoring included
-	Seconds  float64     `json:"seconds"`
+	FLOPs    float64     `json:"flops"`    // model FLOPs, the teacher's forward passes, Scoring and Labeling included
+	Seconds  float64     `json:"seconds"`  // these two included
 	HeldOut  model.Stats `json:"held_out"` // of every token from those before it, whatever the objective
 	Params   int64       `json:"params"`
 	Device   string      `json:"device"`
@@ -68,6 +68,8 @@ type outcome struct {
 	Scoring *scoringCost `json:"scoring,omitempty"` // of the candidates that stage 1's sequences were selected from
 
 	Buckets []bucketOutcome `json:"buckets,omitempty"` // of transition "auto": when the teacher's help ended, and where
+
+	Labeling *labelingCost `json:"labeling,omitempty"` // of the soft labels of an offline student, before its first step
 }
 
 func (t *training) checkpoints() string { return filepath.Join(t.dir, "checkpoints") }

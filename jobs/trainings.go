@@ -131,8 +131,13 @@ func (t *training) train(ctx context.Context, s *session) (*outcome, error) {
 	return o, nil
 }
 
-// remove removes a training, and the scores that it selects by.
+// remove removes a training, and the scores that it selects by, or the soft labels that it would be the teacher of.
 func (t *training) remove() error {
+	if t.name == "slm" {
+		if err := os.RemoveAll(filepath.Join(filepath.Dir(t.dir), "labels")); err != nil {
+			return err
+		}
+	}
 	if t.Select != nil {
 		if err := os.RemoveAll(t.scores); err != nil {
 			return err
