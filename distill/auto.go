@@ -52,8 +52,14 @@ type Auto struct {
 // Stop is how a bucket ended.
 type Stop struct {
 	Step int64  `json:"step"` // steps done by then; 0: it did not
-	By   string `json:"by"`   // "credibility" or "crossing"
+	By   string `json:"by"`   // ByCredibility or ByCrossing
 }
+
+// What ends a bucket.
+const (
+	ByCredibility = "credibility"
+	ByCrossing    = "crossing"
+)
 
 // Evidence is what a bucket is judged by, as in Sums.
 type Evidence struct{ Credibility, Crossing Ratio }
@@ -82,17 +88,17 @@ func (a *Auto) Policy() []float32 {
 // Buckets is how many there are.
 func (a *Auto) Buckets() int { return len(a.Edges) + 1 }
 
-// Bucket words which tokens are in bucket g.
+// Bucket words which tokens are in bucket g, by their teacher's entropy in nats.
 func (a *Auto) Bucket(g int) string {
 	switch last := len(a.Edges); {
 	case last == 0:
 		return "all tokens"
 	case g == 0:
-		return fmt.Sprintf("tokens of teacher's entropy below %.2f nats", a.Edges[0])
+		return fmt.Sprintf("entropy below %.2f", a.Edges[0])
 	case g == last:
-		return fmt.Sprintf("tokens of teacher's entropy from %.2f nats", a.Edges[last-1])
+		return fmt.Sprintf("entropy from %.2f", a.Edges[last-1])
 	}
-	return fmt.Sprintf("tokens of teacher's entropy from %.2f to %.2f nats", a.Edges[g-1], a.Edges[g])
+	return fmt.Sprintf("entropy %.2f to %.2f", a.Edges[g-1], a.Edges[g])
 }
 
 // Stopped says that every bucket has ended: the teacher need not be asked any more.
@@ -103,6 +109,16 @@ func (a *Auto) Stopped() bool {
 		}
 	}
 	return true
+}
+
+// LastStop is that of the bucket that ended last.
+func (a *Auto) LastStop() (last Stop) {
+	for _, s := range a.Stops {
+		if s.Step > last.Step {
+			last = s
+		}
+	}
+	return last
 }
 
 // Step takes the sums of a step with a finite loss and gradient, after which so many steps are done. Where a window ends it decides,
@@ -139,14 +155,14 @@ func (a *Auto) judge(g int, done int64, r Rule) BucketSeen {
 	seen := BucketSeen{W: r.Weight * a.Factors[g], Tokens: a.Window.Crossing[g].D}
 	seen.Tau, seen.TauError = e.Credibility.Estimate()
 	seen.Lead, seen.LeadError = e.Crossing.Estimate()
-	by, against := "credibility", seen.Tau+seen.TauError < 0.5
+	by, against := ByCredibility, seen.Tau+seen.TauError < 0.5
 	switch {
 	case r.Sparse || e.Credibility.D <= vanishing*e.Crossing.D:
 		seen.TauError = math.Inf(1)
 		if math.IsInf(seen.LeadError, 1) {
 			return seen
 		}
-		by, against = "crossing", seen.Lead < -seen.LeadError
+		by, against = ByCrossing, seen.Lead < -seen.LeadError
 	case seen.TauError > maxTauError:
 		return seen
 	case a.Stops[g].Step == 0:

@@ -64,19 +64,19 @@ func (a *adaptive) decide(l *loop, skipped bool, values map[string]float64) (w f
 		windowValues(seen, values)
 	}
 	for g, stop := range a.auto.Stops {
-		if stop != before[g] {
-			l.s.say("%s: step %d: no more help with %s: %s", l.label, l.step, a.auto.Bucket(g), reason(stop))
+		if stop != before[g] && a.auto.Buckets() > 1 {
+			l.s.say("%s: step %d: no more help with tokens of teacher's %s: %s", l.label, l.step, a.auto.Bucket(g), reason(stop.By))
 		}
 	}
 	if a.ended() { // and is not asked again, so this is said once
-		l.s.say("%s: step %d: the teacher leaves", l.label, l.step)
+		l.s.say("%s: step %d: the teacher leaves: %s", l.label, l.step, reason(a.auto.LastStop().By))
 	}
 	return w, a.SetPolicy(l.tracer, a.auto)
 }
 
 // reason words why a bucket ended.
-func reason(s distill.Stop) string {
-	if s.By == "crossing" {
+func reason(by string) string {
+	if by == distill.ByCrossing {
 		return "the student's loss is below the teacher's"
 	}
 	return "the text sides with the student"
@@ -117,7 +117,7 @@ func windowValues(w *distill.Window, values map[string]float64) {
 
 // bucketOutcome is what became of a class of tokens, for result.json.
 type bucketOutcome struct {
-	Name    string  `json:"name"`
+	Name    string  `json:"name"`    // by the teacher's entropy
 	Share   float64 `json:"share"`   // of the tokens that were seen
 	Stopped int64   `json:"stopped"` // after so many steps; 0: it did not
 	By      string  `json:"by,omitempty"`

@@ -39,7 +39,7 @@ func writeReport(job *Job, done []finishedTraining) (string, error) {
 		}
 	}
 	r.Findings = findings(done, curves)
-	r.Charts = charts(job, llms, curves)
+	r.Charts = append(charts(job, llms, curves), autoCharts(llms, curves)...)
 	r.Config = job.configRows()
 	return writePages(job.Config.RunDir, r)
 }
@@ -70,10 +70,8 @@ func charts(job *Job, llms []finishedTraining, curves map[string][]metrics.Recor
 			weight.Series = append(weight.Series, report.Series{Name: d.label, Points: w})
 		}
 	}
-	if c := job.Config.Distill; c.Method == "salt" || c.Method == "salt-ds" {
-		mark := report.Mark{X: float64(c.KDSteps), Label: "teacher leaves"}
-		lossBySteps.Marks, train.Marks = []report.Mark{mark}, []report.Mark{mark}
-	}
+	lossBySteps.Marks = teacherLeaves(job, llms)
+	train.Marks = lossBySteps.Marks
 	list := []report.Chart{lossBySteps, lossByFLOPs, train, rate}
 	if len(weight.Series) > 0 {
 		list = append(list, weight)
@@ -146,6 +144,7 @@ func findings(done []finishedTraining, curves map[string][]metrics.Record) []str
 		list = append(list, fmt.Sprintf("Soft labels of %d sequences were made before: %.2f TFLOP and %.0f s, which count as %s's; other students can learn from them too.",
 			c.Sequences, c.FLOPs/1e12, c.Seconds, helped.label))
 	}
+	list = append(list, autoFindings(helped)...)
 	if teacher != nil {
 		place := "behind both at the end: the regime in which the teacher must leave"
 		if teacher.HeldOut.NLL < min(base.HeldOut.NLL, helped.HeldOut.NLL) {
