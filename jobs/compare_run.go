@@ -87,6 +87,11 @@ func newComparison(s *session) (*comparison, error) {
 		}
 		c.slms = append(c.slms, slm)
 	}
+	for i, a := range c.arms {
+		if j := slices.IndexFunc(c.cells, func(cells []*compared) bool { return slices.Equal(cells, c.cells[i]) }); j < i {
+			s.say("%s is the same as %s: what sets them apart has no effect", a.name, c.arms[j].name)
+		}
+	}
 	var list []*training
 	for _, t := range c.order {
 		list = append(list, t.training)
