@@ -250,3 +250,12 @@ func TestSlices(t *testing.T) {
 		}
 	}
 }
+
+// TestCompareCommand: the command that the page names is the one that was given, for a shell.
+func TestCompareCommand(t *testing.T) {
+	f := compareFlags{seeds: 5, arms: listFlag{"sharp: distill.temperature=0.5"}, runFlags: runFlags{sets: listFlag{"name=it's", "llm.train.lr=1e-3"}}}
+	want := `saltern compare --seeds 5 --arm 'sharp: distill.temperature=0.5' --set 'name=it'\''s' --set llm.train.lr=1e-3 'my job.toml'`
+	if got := f.command("my job.toml"); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
