@@ -15,12 +15,7 @@ import (
 
 // compareCommand compares ways to train.
 func compareCommand() *Command {
-	var flags struct {
-		runFlags
-		seeds       int
-		sweep, arms listFlag
-		dry         bool
-	}
+	var flags compareFlags
 	return &Command{
 		Name:    "compare",
 		Usage:   "[--seeds N] [--arm 'NAME: key=value...']... [--sweep key=value,value]... [--dry-run] [--set key=value]... [--device D] [--fresh] [--json] job.toml",
@@ -37,9 +32,10 @@ to BASELINE of the same seed, and at their intervals.
 
 Every training has a folder in compare/ of the run folder, named after all that decides its
 result. Arms that come to the same training share it, and so do comparisons: add arms and seeds
-later, and only what is new is trained; what "saltern run" made of the same job counts too. Interrupt it at any moment: the same command goes
-on. One that diverges is reported, and the others go on. --dry-run lists the trainings, which
-of them are done, and what the others will take, as far as those that ended can tell.
+later, and only what is new is trained; what "saltern run" made of the same job counts too.
+Interrupt it at any moment: the same command goes on. A training that diverges is reported, and
+the others go on. --dry-run lists the trainings, which of them are done, and what the others
+will take, as far as those that ended can tell.
 
 The microbatch is the largest with which every arm fits the device. A later arm that needs
 more memory would make all others anew: set train.microbatch to be sure that it does not.`,
@@ -47,23 +43,10 @@ more memory would make all others anew: set train.microbatch to be sure that it 
 saltern compare --seeds 5 --sweep distill.kd_steps=40,80,160 job.toml
 saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
-		Flags: func(fs *flag.FlagSet) {
-			fs.IntVar(&flags.seeds, "seeds", 0, "run each arm with `N` seeds, instead of compare.seeds")
-			fs.Var(&flags.arms, "arm", "another arm, `'NAME: key=value...'`, beside those of compare.arms; may be given more than once")
-			fs.Var(&flags.sweep, "sweep", "another sweep, `key=value,value...`, beside those of compare.sweep; may be given more than once")
-			fs.BoolVar(&flags.dry, "dry-run", false, "list the trainings and what they will take; train nothing")
-			flags.define(fs, "the comparison's models")
-		},
+		Flags: flags.define,
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
-			job, err := flags.job("compare", args)
+			job, err := flags.job(args)
 			if err != nil {
-				return err
-			}
-			if flags.seeds != 0 {
-				job.Compare.Seeds = flags.seeds
-			}
-			job.Compare.Arms, job.Compare.Sweep = append(job.Compare.Arms, flags.arms...), append(job.Compare.Sweep, flags.sweep...)
-			if err := job.checkCompare(); err != nil {
 				return err
 			}
 			s, err := openJob(ctx, io, job)
@@ -75,19 +58,7 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			if err != nil {
 				return err
 			}
-			c.again = "saltern compare"
-			if flags.seeds != 0 {
-				c.again += fmt.Sprint(" --seeds ", flags.seeds)
-			}
-			for _, f := range []struct {
-				name   string
-				values listFlag
-			}{{"arm", flags.arms}, {"sweep", flags.sweep}, {"set", flags.sets}} {
-				for _, v := range f.values {
-					c.again += " --" + f.name + " " + shellWord(v)
-				}
-			}
-			c.again += " " + shellWord(job.File)
+			c.again = flags.command(job.File)
 			if flags.fresh && !flags.dry {
 				if err := os.RemoveAll(c.dir); err != nil {
 					return err
@@ -111,22 +82,67 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 	}
 }
 
+// compareFlags are the flags of compare.
+type compareFlags struct {
+	runFlags
+	seeds       int
+	sweep, arms listFlag
+	dry         bool
+}
+
+func (f *compareFlags) define(fs *flag.FlagSet) {
+	fs.IntVar(&f.seeds, "seeds", 0, "run each arm with `N` seeds, instead of compare.seeds")
+	fs.Var(&f.arms, "arm", "another arm, `'NAME: key=value...'`, beside those of compare.arms; may be given more than once")
+	fs.Var(&f.sweep, "sweep", "another sweep, `key=value,value...`, beside those of compare.sweep; may be given more than once")
+	fs.BoolVar(&f.dry, "dry-run", false, "list the trainings and what they will take; train nothing")
+	f.runFlags.define(fs, "the comparison's models")
+}
+
+// job is the job with what the flags say of [compare]. Every arm is known to be one.
+func (f *compareFlags) job(args []string) (*Job, error) {
+	job, err := f.runFlags.job("compare", args)
+	if err != nil {
+		return nil, err
+	}
+	if f.seeds != 0 {
+		job.Compare.Seeds = f.seeds
+	}
+	job.Compare.Arms, job.Compare.Sweep = append(job.Compare.Arms, f.arms...), append(job.Compare.Sweep, f.sweep...)
+	var wrong []string
+	job.Compare.check(func(key, message string) { wrong = append(wrong, job.File+": compare: "+message) })
+	if len(wrong) > 0 {
+		return nil, &Error{BadConfig, errors.New(strings.Join(wrong, "\n"))}
+	}
+	arms, err := job.arms()
+	for i := 0; i < len(arms) && err == nil; i++ {
+		_, err = arms[i].job(job)
+	}
+	return job, err
+}
+
+// command is the command line that the flags were on.
+func (f *compareFlags) command(file string) string {
+	words := []string{"saltern compare"}
+	if f.seeds != 0 {
+		words = append(words, fmt.Sprint("--seeds ", f.seeds))
+	}
+	for _, list := range []struct {
+		name   string
+		values listFlag
+	}{{"arm", f.arms}, {"sweep", f.sweep}, {"set", f.sets}} {
+		for _, v := range list.values {
+			words = append(words, "--"+list.name+" "+shellWord(v))
+		}
+	}
+	return strings.Join(append(words, shellWord(file)), " ")
+}
+
 // shellWord is a word of a command as a shell takes it.
 func shellWord(s string) string {
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-=/,:") == "" {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// checkCompare checks what flags have changed of [compare].
-func (j *Job) checkCompare() error {
-	var list []string
-	j.Compare.check(func(key, message string) { list = append(list, j.File+": compare: "+message) })
-	if len(list) > 0 {
-		return &Error{BadConfig, errors.New(strings.Join(list, "\n"))}
-	}
-	return nil
 }
 
 // write writes the page of what is known up to now into the comparison's folder.

@@ -34,14 +34,7 @@ func (j *Job) arms() ([]arm, error) {
 		}
 	}
 	for _, s := range c.Sweep {
-		key, values, _ := strings.Cut(s, "=")
-		for value := range strings.SplitSeq(values, ",") {
-			set := compare.Setting{Key: strings.TrimSpace(key), Value: strings.TrimSpace(value)}
-			list = append(list, arm{
-				name: own + " " + set.Key + "=" + set.Value, label: methodLabel(own) + ", " + name(set.Key) + " = " + set.Value,
-				note: "One value of a sweep.", settings: []compare.Setting{method(own), set},
-			})
-		}
+		list = append(list, sweep(s, own)...)
 	}
 	for _, text := range c.Arms {
 		name, sets, _ := strings.Cut(text, ":")
@@ -56,6 +49,28 @@ func (j *Job) arms() ([]arm, error) {
 		list = append(list, a)
 	}
 	return list, j.checkArms(list)
+}
+
+// sweep lists the arms of "key=value,value" or "method key=value,value"; own is the method where none is named and the key is not of
+// a selection of text, which one method has.
+func sweep(text, own string) (list []arm) {
+	head, values, _ := strings.Cut(text, "=")
+	words := strings.Fields(head)
+	m, key := own, words[len(words)-1]
+	switch {
+	case len(words) > 1:
+		m = words[0]
+	case strings.HasPrefix(key, "select."):
+		m = "salt-ds"
+	}
+	for value := range strings.SplitSeq(values, ",") {
+		set := compare.Setting{Key: key, Value: strings.TrimSpace(value)}
+		list = append(list, arm{
+			name: m + " " + set.Key + "=" + set.Value, label: methodLabel(m) + ", " + name(set.Key) + " = " + set.Value,
+			note: "One value of a sweep.", settings: []compare.Setting{method(m), set},
+		})
+	}
+	return list
 }
 
 // checkArms refuses arms of one name, and those that would not be of one comparison.

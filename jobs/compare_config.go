@@ -24,7 +24,8 @@ type CompareConfig struct {
 	// "none" means none.
 	Controls []string `toml:"controls"`
 
-	// Sweep lists keys with the values to try, "distill.kd_steps=40,80,160", each alone, by the job's method.
+	// Sweep lists keys with the values to try, "distill.kd_steps=40,80,160", each alone, by the job's method; a key of [select] by
+	// "salt-ds". Another method may stand before the key: "rkd distill.weight=0.3,0.7".
 	Sweep []string `toml:"sweep"`
 
 	// Arms are others, "name: key=value key=value": the job with those keys set. Keys of [slm] train another SLM. The keys of text
@@ -72,8 +73,10 @@ func (c CompareConfig) check(bad func(key, message string)) {
 		}
 	}
 	for _, s := range c.Sweep {
-		if key, values, ok := strings.Cut(s, "="); !ok || strings.TrimSpace(key) == "" || strings.TrimSpace(values) == "" {
-			bad("sweep", fmt.Sprintf("sweep has %q, which is not key=value,value, as in distill.kd_steps=40,80", s))
+		head, values, ok := strings.Cut(s, "=")
+		words := strings.Fields(head)
+		if !ok || len(words) < 1 || len(words) > 2 || strings.TrimSpace(values) == "" || len(words) == 2 && methodLabel(words[0]) == "" {
+			bad("sweep", fmt.Sprintf("sweep has %q, which is not key=value,value, as in distill.kd_steps=40,80, with a method before it perhaps", s))
 		}
 	}
 	for _, a := range c.Arms {

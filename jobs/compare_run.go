@@ -87,6 +87,11 @@ func newComparison(s *session) (*comparison, error) {
 		}
 		c.slms = append(c.slms, slm)
 	}
+	for i, a := range c.arms {
+		if j := slices.IndexFunc(c.cells, func(cells []*compared) bool { return slices.Equal(cells, c.cells[i]) }); j < i {
+			s.say("%s is the same as %s: what sets them apart has no effect", a.name, c.arms[j].name)
+		}
+	}
 	var list []*training
 	for _, t := range c.order {
 		list = append(list, t.training)
@@ -263,10 +268,13 @@ func (c *comparison) adopt(t *compared) *outcome {
 // failureFile says why a training diverged, so that no other run finds that out again.
 func (t *training) failureFile() string { return filepath.Join(t.dir, "diverged.txt") }
 
-// run trains what has not been trained. A training that cannot be leaves the others to go on; report is called after each seed.
+// run trains what has not been trained. A training that cannot be leaves the others to go on; report is called after each seed with
+// which there was something to do, and at the end.
 func (c *comparison) run(ctx context.Context, report func() error) error {
+	news := false
 	for i, t := range c.order {
 		if t.outcome == nil && t.failed == nil {
+			news = true
 			c.s.say("training %d of %d: %s%s", i+1, len(c.order), t.label, c.left())
 			if err := c.train(ctx, t); err != nil {
 				return errors.Join(err, report())
@@ -277,7 +285,8 @@ func (c *comparison) run(ctx context.Context, report func() error) error {
 		} else if _, err := c.heldOut(ctx, t); err != nil {
 			return errors.Join(err, report())
 		}
-		if i+1 == len(c.order) || c.order[i+1].seeds != t.seeds {
+		if i+1 == len(c.order) || news && c.order[i+1].seeds != t.seeds {
+			news = false
 			if err := report(); err != nil {
 				return err
 			}

@@ -45,7 +45,7 @@ salt | SALT | distill.method=salt`},
 		{"controls and sweeps are about the job's own method", `
 methods = ["rkd"]
 controls = ["baseline-50", "smoothing"]
-sweep = ["distill.weight=0.25, 1"]
+sweep = ["distill.weight=0.25, 1", "select.top_k=5", "salt distill.kd_steps=9"]
 arms = ["weak-1: slm.train.steps=10  distill.method=salt"]
 [distill]
 method = "rkd"`, `
@@ -55,6 +55,8 @@ baseline-50 | BASELINE, 50% of the steps | distill.method=baseline llm.train.ste
 smoothing | RKD, label smoothing | distill.method=rkd distill.teacher=equal-entropy distill.labels=online
 rkd distill.weight=0.25 | RKD, weight = 0.25 | distill.method=rkd distill.weight=0.25
 rkd distill.weight=1 | RKD, weight = 1 | distill.method=rkd distill.weight=1
+salt-ds select.top_k=5 | SALT_DS, top_k = 5 | distill.method=salt-ds select.top_k=5
+salt distill.kd_steps=9 | SALT, kd_steps = 9 | distill.method=salt distill.kd_steps=9
 weak-1 | weak-1 | slm.train.steps=10 distill.method=salt`},
 	} {
 		job := readCompareJob(t, test.table)
@@ -107,6 +109,7 @@ func TestArmsThatAreWrong(t *testing.T) {
 		{"none beside others", `controls = ["none", "selection"]`, `or "none" alone`},
 		{"seeds", `seeds = -1`, `seeds = -1 is out of bounds; use 1 to 1000`},
 		{"no values", `sweep = ["distill.weight"]`, `sweep has "distill.weight", which is not key=value,value`},
+		{"a sweep's method", `sweep = ["sald distill.weight=1"]`, `sweep has "sald distill.weight=1", which is not key=value,value`},
 		{"an arm without a name", `arms = ["distill.weight=1"]`, `arms has "distill.weight=1", which is not "name: key=value key=value"`},
 		{"an arm without keys", `arms = ["x:"]`, `arms has "x:"`},
 		{"a teacher", `teacher = "none"`, `teacher = "none" is unknown; use "per-seed" or "shared"`},
@@ -245,5 +248,14 @@ func TestSlices(t *testing.T) {
 		if got := fmt.Sprint(model.slices(other)); got != "[NaN NaN NaN]" {
 			t.Errorf("%s: %v", why, got)
 		}
+	}
+}
+
+// TestCompareCommand: the command that the page names is the one that was given, for a shell.
+func TestCompareCommand(t *testing.T) {
+	f := compareFlags{seeds: 5, arms: listFlag{"sharp: distill.temperature=0.5"}, runFlags: runFlags{sets: listFlag{"name=it's", "llm.train.lr=1e-3"}}}
+	want := `saltern compare --seeds 5 --arm 'sharp: distill.temperature=0.5' --set 'name=it'\''s' --set llm.train.lr=1e-3 'my job.toml'`
+	if got := f.command("my job.toml"); got != want {
+		t.Errorf("%s\nwant %s", got, want)
 	}
 }
