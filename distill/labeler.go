@@ -127,7 +127,7 @@ func (l *Labeler) Make(sequences []int64, read func(sequence int64, x ul2.Exampl
 	return l.made.Rows(0, len(sequences)*T), l.collect()
 }
 
-// collect copies what the program made, ascending.
+// collect copies what the program made, ascending, for the tokens that are predicted.
 func (l *Labeler) collect() error {
 	if err := l.backend.ReadU32(l.out.IDs, l.made.IDs); err != nil {
 		return err
@@ -135,12 +135,21 @@ func (l *Labeler) collect() error {
 	if err := l.backend.Read(l.out.Q, l.made.Q); err != nil {
 		return err
 	}
-	if err := l.backend.Read(l.out.Stats, l.made.Stats); err != nil || l.out.Tail == nil {
+	if err := l.backend.Read(l.out.Stats, l.made.Stats); err != nil {
 		return err
 	}
-	if err := l.backend.Read(l.out.Tail, l.made.Tail); err != nil {
-		return err
+	if l.out.Tail != nil {
+		if err := l.backend.Read(l.out.Tail, l.made.Tail); err != nil {
+			return err
+		}
+		l.ascend()
 	}
+	l.blank()
+	return nil
+}
+
+// ascend sorts the likeliest ids of each token; draws are sorted already.
+func (l *Labeler) ascend() {
 	type kept struct {
 		id uint32
 		q  float32
@@ -155,5 +164,19 @@ func (l *Labeler) collect() error {
 			l.made.IDs[at+j], l.made.Q[at+j] = x.id, x.q
 		}
 	}
-	return nil
+}
+
+// blank gives the tokens that are not predicted, of which nobody learns, the labels that take least: id 0 and no other.
+func (l *Labeler) blank() {
+	k := l.settings.Count
+	for t, label := range l.next {
+		if label != compute.Masked {
+			continue
+		}
+		for j := t * k; j < (t+1)*k; j++ {
+			l.made.IDs[j], l.made.Q[j] = compute.Masked, 0
+		}
+		l.made.IDs[t*k], l.made.Q[t*k], l.made.Tail[t] = 0, 1, 0
+		clear(l.made.Stats[t*compute.LabelColumns : (t+1)*compute.LabelColumns])
+	}
 }
