@@ -36,12 +36,15 @@ func maskedExample(number int64, x ul2.Example) error {
 }
 
 // maskedStep is a step of a student on three masked sequences, one of each denoiser, and the gradient of its last bucket; with the
-// teacher's soft labels where there are any.
+// teacher's soft labels where there are any, and w < 0 for plain training.
 func maskedStep(t *testing.T, b compute.Backend, student, teacher *model.Model, seed int64, w float64, soft *labels.Labels) (model.Step, []float32) {
 	t.Helper()
 	c := model.TrainConfig{Steps: 5, Batch: 3, Microbatch: 3, Sequence: maskedT, LR: 1e-9, Precision: model.Float32, Objective: model.UL2}.Defaults()
 	c.ClipNorm = 0
 	offline, objective := &Offline{Ghost: true}, Objective(teacher)
+	if w < 0 {
+		objective, w = model.Plain, 0
+	}
 	if soft != nil {
 		offline.Count = len(soft.IDs) / len(soft.Tail)
 		objective = offline.Objective
@@ -124,6 +127,19 @@ func TestTeacherSeesTheSameMasks(t *testing.T) {
 		if same > 1e-5*plain || other < 0.1*plain {
 			t.Errorf("%s: the gradient's norm is %g with the student as its teacher, %g with another, %g without", name, same, other, plain)
 		}
+	}
+}
+
+// TestZeroWeightIsPlainOnMasks: w = 0 with a teacher is plain training, bit for bit, on masked sequences too.
+func TestZeroWeightIsPlainOnMasks(t *testing.T) {
+	d := computetest.Device(t)
+	of := func(w float64) (model.Step, []float32) {
+		return maskedStep(t, d, model.New(maskedShape(24), "llm", true), model.New(maskedShape(16), "slm", false), 2, w, nil)
+	}
+	plain, want := of(-1)
+	zero, got := of(0)
+	if plain.NLL != zero.NLL || plain.Norm != zero.Norm || !slices.Equal(got, want) {
+		t.Errorf("loss %v and norm %v, without a teacher %v and %v", zero.NLL, zero.Norm, plain.NLL, plain.Norm)
 	}
 }
 

@@ -96,8 +96,8 @@ func (l *labeling) lacks(f *labels.File) (n int) {
 	return n
 }
 
-// openLabels opens the training's soft labels, after they were made where they are missing, and says what they took. Labels that are there were made by
-// another student of the same teacher, or before this one was interrupted.
+// openLabels opens the training's soft labels, after they were made where they are missing, and says what they took. Labels that
+// are there were made by another student of the same teacher, or before this one was interrupted.
 func (t *training) openLabels(ctx context.Context, s *session) (*labels.File, *labelingCost, error) {
 	l, err := t.labeling(s)
 	if err != nil {
