@@ -18,7 +18,7 @@ func compareCommand() *Command {
 	var flags compareFlags
 	return &Command{
 		Name:    "compare",
-		Usage:   "[--seeds N] [--arm 'NAME: key=value...']... [--sweep key=value,value]... [--dry-run] [--set key=value]... [--device D] [--fresh] [--json] job.toml",
+		Usage:   "[--seeds N] [--arm 'NAME: key=value...']... [--sweep key=value,value]... [--dry-run] [--report] [--set key=value]... [--device D] [--fresh] [--json] job.toml",
 		Summary: "compare methods over several seeds, with the controls that tell what a gain comes from",
 		Help: `Trains the job's LLM by each method of [compare] with each of several seeds, and by the controls:
 BASELINE with a schedule of its own for 70% of the steps, the selected text without a teacher,
@@ -35,7 +35,8 @@ result. Arms that come to the same training share it, and so do comparisons: add
 later, and only what is new is trained; what "saltern run" made of the same job counts too.
 Interrupt it at any moment: the same command goes on. A training that diverges is reported, and
 the others go on. --dry-run lists the trainings, which of them are done, and what the others
-will take, as far as those that ended can tell.
+will take, as far as those that ended can tell. --report writes table and page of what is done,
+also while another process goes on with the comparison.
 
 The microbatch is the largest with which every arm fits the device. A later arm that needs
 more memory would make all others anew: set train.microbatch to be sure that it does not.`,
@@ -59,7 +60,7 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 				return err
 			}
 			c.again = flags.command(job.File)
-			if flags.fresh && !flags.dry {
+			if flags.fresh && !flags.dry && !flags.report {
 				if err := os.RemoveAll(c.dir); err != nil {
 					return err
 				}
@@ -70,7 +71,12 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			if flags.dry {
 				return c.plan().Write(io.Out, flags.json)
 			}
-			if err := c.run(ctx, func() error { return c.write(ctx) }); err != nil {
+			if flags.report {
+				err = c.write(ctx)
+			} else {
+				err = c.run(ctx, func() error { return c.write(ctx) })
+			}
+			if err != nil {
 				return err
 			}
 			study, err := c.study(ctx)
@@ -87,7 +93,7 @@ type compareFlags struct {
 	runFlags
 	seeds       int
 	sweep, arms listFlag
-	dry         bool
+	dry, report bool
 }
 
 func (f *compareFlags) define(fs *flag.FlagSet) {
@@ -95,6 +101,7 @@ func (f *compareFlags) define(fs *flag.FlagSet) {
 	fs.Var(&f.arms, "arm", "another arm, `'NAME: key=value...'`, beside those of compare.arms; may be given more than once")
 	fs.Var(&f.sweep, "sweep", "another sweep, `key=value,value...`, beside those of compare.sweep; may be given more than once")
 	fs.BoolVar(&f.dry, "dry-run", false, "list the trainings and what they will take; train nothing")
+	fs.BoolVar(&f.report, "report", false, "write the table and the page of what is done up to now; train nothing")
 	f.runFlags.define(fs, "the comparison's models")
 }
 
@@ -151,8 +158,13 @@ func (c *comparison) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(c.dir, 0o777); err != nil {
+		return err
+	}
 	path, err := writePages(c.dir, compare.Report(study))
-	c.s.say("report: %s", path)
+	if err == nil {
+		c.s.say("report: %s", path)
+	}
 	return err
 }
 

@@ -133,6 +133,11 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		}
 		return o, err
 	}
+	release, err := own(t.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	var help *teaching
 	if t.Distill.Method != "baseline" {
 		if help, err = t.teach(ctx, s); err != nil {
