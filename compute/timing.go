@@ -15,6 +15,7 @@ import (
 type Timing struct {
 	Kernel *Kernel
 	Runs   []time.Duration // sorted
+	Least  time.Duration   // the fastest of them, had nothing else been at work (stopwatch)
 }
 
 // Median is the middle run.
@@ -34,7 +35,7 @@ const (
 )
 
 // judge says after a lap, 0 being the warm-up, whether a candidate is hopeless whose fastest run so far took behind times
-// as long as the best one's: what disturbs a run can only make it slower.
+// as long as the best one's, both undisturbed: what disturbs a run can only make it slower.
 type judge func(lap int, behind float64) bool
 
 // race is Time with a judge: a hopeless candidate is not run again and keeps the runs that it has, be it
@@ -100,7 +101,7 @@ type racer struct {
 	Timing
 	exe    *DeviceRun
 	repeat int
-	low    time.Duration // the fastest run, the warm-up included
+	low    time.Duration // the fastest run undisturbed, the warm-up included
 	out    bool
 }
 
@@ -117,7 +118,7 @@ func (r *racer) load(d *Device, n *Node, repeat int) error {
 	if err != nil {
 		return err
 	}
-	r.exe, r.repeat, r.Runs, r.low = list[0].(*DeviceRun), repeat, nil, math.MaxInt64
+	r.exe, r.repeat, r.Runs, r.Least, r.low = list[0].(*DeviceRun), repeat, nil, math.MaxInt64, math.MaxInt64
 	return nil
 }
 
@@ -136,14 +137,16 @@ func lap(number int, racers []*racer, hopeless judge) error {
 			continue
 		}
 		if number == 1 {
-			r.Runs = nil
+			r.Runs, r.Least = nil, math.MaxInt64
 		}
-		start := time.Now()
+		watch := startWatch(r.exe.dev.limits.CPU)
 		if err := r.exe.Run(); err != nil {
 			return err
 		}
-		took := time.Since(start) / time.Duration(r.repeat)
-		r.Runs, r.low = append(r.Runs, took), min(r.low, took)
+		took, undisturbed := watch.stop()
+		undisturbed /= time.Duration(r.repeat)
+		r.Runs = append(r.Runs, took/time.Duration(r.repeat))
+		r.Least, r.low = min(r.Least, undisturbed), min(r.low, undisturbed)
 		slices.Sort(r.Runs)
 		if best == nil || r.low < best.low {
 			best = r

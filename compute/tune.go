@@ -375,7 +375,7 @@ func (t *Tuner) race(m *Tuned, list []*Variant, c Case, runs int, hopeless judge
 		most = max(most, len(l.Runs))
 	}
 	for i, l := range times {
-		list[i].Time = time.Duration(float64(l.Runs[0]) * m.scale(c))
+		list[i].Time = time.Duration(float64(l.Least) * m.scale(c))
 		if len(l.Runs) < most {
 			lost = append(lost, list[i])
 		}
