@@ -22,6 +22,12 @@ type Config struct {
 	// the temperature: a starting point, not a claim.
 	Preset string `toml:"preset"`
 
+	// Teacher is the folder of a checkpoint, or of a run's checkpoints of which the last counts, that teaches in place of the job's
+	// own SLM: an earlier one, a larger one, one of another text. It must have the job's tokenizer (tokenizer.file). The SLM is then
+	// not trained, but for "salt-ds", where it judges the text. Empty means the job's SLM. Relative to the working folder, as
+	// run_dir is.
+	Teacher string `toml:"teacher"`
+
 	// Weight is w, the part of the loss that is the teacher's. Left out it means 0.5, or the preset's; 0 trains
 	// exactly as "baseline" does, at the teacher's cost. 0 to 1.
 	Weight float64 `toml:"weight" explicit:"keep"`

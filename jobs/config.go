@@ -36,7 +36,7 @@ type Config struct {
 	// Tokenizer makes tokens of it, the same for both models.
 	Tokenizer token.Config `toml:"tokenizer"`
 
-	// SLM is the small model, the teacher. It may be left out when the method is "baseline".
+	// SLM is the small model, the teacher. It may be left out when the method is "baseline", and where distill.teacher names another.
 	SLM ModelConfig `toml:"slm"`
 
 	// LLM is the large model, the student: what the job is for.
@@ -84,7 +84,7 @@ func (c Config) defaults(file string) Config {
 	c.Corpus = c.Corpus.Defaults()
 	c.Tokenizer = c.Tokenizer.Defaults()
 	c.LLM = c.LLM.defaults(c.Tokenizer.VocabSize)
-	if c.Distill.Method != "baseline" || c.SLM != (ModelConfig{}) {
+	if c.trainsSLM() || c.SLM != (ModelConfig{}) {
 		c.SLM = c.SLM.defaults(c.Tokenizer.VocabSize)
 	}
 	c.Distill = c.Distill.Defaults(c.LLM.Train.Steps).ForBatch(c.LLM.Train.Steps, int64(c.LLM.Train.Batch)*int64(c.LLM.Train.Sequence))
@@ -160,7 +160,7 @@ func (c Config) check(bad func(key, message string)) {
 	if d, v := c.Distill, c.Tokenizer.VocabSize; d.Offline() && d.LabelForm == labels.TopK && d.LabelCount > v && v > 0 {
 		bad("distill.label_count", fmt.Sprintf("label_count = %d is more than the vocabulary has ids, tokenizer.vocab_size = %d; lower it", d.LabelCount, v))
 	}
-	if c.Distill.Method != "baseline" && c.SLM.Model.Context < c.LLM.Train.Sequence {
+	if c.trainsSLM() && c.SLM.Model.Context < c.LLM.Train.Sequence {
 		bad("slm.model.context", fmt.Sprintf("context = %d is too short for llm.train.sequence = %d: the teacher reads "+
 			"what the student reads; raise the one or lower the other", c.SLM.Model.Context, c.LLM.Train.Sequence))
 	}

@@ -60,14 +60,16 @@ saltern label --set distill.label_count=100 job.toml && saltern train --set dist
 
 // writeLabels makes the soft labels of the training that has a teacher, which is trained first.
 func writeLabels(ctx context.Context, s *session, list []*training, fresh bool) (Table, error) {
-	slm, student := list[0], list[slices.IndexFunc(list, func(t *training) bool { return t.teacher != "" })]
-	if err := sameSettings([]*training{slm}, false); err != nil {
-		return Table{}, err
+	student := list[slices.IndexFunc(list, func(t *training) bool { return t.teacher != "" })]
+	if slm := list[0]; slm.name == "slm" {
+		if err := sameSettings([]*training{slm}, false); err != nil {
+			return Table{}, err
+		}
+		if _, err := slm.run(ctx, s); err != nil {
+			return Table{}, err
+		}
 	}
-	if _, err := slm.run(ctx, s); err != nil {
-		return Table{}, err
-	}
-	if err := student.findTeacher(s.job); err != nil {
+	if err := student.findTeacher(s); err != nil {
 		return Table{}, err
 	}
 	if err := student.selectText(ctx, s); err != nil {

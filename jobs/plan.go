@@ -103,6 +103,11 @@ func (t *training) plan(memory int64) (plan, error) {
 	p, help := plan{label: t.label, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}, (*teaching)(nil)
 	p.kdToken = p.perToken
 	if t.teacher != "" {
+		if t.Distill.Teacher != "" {
+			if _, err := t.openNamed(); err != nil {
+				return p, err
+			}
+		}
 		p.helped, p.withKD = true, t.Distill.TeacherSteps(t.Train.Steps)
 		p.kdToken += t.slm.FLOPsPerToken(t.Train.Sequence) / 3
 		if t.Distill.Offline() {

@@ -11,7 +11,6 @@ import (
 
 	"saltern/compute"
 	"saltern/distill"
-	"saltern/model/checkpoint"
 )
 
 // runCommand does a whole job: text, SLM, LLM with and without its help, comparison.
@@ -112,6 +111,9 @@ func trainingFilter(job *Job, only string) (func(*training) bool, error) {
 	case "":
 		return func(t *training) bool { return t.name == "slm" || t.name == method }, nil
 	case "slm":
+		if !job.Config.trainsSLM() {
+			return nil, fail(BadConfig, "%s: distill: %s leaves no SLM to train", job.File, job.noSLM())
+		}
 		return func(t *training) bool { return t.name == "slm" }, nil
 	case "baseline":
 		return func(t *training) bool { return t.name == methodName("baseline") }, nil
@@ -137,11 +139,14 @@ func trainings(job *Job, corpusKey string) []*training {
 	slm := add("slm", "SLM", c.SLM, alone)
 	slm.pinAt = c.Select.EarlyStep(c.SLM.Train.Steps)
 	helped := add(methodName(c.Distill.Method), methodLabel(c.Distill.Method), c.LLM, c.Distill)
-	helped.teacher, helped.slm = slm.checkpoints(), c.SLM.Model
+	helped.teacher, helped.slm = either(c.Distill.Teacher, slm.checkpoints()), c.SLM.Model
 	if c.Distill.Method == "salt-ds" {
 		helped.Select = &c.Select
 	}
-	return append([]*training{slm}, append(list, helped)...)
+	if list = append(list, helped); c.trainsSLM() {
+		list = append([]*training{slm}, list...)
+	}
+	return list
 }
 
 func methodLabel(method string) string {
@@ -182,7 +187,7 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 				return nil, err
 			}
 		}
-		if err := t.findTeacher(job); err != nil {
+		if err := t.findTeacher(s); err != nil {
 			return nil, err
 		}
 		if err := t.selectText(ctx, s); err != nil {
@@ -206,20 +211,6 @@ func (t *training) remove(job *Job) error {
 		}
 	}
 	return os.RemoveAll(t.dir)
-}
-
-// findTeacher says which teacher the training has, if it has one.
-func (t *training) findTeacher(job *Job) (err error) {
-	if t.teacher == "" {
-		return nil
-	}
-	if t.Teacher, err = teacherSum(t.teacher); errors.Is(err, checkpoint.ErrNone) {
-		return badCheckpoint(err, "train the SLM first: saltern train --only slm "+job.File)
-	} else if err != nil {
-		result := filepath.Join(filepath.Dir(t.teacher), "result.json")
-		return badCheckpoint(err, "or move the damaged folder, the file `latest` beside it and "+result+" away, and the same command trains the SLM on from what is left")
-	}
-	return nil
 }
 
 // enoughText refuses a selection of more text than there is before anything is trained.

@@ -70,8 +70,8 @@ saltern score --set select.candidates=100000 job.toml`,
 
 // needsSLM is an error where the job has none.
 func (j *Job) needsSLM() error {
-	if j.Distill.Method == "baseline" {
-		return fail(BadConfig, `%s: distill: method = "baseline" has no small model to judge text; use "salt-ds", or another method, with [slm.model] and [slm.train]`, j.File)
+	if !j.trainsSLM() {
+		return fail(BadConfig, `%s: distill: %s leaves no small model to judge text; use "salt-ds", or another method, with [slm.model] and [slm.train]`, j.File, j.noSLM())
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 // settings is the training as TOML, without what may change between two runs of it: how often something is written.
 func (t *training) settings() ([]byte, error) {
 	c := *t
+	c.Distill.Teacher = "" // a path; the checksum of its weights stands there
 	c.Train.CheckpointEvery, c.Train.KeepCheckpoints, c.Train.LogEvery, c.Train.MaxSkippedSteps = 0, 0, 0, 0
 	return toml.Marshal(c)
 }

@@ -179,8 +179,15 @@ func jobPrograms(job *Job, memory int64) ([]*compute.Program, error) {
 		if err := add(c, "slm", model.Plain); err != nil {
 			return nil, err
 		}
-		llm := &training{Model: job.LLM.Model, Train: job.LLM.Train, Distill: job.Distill}
-		objectives = llm.help(model.New(c.Model, "teacher", false), nil).objectives()
+	}
+	if job.Distill.Teacher != "" || job.Config.SLM != (ModelConfig{}) {
+		llm := &training{Model: job.LLM.Model, Train: job.LLM.Train, Distill: job.Distill, slm: job.SLM.Model}
+		if job.Distill.Teacher != "" {
+			if _, err := llm.openNamed(); err != nil {
+				return nil, err
+			}
+		}
+		objectives = llm.help(model.New(llm.slm, "teacher", false), nil).objectives()
 	}
 	if err := add(job.Config.LLM, "llm", objectives...); err != nil || job.Distill.Method != "salt-ds" {
 		return list, err
