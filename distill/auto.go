@@ -89,17 +89,17 @@ func (a *Auto) Policy() []float32 {
 // Buckets is how many there are.
 func (a *Auto) Buckets() int { return len(a.Edges) + 1 }
 
-// Bucket words which tokens are in bucket g, by their teacher's entropy in nats.
+// Bucket words which tokens are in bucket g, by their teacher's entropy in nats: "0.40 to 1.10".
 func (a *Auto) Bucket(g int) string {
 	switch last := len(a.Edges); {
 	case last == 0:
 		return "all tokens"
 	case g == 0:
-		return fmt.Sprintf("entropy below %.2f", a.Edges[0])
+		return fmt.Sprintf("below %.2f", a.Edges[0])
 	case g == last:
-		return fmt.Sprintf("entropy from %.2f", a.Edges[last-1])
+		return fmt.Sprintf("from %.2f", a.Edges[last-1])
 	}
-	return fmt.Sprintf("entropy %.2f to %.2f", a.Edges[g-1], a.Edges[g])
+	return fmt.Sprintf("%.2f to %.2f", a.Edges[g-1], a.Edges[g])
 }
 
 // Stopped says that every bucket has ended: the teacher need not be asked any more.
