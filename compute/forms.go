@@ -70,6 +70,14 @@ func (f form) stretch(l *Limits) int {
 	return 4 * f.elements() * f.lanes(l)
 }
 
+// paired is the specialization constant of shaders/runs.glsl, which only the texel module has.
+func (f form) paired(width int) []uint32 {
+	if f.module != "texel" {
+		return nil
+	}
+	return []uint32{flagWord(width%(2*f.elements()) == 0)}
+}
+
 // rows is how many rows of so many elements a workgroup takes: a stretch of them, and a multiple of unit.
 func (f form) rows(l *Limits, width, unit int) int {
 	return max(1, f.stretch(l)/(width*unit)) * unit

@@ -25,7 +25,7 @@ var opRMSNorm = &Op{
 		rows := f.rows(l, d, 4)
 		for _, w := range windows(x.Shape[0], d, f.maxRange(l)) {
 			push := append(words(w[1]-w[0], d, rows), math.Float32bits(n.Attr.(float32)))
-			list = append(list, f.launch(l, "rms_norm", ceilDiv(w[1]-w[0], rows), nil, push, x.Rows(w[0], w[1]), g, y.Rows(w[0], w[1]), r.Rows(w[0], w[1])))
+			list = append(list, f.launch(l, "rms_norm", ceilDiv(w[1]-w[0], rows), f.paired(d), push, x.Rows(w[0], w[1]), g, y.Rows(w[0], w[1]), r.Rows(w[0], w[1])))
 		}
 		return list
 	}),
@@ -76,7 +76,7 @@ var opRMSNormGrad = &Op{
 		rows, d := x.Shape[0], x.Shape[1]
 		for _, w := range windows(part.Shape[0], gainRows*d, f.maxRange(l)) {
 			a, b := gainRows*w[0], min(rows, gainRows*w[1])
-			list = append(list, f.launch(l, "rms_norm_grad", w[1]-w[0], []uint32{flagWord(n.HasAddend)}, words(b-a, d),
+			list = append(list, f.launch(l, "rms_norm_grad", w[1]-w[0], append([]uint32{flagWord(n.HasAddend)}, f.paired(d)...), words(b-a, d),
 				x.Rows(a, b), g, r.Rows(a, b), dy.Rows(a, b), add.Rows(a, b), dx.Rows(a, b), part.Rows(w[0], w[1])))
 		}
 		return list

@@ -135,16 +135,21 @@ func (t *Tuner) Tune(ctx context.Context, programs ...*Program) error {
 	}
 	progress(len(nodes), len(nodes), "")
 	t.save()
+	for _, n := range nodes {
+		if _, err := t.choose(n, t.dev.fitting(n)); err != nil { // where another process was first
+			return err
+		}
+	}
 	return nil
 }
 
 // Choose picks the kernel for a node among those that fit, measuring where nothing is known of the node's class.
 func (t *Tuner) Choose(n *Node, fitting []*Kernel) (*Kernel, error) {
-	k, err := t.choose(n, fitting)
-	if err == nil {
-		t.save()
+	if _, err := t.choose(n, fitting); err != nil {
+		return nil, err
 	}
-	return k, err
+	t.save()
+	return t.choose(n, fitting) // which another process may have been first to choose
 }
 
 // TimeNode runs a node's chosen kernel, and others beside it in turns, each runs times on scratch memory of the node's

@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"golang.org/x/sys/cpu"
 
 	"saltern/compute/vk"
@@ -30,7 +30,8 @@ type knowledge struct {
 
 	device string
 	loaded bool
-	fresh  bool // there is something to save
+	fresh  bool            // there is something to save
+	chosen map[string]bool // classes, since the last save
 }
 
 func (k *knowledge) check(name, wrong string) { k.Checked[name], k.fresh = wrong, true }
@@ -38,6 +39,10 @@ func (k *knowledge) check(name, wrong string) { k.Checked[name], k.fresh = wrong
 func (k *knowledge) choose(class, kernel string) {
 	if k.Choices[class] != kernel {
 		k.Choices[class], k.fresh = kernel, true
+		if k.chosen == nil {
+			k.chosen = map[string]bool{}
+		}
+		k.chosen[class] = true
 	}
 }
 
@@ -170,15 +175,18 @@ func readCache(path string) (*cacheFile, error) {
 	return &c, nil
 }
 
-// save writes what is new to the cache, beside what other processes wrote meanwhile. Failing costs time at the next start
-// and nothing else, so it is a warning, once.
+// save writes what is new to the cache, beside what other processes wrote meanwhile. Where one of them chose for the same class, its
+// choice, the earlier, counts here too, so that all give the same bits. Failing costs time at the next start and nothing else, so it
+// is a warning, once.
 func (t *Tuner) save() {
 	k := &t.known
 	if !k.fresh || t.file == "" {
 		return
 	}
 	k.fresh = false
-	if err := t.write(); err != nil {
+	err := t.write()
+	k.chosen = nil
+	if err != nil {
 		t.warn("kernel choices cannot be kept, so the next run measures again: %s; SALTERN_CACHE names another folder", err)
 		t.file = ""
 	}
@@ -193,8 +201,13 @@ func (t *Tuner) write() error {
 			}
 		}
 		for class, kernel := range have.Choices {
-			if _, ok := t.known.Choices[class]; !ok {
+			mine, ok := t.known.Choices[class]
+			switch {
+			case !ok:
 				t.known.Choices[class] = kernel
+			case mine != kernel && t.known.chosen[class] && !t.Again:
+				t.known.Choices[class] = kernel
+				delete(t.used, class) // and is verified at its first use
 			}
 		}
 		if !t.Again {
@@ -216,22 +229,9 @@ func (t *Tuner) write() error {
 	if err != nil {
 		return err
 	}
-	return writeAtomically(t.file, slices.Concat(text, []byte("\n")))
-}
-
-// writeAtomically writes a file so that a reader finds the old or the new one, whole.
-func writeAtomically(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	dir := filepath.Dir(t.file)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone by then if all went well
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return renameio.WriteFile(t.file, append(text, '\n'), 0o644, renameio.WithTempDir(dir))
 }

@@ -267,6 +267,46 @@ func TestTunerKeepsOthersKnowledge(t *testing.T) {
 	}
 }
 
+// TestTunersAgree lets two tuners choose for the same class at the same time: both then use what the first of them saved.
+func TestTunersAgree(t *testing.T) {
+	d := openTest(t)
+	file := filepath.Join(t.TempDir(), "tune.json")
+	p := tuneProgram(t)
+	n := p.Nodes[0]
+	fitting := d.fitting(n)
+	if len(fitting) < 2 {
+		t.Fatalf("%d kernels: there is nothing to choose", len(fitting))
+	}
+	late, _ := newTestTuner(t, d, file)
+	late.load()
+	chosen, err := late.choose(n, fitting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := fitting[0]
+	if other == chosen {
+		other = fitting[1]
+	}
+	early, _ := newTestTuner(t, d, file)
+	early.load()
+	early.known.choose(class(n), other.Name)
+	early.save()
+	got, err := late.Choose(n, fitting)
+	if err != nil || got != other || late.Choices().Kernels[class(n)] != other.Name {
+		t.Errorf("chose %s, another process %s before that was saved: uses %v, %v", chosen.Name, other.Name, got, err)
+	}
+	again, _ := newTestTuner(t, d, file)
+	again.Again = true
+	m, err := again.measure(n, fitting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := again.Choose(n, fitting); err != nil || got != m.Chosen {
+		t.Errorf("asked to measure again, chose %s, but uses %v, %v", m.Chosen.Name, got, err)
+	}
+	d.Free(p.Storages()...)
+}
+
 func TestTunerCacheIsBounded(t *testing.T) {
 	d := openTest(t)
 	file := filepath.Join(t.TempDir(), "tune.json")

@@ -5,11 +5,12 @@ import (
 	"saltern/model"
 )
 
-// Adaptive is the loss l_w with a weight for each bucket of tokens, which Auto decides on: that of a teacher at hand or of its soft
-// labels. A training has one of its own.
+// Adaptive is the loss l_w with a weight for each bucket of tokens, which Auto decides on: that of a teacher at hand, of its soft
+// labels, or of one that knows nothing. A training has one of its own.
 type Adaptive struct {
-	Teacher *model.Model // at hand, or
-	Offline *Offline     // its soft labels
+	Teacher   *model.Model // at hand, or
+	Offline   *Offline     // its soft labels, or
+	Smoothing *Smoothing
 
 	policy         *compute.Tensor // Host [PolicyLen]
 	stats, witness *compute.Tensor // Host [N,StatsColumns], [N,WitnessColumns], of the microbatch recorded last
@@ -25,9 +26,12 @@ func (a *Adaptive) Objective(r *compute.Recorder, m *model.Model, hidden *comput
 	a.policy, a.stats, a.witness = host("policy", compute.PolicyLen), host("token_stats", n, compute.StatsColumns), host("witness", n, compute.WitnessColumns)
 	a.rows = make([]float32, n*(compute.StatsColumns+compute.WitnessColumns))
 	var in compute.LossInputs
-	if a.Offline != nil {
+	switch {
+	case a.Offline != nil:
 		in = a.Offline.inputs(m, hidden, t, params)
-	} else {
+	case a.Smoothing != nil:
+		in = a.Smoothing.inputs(m, hidden, t, params)
+	default:
 		in = online(a.Teacher, r, m, hidden, t, params)
 	}
 	in.Gradient, in.Policy, in.Stats, in.Witness = gradient, a.policy, a.stats, a.witness

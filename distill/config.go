@@ -22,10 +22,13 @@ type Config struct {
 	// the temperature: a starting point, not a claim.
 	Preset string `toml:"preset"`
 
-	// Teacher is the folder of a checkpoint, or of a run's checkpoints of which the last counts, that teaches in place of the job's
-	// own SLM: an earlier one, a larger one, one of another text. It must have the job's tokenizer (tokenizer.file). The SLM is then
-	// not trained, but for "salt-ds", where it judges the text. Empty means the job's SLM. Relative to the working folder, as
-	// run_dir is.
+	// Teacher is who teaches: "slm"; "self", a BASELINE of the same LLM and seed, trained first (self-distillation); "uniform",
+	// which takes every token for equally likely (label smoothing, with Weight as its epsilon); or "equal-entropy", the same with
+	// the epsilon that gives the targets the mean entropy that they would have with the SLM, Weight and Temperature. The last
+	// three tell what of a gain is the SLM's knowledge; the last two need Labels "online". Or the folder of a checkpoint, or of a
+	// run's checkpoints of which the last counts, written with a slash: another run's model teaches, a worse one, or one of other
+	// text; it must have the job's tokenizer (tokenizer.file), and the job trains no SLM. Relative to the working folder, as
+	// run_dir is. Empty means "slm".
 	Teacher string `toml:"teacher"`
 
 	// Weight is w, the part of the loss that is the teacher's. Left out it means 0.5, or the preset's; 0 trains
@@ -123,7 +126,7 @@ func (c Config) Defaults(steps int64) Config {
 	for _, f := range []struct {
 		field   *string
 		initial string
-	}{{&c.Transition, "step"}, {&c.Labels, "online"}, {&c.LabelForm, labels.Sample}, {&c.LabelTail, "ghost"}} {
+	}{{&c.Teacher, SLM}, {&c.Transition, "step"}, {&c.Labels, "online"}, {&c.LabelForm, labels.Sample}, {&c.LabelTail, "ghost"}} {
 		if *f.field == "" {
 			*f.field = f.initial
 		}
@@ -142,6 +145,7 @@ func (c Config) Check(steps int64, bad func(key, message string)) {
 	default:
 		bad("method", fmt.Sprintf(`method = %q is unknown; use "baseline", "rkd", "salt" or "salt-ds"`, c.Method))
 	}
+	c.checkTeacher(bad)
 	if c.Preset != "" && c.Preset != "salt-paper" {
 		bad("preset", fmt.Sprintf(`preset = %q is unknown; use "salt-paper", or leave it out`, c.Preset))
 	}

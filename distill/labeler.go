@@ -8,6 +8,7 @@ import (
 	"saltern/compute"
 	"saltern/distill/labels"
 	"saltern/model"
+	"saltern/model/ul2"
 )
 
 // Labeler makes a teacher's soft labels, B sequences at a time. The distribution that they are taken from never leaves the
@@ -27,8 +28,8 @@ type Labeler struct {
 	index     *compute.Tensor // Host [N] uint32: the tokens' numbers
 	seed      *compute.Tensor // Host [4] uint32
 	made      *labels.Labels
-	text      []uint32 // T+1 ids
 	ids, next []uint32 // [N] inputs and the tokens after them
+	seen      []uint32 // [N,2] what each of them sees; nil: those before it
 	numbers   []uint32
 }
 
@@ -37,9 +38,12 @@ func NewLabeler(teacher *model.Model, s labels.Settings, b int) (*Labeler, error
 	n := b * s.Sequence
 	teacher.Precision = model.TrainConfig{Precision: s.Precision}.DType()
 	l := &Labeler{
-		B: b, settings: s, tokens: model.NewTokens(b, s.Sequence), out: compute.NewSoftLabels(compute.Host, n, s.Count, s.Form == labels.Sample),
+		B: b, settings: s, tokens: model.TrainConfig{Objective: s.Objective, Microbatch: b, Sequence: s.Sequence}.NewTokens(), out: compute.NewSoftLabels(compute.Host, n, s.Count, s.Form == labels.Sample),
 		sharpness: compute.NewTensor(compute.Host, "sharpness", compute.F32, 1), made: labels.New(n, s.Count),
-		text: make([]uint32, s.Sequence+1), ids: make([]uint32, n), next: make([]uint32, n), numbers: make([]uint32, n),
+		ids: make([]uint32, n), next: make([]uint32, n), numbers: make([]uint32, n),
+	}
+	if s.Objective == model.UL2 {
+		l.seen = compute.Spans(n, s.Sequence, nil, nil) // also for what is left empty in a last batch
 	}
 	if s.Form == labels.Sample {
 		l.index, l.seed = compute.NewTensor(compute.Host, "index", compute.U32, n), compute.NewTensor(compute.Host, "seed", compute.U32, 4)
@@ -86,24 +90,31 @@ func (l *Labeler) Close() {
 	l.backend = nil
 }
 
-// Make labels at most B sequences, which read gives the T+1 ids of. The result holds T tokens for each and is overwritten by the next.
-func (l *Labeler) Make(sequences []int64, read func(sequence int64, dst []uint32) error) (*labels.Labels, error) {
+// Make labels at most B sequences, which read makes examples of. The result holds T tokens for each and is overwritten by the next.
+func (l *Labeler) Make(sequences []int64, read func(sequence int64, x ul2.Example) error) (*labels.Labels, error) {
 	T := l.settings.Sequence
 	if len(sequences) > l.B {
 		return nil, fmt.Errorf("bug: %d sequences for a labeler of %d", len(sequences), l.B)
 	}
 	for i, s := range sequences {
-		if err := read(s, l.text); err != nil {
+		x := ul2.Example{IDs: l.ids[i*T : (i+1)*T], Labels: l.next[i*T : (i+1)*T]}
+		if l.seen != nil {
+			x.Seen = l.seen[2*i*T : 2*(i+1)*T]
+		}
+		if err := read(s, x); err != nil {
 			return nil, err
 		}
-		copy(l.ids[i*T:], l.text[:T])
-		copy(l.next[i*T:(i+1)*T], l.text[1:])
 		for t := range T {
 			l.numbers[i*T+t] = uint32(s*int64(T) + int64(t)) // the same numbers again after 2^32 tokens, for another q
 		}
 	}
 	if err := l.tokens.Write(l.backend, l.ids, l.next); err != nil {
 		return nil, err
+	}
+	if l.seen != nil {
+		if err := l.tokens.WriteSpans(l.backend, l.seen); err != nil {
+			return nil, err
+		}
 	}
 	if l.index != nil {
 		if err := l.backend.WriteU32(l.index, l.numbers); err != nil {
@@ -116,7 +127,7 @@ func (l *Labeler) Make(sequences []int64, read func(sequence int64, dst []uint32
 	return l.made.Rows(0, len(sequences)*T), l.collect()
 }
 
-// collect copies what the program made, ascending.
+// collect copies what the program made, ascending, for the tokens that are predicted.
 func (l *Labeler) collect() error {
 	if err := l.backend.ReadU32(l.out.IDs, l.made.IDs); err != nil {
 		return err
@@ -124,12 +135,21 @@ func (l *Labeler) collect() error {
 	if err := l.backend.Read(l.out.Q, l.made.Q); err != nil {
 		return err
 	}
-	if err := l.backend.Read(l.out.Stats, l.made.Stats); err != nil || l.out.Tail == nil {
+	if err := l.backend.Read(l.out.Stats, l.made.Stats); err != nil {
 		return err
 	}
-	if err := l.backend.Read(l.out.Tail, l.made.Tail); err != nil {
-		return err
+	if l.out.Tail != nil {
+		if err := l.backend.Read(l.out.Tail, l.made.Tail); err != nil {
+			return err
+		}
+		l.ascend()
 	}
+	l.blank()
+	return nil
+}
+
+// ascend sorts the likeliest ids of each token; draws are sorted already.
+func (l *Labeler) ascend() {
 	type kept struct {
 		id uint32
 		q  float32
@@ -144,5 +164,19 @@ func (l *Labeler) collect() error {
 			l.made.IDs[at+j], l.made.Q[at+j] = x.id, x.q
 		}
 	}
-	return nil
+}
+
+// blank gives the tokens that are not predicted, of which nobody learns, the labels that take least: id 0 and no other.
+func (l *Labeler) blank() {
+	k := l.settings.Count
+	for t, label := range l.next {
+		if label != compute.Masked {
+			continue
+		}
+		for j := t * k; j < (t+1)*k; j++ {
+			l.made.IDs[j], l.made.Q[j] = compute.Masked, 0
+		}
+		l.made.IDs[t*k], l.made.Q[t*k], l.made.Tail[t] = 0, 1, 0
+		clear(l.made.Stats[t*compute.LabelColumns : (t+1)*compute.LabelColumns])
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"saltern/compute/computetest"
 	"saltern/distill/labels"
 	"saltern/model"
+	"saltern/model/ul2"
 )
 
 // Text of numbers, for the tests below: sequence s of T+1 ids, each a function of its place.
@@ -22,6 +23,14 @@ func testText(s int64, dst []uint32) error {
 		dst[t] = uint32((s*testT + int64(t)) * 31 % 97 % testVocab)
 	}
 	return nil
+}
+
+func testExample(s int64, x ul2.Example) error {
+	text := make([]uint32, testT+1)
+	err := testText(s, text)
+	copy(x.IDs, text)
+	copy(x.Labels, text[1:])
+	return err
 }
 
 func testSettings(form string, count int) labels.Settings {
@@ -46,7 +55,7 @@ func label(t *testing.T, d compute.Backend, s labels.Settings, b int, sequences 
 	all := labels.New(len(sequences)*testT, s.Count)
 	for i := 0; i < len(sequences); i += b {
 		part := sequences[i:min(i+b, len(sequences))]
-		made, err := l.Make(part, testText)
+		made, err := l.Make(part, testExample)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,7 @@ type Config struct {
 	// Tokenizer makes tokens of it, the same for both models.
 	Tokenizer token.Config `toml:"tokenizer"`
 
-	// SLM is the small model, the teacher. It may be left out when the method is "baseline", and where distill.teacher names another.
+	// SLM is the small model, the teacher. It may be left out when the method is "baseline".
 	SLM ModelConfig `toml:"slm"`
 
 	// LLM is the large model, the student: what the job is for.
@@ -48,6 +48,9 @@ type Config struct {
 	// Select is how an early small model selects text for "salt-ds". "saltern score" and "saltern select" look at it for any
 	// method.
 	Select distill.SelectConfig `toml:"select"`
+
+	// Compare is what "saltern compare" compares. No other command looks at it.
+	Compare CompareConfig `toml:"compare"`
 }
 
 // ModelConfig is one of the two models of a job and how it is trained.
@@ -83,12 +86,14 @@ func (c Config) defaults(file string) Config {
 	}
 	c.Corpus = c.Corpus.Defaults()
 	c.Tokenizer = c.Tokenizer.Defaults()
+	c.Tokenizer.Denoising = c.SLM.Train.Objective == model.UL2 || c.LLM.Train.Objective == model.UL2
 	c.LLM = c.LLM.defaults(c.Tokenizer.VocabSize)
-	if c.trainsSLM() || c.SLM != (ModelConfig{}) {
+	if c.Distill.Defaults(c.LLM.Train.Steps).NeedsSLM() || c.SLM != (ModelConfig{}) {
 		c.SLM = c.SLM.defaults(c.Tokenizer.VocabSize)
 	}
 	c.Distill = c.Distill.Defaults(c.LLM.Train.Steps).ForBatch(c.LLM.Train.Steps, int64(c.LLM.Train.Batch)*int64(c.LLM.Train.Sequence))
 	c.Select = c.Select.Defaults(c.stageOne())
+	c.Compare = c.Compare.defaults()
 	return c
 }
 
@@ -148,6 +153,7 @@ func (c Config) check(bad func(key, message string)) {
 	c.LLM.check(under("llm"))
 	c.Distill.Check(c.LLM.Train.Steps, under("distill"))
 	c.Select.Check(c.Distill.Method, c.stageOne(), under("select"))
+	c.Compare.check(under("compare"))
 	if c.SLM == (ModelConfig{}) {
 		return
 	}
@@ -157,10 +163,11 @@ func (c Config) check(bad func(key, message string)) {
 		return
 	}
 	c.SLM.check(under("slm"))
+	c.checkObjectives(bad)
 	if d, v := c.Distill, c.Tokenizer.VocabSize; d.Offline() && d.LabelForm == labels.TopK && d.LabelCount > v && v > 0 {
 		bad("distill.label_count", fmt.Sprintf("label_count = %d is more than the vocabulary has ids, tokenizer.vocab_size = %d; lower it", d.LabelCount, v))
 	}
-	if c.trainsSLM() && c.SLM.Model.Context < c.LLM.Train.Sequence {
+	if c.Distill.NeedsSLM() && c.SLM.Model.Context < c.LLM.Train.Sequence {
 		bad("slm.model.context", fmt.Sprintf("context = %d is too short for llm.train.sequence = %d: the teacher reads "+
 			"what the student reads; raise the one or lower the other", c.SLM.Model.Context, c.LLM.Train.Sequence))
 	}

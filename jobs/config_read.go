@@ -3,6 +3,7 @@ package jobs
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ type Job struct {
 	File string // the job file, as named by the user
 
 	origins map[string]string // by full key
+	draft   *draft            // what it was resolved from
 }
 
 // Origin says where the value of a full key such as "llm.train.lr" came from: "job.toml:12:1", "--set", "preset" or
@@ -41,8 +43,23 @@ func readJob(file string, text []byte, sets []string) (*Job, error) {
 	d := newDraft(file)
 	d.addFile(text)
 	for _, set := range sets {
-		d.addSet(set)
+		d.addSet("--set", set)
 	}
+	return d.job()
+}
+
+// with reads the job anew with sets laid over what it was read from; place is where they are written.
+func (j *Job) with(place string, sets []string) (*Job, error) {
+	d := *j.draft
+	d.places, d.values, d.problems = maps.Clone(d.places), maps.Clone(d.values), nil
+	for _, set := range sets {
+		d.addSet(place, set)
+	}
+	return d.job()
+}
+
+// job is what the draft resolves to.
+func (d *draft) job() (*Job, error) {
 	if len(d.problems) > 0 {
 		return nil, d.failure() // a value that was not understood would give rise to problems that are none
 	}
@@ -175,19 +192,19 @@ func lookup(tree map[string]any, key string) any {
 	return v
 }
 
-// addSet takes one --set. The value is TOML; a word that is not is text, to spare the shell's users a layer of quotes.
-func (d *draft) addSet(set string) {
+// addSet takes one --set, or what is written like one elsewhere. The value is TOML; a word that is not is text, to spare the shell's users a layer of quotes.
+func (d *draft) addSet(place, set string) {
 	key, text, found := strings.Cut(set, "=")
 	key = strings.TrimSpace(key)
 	if !found || key == "" {
-		d.problem("--set", fmt.Sprintf("%q is not key=value, as in llm.train.steps=10", set))
+		d.problem(place, fmt.Sprintf("%q is not key=value, as in llm.train.steps=10", set))
 		return
 	}
 	var tree map[string]any
 	if err := toml.Unmarshal([]byte("value = "+text), &tree); err != nil || len(tree) != 1 {
 		tree = map[string]any{"value": strings.TrimSpace(text)}
 	}
-	d.places[key] = "--set"
+	d.places[key] = place
 	d.add(key, tree["value"])
 }
 
@@ -263,7 +280,7 @@ func (d *draft) resolve() *Job {
 	}
 	plain := written
 	plain.SLM.Model.Preset, plain.LLM.Model.Preset, plain.Distill.Preset = "", "", ""
-	job := &Job{Config: d.keepZeros(written.defaults(d.file)), File: d.file, origins: map[string]string{}}
+	job := &Job{Config: d.keepZeros(written.defaults(d.file)), File: d.file, origins: map[string]string{}, draft: d}
 	plain = d.keepZeros(plain.defaults(d.file))
 	for key, leaf := range d.leaves {
 		switch _, given := d.values[key]; {

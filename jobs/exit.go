@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"saltern/compute/vk"
+	"saltern/distill/blockfile"
 	"saltern/distill/labels"
 )
 
@@ -86,7 +87,7 @@ func sentinels() []sentinel {
 		{vk.ErrNoDriver, NoDevice},
 		{vk.ErrLacks, LacksFeature},
 		{vk.ErrMemory, NoMemory},
-		{labels.ErrDamaged, BadData},
+		{blockfile.ErrDamaged, BadData},
 		{labels.ErrMissing, BadData},
 		{syscall.ENOSPC, DiskFull},
 		{syscall.EDQUOT, DiskFull},

@@ -2,9 +2,9 @@ package jobs
 
 import (
 	"encoding/json"
-	"errors"
-	"os"
 	"path/filepath"
+
+	"github.com/google/renameio/v2"
 )
 
 // writeJSON writes a file whole or not at all.
@@ -16,17 +16,7 @@ func writeJSON(path string, v any) error {
 	return writeWhole(path, append(text, '\n'))
 }
 
-// writeWhole writes a file under a temporary name, syncs it and renames it into place.
+// writeWhole writes a file whole or not at all.
 func writeWhole(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return renameio.WriteFile(path, data, 0o644, renameio.WithTempDir(filepath.Dir(path)))
 }

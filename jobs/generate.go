@@ -55,6 +55,7 @@ seed on the same device gives the same text. Ends at the token that ends a docum
 				return err
 			}
 			defer func() { err = errors.Join(err, l.device.CloseChecked()) }()
+			s.Never = l.tokenizer.Unwritten()
 			return generate(ctx, io.Out, l, prompt, flags.tokens, s)
 		},
 	}

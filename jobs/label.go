@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"os"
-	"slices"
 	"time"
 
 	"saltern/compute"
@@ -41,15 +40,18 @@ saltern label --set distill.label_count=100 job.toml && saltern train --set dist
 			if err != nil {
 				return err
 			}
-			if job.Distill.Method == "baseline" {
+			switch d := job.Distill; {
+			case d.Method == "baseline":
 				return fail(BadConfig, `%s: distill: method = "baseline" has no teacher to label with; use "rkd" or "salt"`, job.File)
+			case d.Smooths():
+				return fail(BadConfig, `%s: distill: teacher = %q has no soft labels to keep in a file; use "slm" or "self"`, job.File, d.Teacher)
 			}
 			s, err := openJob(ctx, io, job)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.close()) }()
-			t, err := writeLabels(ctx, s, trainings(job, s.set.Manifest.Key), flags.fresh)
+			t, err := writeLabels(ctx, s, job.student(s.set.Manifest.Key), flags.fresh)
 			if err != nil {
 				return err
 			}
@@ -58,18 +60,20 @@ saltern label --set distill.label_count=100 job.toml && saltern train --set dist
 	}
 }
 
-// writeLabels makes the soft labels of the training that has a teacher, which is trained first.
-func writeLabels(ctx context.Context, s *session, list []*training, fresh bool) (Table, error) {
-	student := list[slices.IndexFunc(list, func(t *training) bool { return t.teacher != "" })]
-	if slm := list[0]; slm.name == "slm" {
-		if err := sameSettings([]*training{slm}, false); err != nil {
+// writeLabels makes the soft labels of a training that has a teacher, which is trained first.
+func writeLabels(ctx context.Context, s *session, student *training, fresh bool) (Table, error) {
+	if err := sameSettings(student.needs(), false); err != nil {
+		return Table{}, err
+	}
+	for _, t := range student.needs() {
+		if err := t.findTeacher(); err != nil {
 			return Table{}, err
 		}
-		if _, err := slm.run(ctx, s); err != nil {
+		if _, err := t.run(ctx, s); err != nil {
 			return Table{}, err
 		}
 	}
-	if err := student.findTeacher(s); err != nil {
+	if err := student.findTeacher(); err != nil {
 		return Table{}, err
 	}
 	if err := student.selectText(ctx, s); err != nil {

@@ -13,6 +13,7 @@ import (
 	"saltern/distill/labels"
 	"saltern/jobs/progress"
 	"saltern/model"
+	"saltern/model/ul2"
 )
 
 // labeling is a file of soft labels that a training is to have: what decides its content, and the sequences that the training
@@ -20,7 +21,8 @@ import (
 type labeling struct {
 	labels.Settings
 	dir       string
-	sequences []int64 // each once, in the order of the training
+	sequences []int64 // each once, in the order of the training: what denoising.number says
+	denoising *denoising
 }
 
 // labeling of a training whose teacher is trained.
@@ -30,16 +32,56 @@ func (t *training) labeling(s *session) (*labeling, error) {
 		return nil, err
 	}
 	order = t.orderAt(order, 0) // the teacher's steps are the first
+	d, err := t.denoising(s)
+	if err != nil {
+		return nil, err
+	}
 	l := &labeling{Settings: labels.Settings{
 		Form: t.Distill.LabelForm, Count: t.Distill.LabelCount, Sequence: t.Train.Sequence, Vocab: t.Model.Vocab, Temperature: t.Distill.Temperature,
 		Precision: t.Train.Precision, Teacher: t.Teacher, Corpus: t.Corpus, Seed: t.Seed,
-	}}
+	}, denoising: d}
+	samples := t.Distill.TeacherSteps(t.Train.Steps) * int64(t.Train.Batch)
+	if d == nil { // later epochs read the same sequences again
+		samples = min(samples, order.Sequences)
+	} else {
+		l.Objective = t.Train.Objective
+	}
 	l.dir = filepath.Join(filepath.Dir(t.dir), "labels", fmt.Sprintf("%s-%d-%s", l.Form, l.Count, l.Key()))
-	// Later epochs read the same sequences again.
-	for sample := range min(t.Distill.TeacherSteps(t.Train.Steps)*int64(t.Train.Batch), order.Sequences) {
-		l.sequences = append(l.sequences, order.At(sample))
+	for sample := range samples {
+		l.sequences = append(l.sequences, d.number(order, s.set.Train.Sequences(l.Sequence), sample))
 	}
 	return l, nil
+}
+
+// labelingCost is what the soft labels of one student took.
+type labelingCost struct {
+	Sequences int64   `json:"sequences"`
+	FLOPs     float64 `json:"flops"`
+	Seconds   float64 `json:"seconds"`
+}
+
+// cost of the labels of this student, of a file that may hold those of others too.
+func (l *labeling) cost(slm model.Config, f *labels.File) (*labelingCost, error) {
+	seconds, err := secondsSpent(l.dir)
+	n := len(l.sequences)
+	return &labelingCost{
+		Sequences: int64(n), FLOPs: slm.FLOPsPerToken(l.Sequence) / 3 * float64(n*l.Sequence), Seconds: seconds * float64(n) / float64(max(1, f.Len())),
+	}, err
+}
+
+// others names the labels beside these of an SLM that is not there any more.
+func (l *labeling) others(s *session) {
+	found, _ := filepath.Glob(filepath.Join(filepath.Dir(l.dir), "*", filepath.Base(l.path()))) // the pattern is a good one
+	for _, path := range found {
+		f, err := labels.Open(path)
+		if err != nil {
+			continue // no concern of this training
+		}
+		if f.Teacher != l.Teacher {
+			s.say("labels: %s is of an SLM that was trained before; remove it to have %s back", path, compute.Bytes(f.Bytes()))
+		}
+		_ = f.Close() // it was only read
+	}
 }
 
 func (l *labeling) path() string { return filepath.Join(l.dir, "soft_labels") }
@@ -54,29 +96,41 @@ func (l *labeling) lacks(f *labels.File) (n int) {
 	return n
 }
 
-// openLabels opens the training's soft labels, after they were made where they are missing. Labels that are there were made by
-// another student of the same teacher, or before this one was interrupted.
-func (t *training) openLabels(ctx context.Context, s *session) (*labels.File, error) {
+// openLabels opens the training's soft labels, after they were made where they are missing, and says what they took. Labels that
+// are there were made by another student of the same teacher, or before this one was interrupted.
+func (t *training) openLabels(ctx context.Context, s *session) (*labels.File, *labelingCost, error) {
 	l, err := t.labeling(s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	f, err := l.open()
+	if err == nil && f == nil {
+		if err = t.makeLabels(ctx, s, l); err == nil {
+			f, err = labels.Open(l.path())
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	cost, err := l.cost(t.teacherModel(), f)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, cost, nil
+}
+
+// open opens a file that holds every sequence; nil where there is none.
+func (l *labeling) open() (*labels.File, error) {
 	f, err := labels.Open(l.path())
 	switch {
 	case errors.Is(err, os.ErrNotExist):
+		return nil, nil
 	case err != nil:
 		return nil, err
-	case l.lacks(f) == 0:
-		return f, nil
-	default:
-		if err := f.Close(); err != nil {
-			return nil, err
-		}
+	case l.lacks(f) > 0:
+		return nil, f.Close()
 	}
-	if err := t.makeLabels(ctx, s, l); err != nil {
-		return nil, err
-	}
-	return labels.Open(l.path())
+	return f, nil
 }
 
 // makeLabels goes on with a file of soft labels until it holds every sequence.
@@ -101,7 +155,8 @@ func (t *training) makeLabels(ctx context.Context, s *session, l *labeling) (err
 	if todo == 0 {
 		return nil
 	}
-	teacher, _, err := model.Load(s.device, t.teacher, "labels.teacher")
+	l.others(s)
+	teacher, _, err := model.Load(s.device, t.teacherCheckpoints(), "labels.teacher")
 	if err != nil {
 		return badCheckpoint(err, "")
 	}
@@ -122,12 +177,18 @@ func (t *training) makeLabels(ctx context.Context, s *session, l *labeling) (err
 		s.say("labels: going on from sequence %d of %d", p.done, p.total)
 	}
 	defer p.end()
-	return l.fill(ctx, s, w, maker, &p)
+	before, err := secondsSpent(l.dir)
+	if err != nil {
+		return err
+	}
+	spent := func() error { return keepSeconds(l.dir, before+time.Since(p.start).Seconds()) }
+	return errors.Join(l.fill(ctx, s, w, maker, &p, spent), spent())
 }
 
 // fill labels what is missing. Batches are cut from the whole list, whatever is there of it, so that a sequence has the same company
 // in every run.
-func (l *labeling) fill(ctx context.Context, s *session, w *labels.Writer, maker *distill.Labeler, p *labelProgress) error {
+func (l *labeling) fill(ctx context.Context, s *session, w *labels.Writer, maker *distill.Labeler, p *labelProgress, spent func() error) error {
+	last := time.Now()
 	for i := 0; i < len(l.sequences); i += maker.B {
 		batch := l.sequences[i:min(i+maker.B, len(l.sequences))]
 		missing := 0
@@ -142,7 +203,7 @@ func (l *labeling) fill(ctx context.Context, s *session, w *labels.Writer, maker
 		if ctx.Err() != nil {
 			return fmt.Errorf("labels stopped at sequence %d of %d, kept in %s; the same command goes on from there: %w", p.done, p.total, l.path(), context.Cause(ctx))
 		}
-		made, err := maker.Make(batch, s.set.Train.Sequence)
+		made, err := maker.Make(batch, func(number int64, x ul2.Example) error { return l.denoising.example(s.set.Train, number, x) })
 		if err != nil {
 			return err
 		}
@@ -155,6 +216,12 @@ func (l *labeling) fill(ctx context.Context, s *session, w *labels.Writer, maker
 			}
 		}
 		p.add(missing)
+		if time.Since(last) > syncEvery {
+			if err := errors.Join(w.Sync(), spent()); err != nil {
+				return err
+			}
+			last = time.Now()
+		}
 	}
 	return nil
 }

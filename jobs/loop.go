@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"saltern/model"
 	"saltern/model/checkpoint"
 	"saltern/model/corpus"
+	"saltern/model/ul2"
 )
 
 // loop is a training under way.
@@ -41,6 +43,9 @@ type loop struct {
 	before   float64          // seconds of earlier runs
 	from     int64            // step that this run began at, and when: what is left is judged by that
 	steady   time.Time
+
+	denoising *denoising             // nil: causal
+	denoised  map[string]model.Stats // what the last evaluation found
 }
 
 func (l *loop) restore() error {
@@ -56,6 +61,9 @@ func (l *loop) restore() error {
 		}
 		if l.scoring != nil {
 			l.state.FLOPs, l.state.Seconds = l.scoring.cost.FLOPs, l.scoring.cost.Seconds
+		}
+		if c := l.teaching.labeled(); c != nil {
+			l.state.FLOPs, l.state.Seconds = l.state.FLOPs+c.FLOPs, l.state.Seconds+c.Seconds
 		}
 	case err != nil:
 		return err
@@ -92,6 +100,9 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 		if err := l.evaluate(ctx, metrics.Record{Values: map[string]float64{}}); err != nil {
 			return nil, err
 		}
+	}
+	if l.denoising != nil {
+		l.s.say("%s: objective %q predicts some %.0f%% of the tokens that it reads", l.label, l.Train.Objective, 100*ul2.Predicted(l.Train.Sequence))
 	}
 	l.from, l.steady = l.step, time.Now()
 	if err := l.teaching.begin(l); err != nil {
@@ -152,7 +163,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 				}
 			}
 			defer l.tracer.passing("read the text", time.Now())
-			return l.s.set.Train.Batch(l.orderAt(l.order, l.step), sample, c.Microbatch, c.Sequence, ids, labels)
+			return l.denoising.batch(l.s.set.Train, l.orderAt(l.order, l.step), sample, c.Sequence, ids, labels, l.trainer.Seen)
 		})
 		if err == nil && objective == 1 {
 			err = l.teaching.adaptive.collect(l.tracer)
@@ -164,7 +175,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	}
 	took := time.Since(start)
 	l.step++
-	flops := l.stepFLOPs(objective == 1)
+	flops := l.stepFLOPs(objective == 1 && l.teaching.labeled() == nil) // that of soft labels was counted before the first step
 	l.state.FLOPs += flops
 	l.inARow++
 	if !step.Skipped {
@@ -187,12 +198,15 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 
 	done, windowEnds := l.step == c.Steps, len(values) > 0
 	r := metrics.Record{Step: int(l.step), Tokens: l.step * int64(c.Batch*c.Sequence), Values: map[string]float64{
-		metrics.TrainLoss: step.NLL, metrics.LR: step.LR, metrics.GradNorm: step.Norm, metrics.TokensPerSec: float64(step.Tokens) / took.Seconds(),
+		metrics.TrainLoss: step.NLL, metrics.LR: step.LR, metrics.GradNorm: step.Norm, metrics.TokensPerSec: float64(c.Batch*c.Sequence) / took.Seconds(),
 		metrics.FLOPs: l.state.FLOPs, metrics.Seconds: l.seconds(), metrics.Skipped: float64(l.state.Skipped),
 		metrics.LossScale: l.trainer.Scale.Value,
 	}}
 	if l.peak > 0 {
 		r.Values[metrics.MFU] = flops / took.Seconds() / (1e9 * l.peak)
+	}
+	if l.denoising != nil {
+		r.Values[metrics.Predicted] = float64(step.Tokens)
 	}
 	if l.teaching != nil {
 		r.Values[metrics.KDWeight] = w
@@ -209,14 +223,14 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	}
 	// A step that was skipped is not what anybody wants to go on from: good checkpoints would be pruned for its like.
 	l.due = l.due || l.step%c.CheckpointEvery == 0
-	if err == nil && (done || l.step == l.pinAt || l.due && l.inARow == 0) {
+	if err == nil && (done || slices.Contains(l.pins, l.step) || l.due && l.inARow == 0) {
 		l.due = false
 		err = l.save(ctx)
 	}
 	return err
 }
 
-// seconds is the wall clock that the training took, scoring, evaluations and checkpoints included, over all its restarts.
+// seconds is the wall clock that the training took, scoring, labels, evaluations and checkpoints included, over all its restarts.
 func (l *loop) seconds() float64 { return l.before + time.Since(l.began).Seconds() }
 
 // lastGood says where to go on from after a failure.
@@ -225,17 +239,6 @@ func (l *loop) lastGood() string {
 		return "the last good checkpoint is intact in " + list[0].Dir
 	}
 	return "there was no checkpoint yet"
-}
-
-// stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, and with a teacher its forward pass, a
-// third of that, which its soft labels took as well, as if they had been made for this student alone.
-func (l *loop) stepFLOPs(teacher bool) float64 {
-	tokens := float64(l.Train.Batch * l.Train.Sequence)
-	f := l.Model.FLOPsPerToken(l.Train.Sequence) * tokens
-	if teacher {
-		f += l.slm.FLOPsPerToken(l.Train.Sequence) / 3 * tokens
-	}
-	return f
 }
 
 func (l *loop) show(step model.Step, w float64, took time.Duration, flops float64) {
@@ -248,7 +251,7 @@ func (l *loop) show(step model.Step, w float64, took time.Duration, flops float6
 	}
 	l.shown = &progress.Sample{
 		Unit: l.label + " step", Done: l.step, Total: l.Train.Steps, Loss: step.NLL, Norm: step.Norm, LR: step.LR, Each: took,
-		TokensPerSec: float64(step.Tokens) / took.Seconds(), FLOPS: flops / took.Seconds(), Peak: 1e9 * l.peak,
+		TokensPerSec: float64(l.Train.Batch*l.Train.Sequence) / took.Seconds(), FLOPS: flops / took.Seconds(), Peak: 1e9 * l.peak,
 		Left: progress.Left(time.Since(l.steady), l.step-l.from, l.Train.Steps-l.step), Note: note,
 	}
 	l.s.meter.Update(time.Now(), *l.shown)
@@ -257,15 +260,24 @@ func (l *loop) show(step model.Step, w float64, took time.Duration, flops float6
 // evaluate measures the held-out loss and writes it with the step's record.
 func (l *loop) evaluate(ctx context.Context, r metrics.Record) error {
 	defer l.tracer.after("evaluate", time.Now())
-	// Not to be canceled: a step and its line of metrics are one.
-	stats, err := l.trainer.EvaluateText(context.WithoutCancel(ctx), l.s.set.HeldOut, l.Train.EvalTokens)
-	if err != nil {
+	if err := l.measure(context.WithoutCancel(ctx)); err != nil { // not to be canceled: a step and its line of metrics are one
 		return err
 	}
-	l.last = stats
-	r.Values[metrics.ValLoss] = stats.NLL
-	l.s.say("%s: step %d/%d  held-out loss %.4f  accuracy %.1f%%", l.label, l.step, l.Train.Steps, stats.NLL, 100*stats.Accuracy)
+	r.Values[metrics.ValLoss] = l.last.NLL
+	for denoiser, s := range l.denoised {
+		r.Values[valKeys[denoiser]] = s.NLL
+	}
+	l.s.say("%s: step %d/%d  held-out loss %.4f  accuracy %.1f%%%s", l.label, l.step, l.Train.Steps, l.last.NLL, 100*l.last.Accuracy, describeDenoisers(l.denoised))
 	return l.log.Write(r)
+}
+
+// measure evaluates the model as it is.
+func (l *loop) measure(ctx context.Context) (err error) {
+	if l.last, err = l.trainer.EvaluateText(ctx, l.s.set.HeldOut, l.Train.EvalTokens); err != nil {
+		return err
+	}
+	l.denoised, err = l.denoising.evaluate(ctx, l.trainer.Evaluator, l.s.set.HeldOut, l.Train.EvalTokens)
+	return err
 }
 
 // save writes a checkpoint; the metrics up to it are on disk before it is.
@@ -284,7 +296,7 @@ func (l *loop) save(ctx context.Context) error {
 	}
 	l.saved = l.step
 	_, err = l.model.Save(context.WithoutCancel(ctx), l.s.device, l.checkpoints(), l.step, l.s.tokenizer, l.s.set.Manifest.EndOfText,
-		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, checkpoint.Keep{Newest: l.Train.KeepCheckpoints, This: l.step == l.pinAt})
+		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, checkpoint.Keep{Newest: l.Train.KeepCheckpoints, This: slices.Contains(l.pins, l.step)})
 	return err
 }
 
@@ -296,22 +308,21 @@ func (l *loop) interrupted(ctx context.Context) error {
 }
 
 func (l *loop) finish() (*outcome, error) {
+	if l.last.Tokens == 0 { // resumed after its last step: measured again
+		if err := l.measure(context.Background()); err != nil {
+			return nil, err
+		}
+	}
 	info := l.s.device.Info()
 	o := &outcome{
 		Label: l.label, Steps: l.Train.Steps, Tokens: l.Train.Steps * int64(l.Train.Batch*l.Train.Sequence), Skipped: l.state.Skipped,
-		FLOPs: l.state.FLOPs, Seconds: l.seconds(), HeldOut: l.last, Params: l.Model.Params(), Device: info.Name, Driver: info.Driver, Finished: time.Now().UTC().Truncate(time.Second),
+		FLOPs: l.state.FLOPs, Seconds: l.seconds(), HeldOut: l.last, Denoisers: l.denoised, Params: l.Model.Params(), Device: info.Name, Driver: info.Driver, Finished: time.Now().UTC().Truncate(time.Second),
 	}
 	if l.scoring != nil {
 		o.Scoring = &l.scoring.cost
 	}
 	o.Buckets = bucketOutcomes(l.state.Auto)
-	if o.HeldOut.Tokens == 0 { // resumed after its last step: measured again
-		stats, err := l.trainer.EvaluateText(context.Background(), l.s.set.HeldOut, l.Train.EvalTokens)
-		if err != nil {
-			return nil, err
-		}
-		o.HeldOut = stats
-	}
+	o.Labeling = l.teaching.labeled()
 	if loss := o.HeldOut.NLL; math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return nil, fail(Diverged, "%s: the held-out loss is %g after the last step; lower lr (%g) or raise warmup (%d)", l.label, loss, l.Train.LR, l.Train.Warmup)
 	}

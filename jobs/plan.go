@@ -7,7 +7,6 @@ import (
 
 	"saltern/compute"
 	"saltern/model"
-	"saltern/model/token"
 )
 
 // planCommand says what a job will take.
@@ -62,6 +61,7 @@ saltern plan --memory 80GiB --set llm.model.preset=2.8B-like --set slm.model.pre
 type plan struct {
 	label     string
 	params    int64
+	model     model.Config
 	train     model.TrainConfig // with the microbatch
 	withKD    int64             // steps that ask the teacher, at most
 	weights   int64             // bytes, as are the others
@@ -80,7 +80,7 @@ type plan struct {
 // planJob plans every training of the job on a device of that memory, 0 for any.
 func planJob(job *Job, memory int64) ([]plan, error) {
 	if job.Tokenizer.File != "" {
-		tok, err := token.Load(job.Tokenizer.File)
+		tok, err := job.Tokenizer.Load()
 		if err != nil {
 			return nil, &Error{BadData, err}
 		}
@@ -100,26 +100,26 @@ func planJob(job *Job, memory int64) ([]plan, error) {
 // plan records the training's programs and adds up.
 func (t *training) plan(memory int64) (plan, error) {
 	m := model.New(t.Model, t.name, true)
-	p, help := plan{label: t.label, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}, (*teaching)(nil)
+	p, help := plan{label: t.label, model: t.Model, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}, (*teaching)(nil)
 	p.kdToken = p.perToken
-	if t.teacher != "" {
-		if t.Distill.Teacher != "" {
-			if _, err := t.openNamed(); err != nil {
+	if t.Distill.Method != "baseline" {
+		p.helped, p.withKD = true, t.Distill.TeacherSteps(t.Train.Steps)
+		var teacher *model.Model
+		if !t.Distill.Smooths() {
+			if err := t.meetTeacher(); err != nil {
 				return p, err
 			}
-		}
-		p.helped, p.withKD = true, t.Distill.TeacherSteps(t.Train.Steps)
-		p.kdToken += t.slm.FLOPsPerToken(t.Train.Sequence) / 3
-		if t.Distill.Offline() {
-			help = t.help(nil, nil)
-		} else {
-			help = t.help(model.New(t.slm, t.name+".teacher", false), nil)
-			for _, b := range help.teacher.Buckets {
-				p.teacher += b.P.Bytes()
+			p.kdToken += t.teacherModel().FLOPsPerToken(t.Train.Sequence) / 3
+			if !t.Distill.Offline() {
+				teacher = model.New(t.teacherModel(), t.name+".teacher", false)
+				for _, b := range teacher.Buckets {
+					p.teacher += b.P.Bytes()
+				}
 			}
 		}
+		help = t.help(teacher, nil)
 		if t.Select != nil { // at most: the text may hold fewer
-			p.scoring = t.slm.FLOPsPerToken(t.Train.Sequence) / 3 * float64(t.Select.Candidates*int64(t.Train.Sequence))
+			p.scoring = t.judge.Model.FLOPsPerToken(t.Train.Sequence) / 3 * float64(t.Select.Candidates*int64(t.Train.Sequence))
 		}
 	}
 	objectives := help.objectives()

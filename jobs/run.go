@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -10,7 +11,6 @@ import (
 	"slices"
 
 	"saltern/compute"
-	"saltern/distill"
 )
 
 // runCommand does a whole job: text, SLM, LLM with and without its help, comparison.
@@ -30,8 +30,8 @@ help. Evaluates all on held-out documents, prints one table, and writes report.h
 Everything lies in the run folder (run_dir, usually runs/<name>). Interrupt it at any
 moment: the same command goes on from the last checkpoint, and what is finished is not
 done again. A run folder belongs to its settings; with others, the command refuses and says
-which differ. --fresh removes the run's models and begins them anew (the prepared text is
-kept where it still fits).
+which differ. --fresh removes the run's models, and soft labels with the SLM that made them,
+and begins them anew (the prepared text is kept where it still fits).
 
 ` + traceHelp,
 		Example: `saltern run examples/go-source.toml
@@ -105,54 +105,6 @@ saltern train job.toml`,
 	}
 }
 
-func trainingFilter(job *Job, only string) (func(*training) bool, error) {
-	method := methodName(job.Config.Distill.Method)
-	switch only {
-	case "":
-		return func(t *training) bool { return t.name == "slm" || t.name == method }, nil
-	case "slm":
-		if !job.Config.trainsSLM() {
-			return nil, fail(BadConfig, "%s: distill: %s leaves no SLM to train", job.File, job.noSLM())
-		}
-		return func(t *training) bool { return t.name == "slm" }, nil
-	case "baseline":
-		return func(t *training) bool { return t.name == methodName("baseline") }, nil
-	case "method":
-		return func(t *training) bool { return t.name == method }, nil
-	}
-	return nil, fail(Usage, "there is no model %q; use --only slm, --only baseline or --only method", only)
-}
-
-func methodName(method string) string { return "llm-" + method }
-
-// trainings lists what a job trains, in order.
-func trainings(job *Job, corpusKey string) []*training {
-	c := job.Config
-	add := func(name, label string, m ModelConfig, d distill.Config) *training {
-		return &training{Model: m.Model, Train: m.Train, Distill: d, Seed: c.Seed, Corpus: corpusKey, name: name, label: label, dir: filepath.Join(c.RunDir, name)}
-	}
-	alone := distill.Config{Method: "baseline"}
-	list := []*training{add(methodName("baseline"), "BASELINE", c.LLM, alone)}
-	if c.Distill.Method == "baseline" {
-		return list
-	}
-	slm := add("slm", "SLM", c.SLM, alone)
-	slm.pinAt = c.Select.EarlyStep(c.SLM.Train.Steps)
-	helped := add(methodName(c.Distill.Method), methodLabel(c.Distill.Method), c.LLM, c.Distill)
-	helped.teacher, helped.slm = either(c.Distill.Teacher, slm.checkpoints()), c.SLM.Model
-	if c.Distill.Method == "salt-ds" {
-		helped.Select = &c.Select
-	}
-	if list = append(list, helped); c.trainsSLM() {
-		list = append([]*training{slm}, list...)
-	}
-	return list
-}
-
-func methodLabel(method string) string {
-	return map[string]string{"baseline": "BASELINE", "rkd": "RKD", "salt": "SALT", "salt-ds": "SALT_DS"}[method]
-}
-
 // finishedTraining is a training and what came of it.
 type finishedTraining struct {
 	*training
@@ -183,47 +135,17 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 			t.trace = trace
 		}
 		if fresh {
-			if err := t.remove(job); err != nil {
+			if err := t.remove(); err != nil {
 				return nil, err
 			}
 		}
-		if err := t.findTeacher(s); err != nil {
-			return nil, err
-		}
-		if err := t.selectText(ctx, s); err != nil {
-			return nil, err
-		}
-		o, err := t.run(ctx, s)
+		o, err := t.train(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		s.say("%s: done, held-out loss %.4f after %d steps, %.0f s", t.label, o.HeldOut.NLL, o.Steps, o.Seconds)
 		done = append(done, finishedTraining{t, o, manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)})
 	}
 	return done, nil
-}
-
-// remove removes a training, and the scores that it selects by.
-func (t *training) remove(job *Job) error {
-	if t.Select != nil {
-		if err := os.RemoveAll(job.scoreDir()); err != nil {
-			return err
-		}
-	}
-	return os.RemoveAll(t.dir)
-}
-
-// enoughText refuses a selection of more text than there is before anything is trained.
-func enoughText(s *session, list []*training) error {
-	for _, t := range list {
-		if t.Select == nil {
-			continue
-		}
-		if _, err := plannedScoring(s).candidates(s.set.Train, *t.Select); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // openJob prepares the job's text, opens its device, and settles what the job leaves to that. Close the session.
@@ -240,26 +162,15 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := job.checkTeacher(s.tokenizer, s.set); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	job.settlePrecision(s.device.Limits())
 	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
 	if err := chooseMicrobatches(job, s.device.Limits().Memory); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
-}
-
-// sameSettings refuses a run folder that was begun with other settings before anything is trained. What the teacher is, only
-// its training can tell: claim compares that.
-func sameSettings(list []*training, fresh bool) error {
-	if fresh {
-		return nil
-	}
-	for _, t := range list {
-		if err := t.compare(true); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 // settlePrecision chooses the precisions that the job leaves to the device.
@@ -292,12 +203,11 @@ func writeResolved(job *Job) error {
 	if err := os.MkdirAll(job.Config.RunDir, 0o777); err != nil {
 		return err
 	}
-	f, err := os.Create(filepath.Join(job.Config.RunDir, "job.toml"))
-	if err != nil {
+	var text bytes.Buffer
+	if err := job.WriteTOML(&text); err != nil {
 		return err
 	}
-	defer f.Close()
-	return job.WriteTOML(f)
+	return writeWhole(filepath.Join(job.Config.RunDir, "job.toml"), text.Bytes())
 }
 
 // resultTable is the job's comparison.

@@ -1,14 +1,12 @@
 package jobs
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
+	"saltern/jobs/compare"
 	"saltern/jobs/metrics"
 	"saltern/jobs/report"
 )
@@ -42,25 +40,8 @@ func writeReport(job *Job, done []finishedTraining) (string, error) {
 	}
 	r.Findings = findings(done, curves)
 	r.Charts = append(charts(job, llms, curves), autoCharts(llms, curves)...)
-	for _, l := range leafList() {
-		if !job.unused(l) {
-			r.Config = append(r.Config, report.Row{Name: l.key, Value: fmt.Sprint(l.value(&job.Config))})
-		}
-	}
-	path := filepath.Join(job.Config.RunDir, "report.html")
-	for name, write := range map[string]func(f *os.File) error{
-		path: func(f *os.File) error { return r.WriteHTML(f) },
-		filepath.Join(job.Config.RunDir, "report.json"): func(f *os.File) error { return r.WriteJSON(f) },
-	} {
-		f, err := os.Create(name)
-		if err != nil {
-			return "", err
-		}
-		if err := errors.Join(write(f), f.Close()); err != nil {
-			return "", err
-		}
-	}
-	return path, nil
+	r.Config = job.configRows()
+	return writePages(job.Config.RunDir, r)
 }
 
 func labelsOf(done []finishedTraining) []string {
@@ -74,7 +55,7 @@ func labelsOf(done []finishedTraining) []string {
 // charts draws the LLMs' curves.
 func charts(job *Job, llms []finishedTraining, curves map[string][]metrics.Record) []report.Chart {
 	lossBySteps := report.Chart{Title: "Held-out loss", Note: "Lower is better; " + sameData(job), X: "optimizer steps", Y: "nats per token", Focus: true}
-	lossByFLOPs := report.Chart{Title: "Held-out loss against compute", Note: "The teacher's forward passes are counted, those of scoring included; its training is not.", X: "TFLOP", Y: "nats per token", Focus: true}
+	lossByFLOPs := report.Chart{Title: "Held-out loss against compute", Note: "The teacher's forward passes are counted, those of scoring and labels included; its training is not.", X: "TFLOP", Y: "nats per token", Focus: true}
 	train := report.Chart{Title: "Training loss", Note: "NLL of each step's batch before its update, averaged over neighbouring steps.", X: "optimizer steps", Y: "nats per token", Focus: true}
 	rate := report.Chart{Title: "Learning rate", X: "optimizer steps", Y: "learning rate", Half: true}
 	weight := report.Chart{Title: "The teacher's weight in the loss", X: "optimizer steps", Y: "w", Half: true}
@@ -95,7 +76,7 @@ func charts(job *Job, llms []finishedTraining, curves map[string][]metrics.Recor
 	if len(weight.Series) > 0 {
 		list = append(list, weight)
 	}
-	return list
+	return append(list, denoisingCharts(llms, curves)...)
 }
 
 // sameData says what the two LLMs read.
@@ -147,7 +128,7 @@ func findings(done []finishedTraining, curves map[string][]metrics.Record) []str
 		verdict += "there is no difference."
 	}
 	list := []string{verdict}
-	if step, ok := firstBelow(points(curves[helped.name], stepOf, metrics.ValLoss, 1), base.HeldOut.NLL); ok {
+	if step, ok := compare.FirstBelow(points(curves[helped.name], stepOf, metrics.ValLoss, 1), base.HeldOut.NLL); ok {
 		list = append(list, fmt.Sprintf("%s reaches %s's final held-out loss at about step %.0f of %d, %.0f%% of the steps (between evaluations, interpolated).",
 			helped.label, base.label, step, base.Steps, 100*step/float64(base.Steps)))
 	} else {
@@ -158,6 +139,10 @@ func findings(done []finishedTraining, curves map[string][]metrics.Record) []str
 	if c := helped.Scoring; c != nil {
 		list = append(list, fmt.Sprintf("Stage 1 read %d of %d candidate sequences, the challenging yet learnable ones for an early SLM. Scoring them took %.2f TFLOP and %.0f s, which count as %s's.",
 			c.Selected, c.Candidates, c.FLOPs/1e12, c.Seconds, helped.label))
+	}
+	if c := helped.Labeling; c != nil {
+		list = append(list, fmt.Sprintf("Soft labels of %d sequences were made before: %.2f TFLOP and %.0f s, which count as %s's; other students can learn from them too.",
+			c.Sequences, c.FLOPs/1e12, c.Seconds, helped.label))
 	}
 	list = append(list, autoFindings(helped)...)
 	if teacher != nil {
@@ -170,19 +155,4 @@ func findings(done []finishedTraining, curves map[string][]metrics.Record) []str
 		list = append(list, fmt.Sprintf("The teacher (SLM, %d parameters against %d) stands at %.4f, %s.", teacher.Params, base.Params, teacher.HeldOut.NLL, place))
 	}
 	return append(list, "This is one seed. Another seed or data order moves a small model's final loss by about as much as the methods differ; repeat with other seeds before concluding.")
-}
-
-// firstBelow is where a falling curve first passes under the level, interpolated.
-func firstBelow(curve []report.Point, level float64) (float64, bool) {
-	for i, p := range curve {
-		if p.Y > level {
-			continue
-		}
-		if i == 0 {
-			return p.X, true
-		}
-		q := curve[i-1]
-		return q.X + (q.Y-level)/(q.Y-p.Y)*(p.X-q.X), true
-	}
-	return 0, false
 }

@@ -49,10 +49,12 @@ saltern score --set select.candidates=100000 job.toml`,
 					return err
 				}
 			}
-			if err := sameSettings(trainings(job, s.set.Manifest.Key)[:1], false); err != nil { // of the SLM
+			student := job.student(s.set.Manifest.Key)
+			student.judge, student.Select = job.small(s.set.Manifest.Key), &job.Select // whatever the method
+			if err := sameSettings([]*training{student.judge}, false); err != nil {
 				return err
 			}
-			c, candidates, err := newScoring(s)
+			c, candidates, err := student.newScoring(s)
 			if err != nil {
 				return err
 			}
@@ -70,8 +72,8 @@ saltern score --set select.candidates=100000 job.toml`,
 
 // needsSLM is an error where the job has none.
 func (j *Job) needsSLM() error {
-	if !j.trainsSLM() {
-		return fail(BadConfig, `%s: distill: %s leaves no small model to judge text; use "salt-ds", or another method, with [slm.model] and [slm.train]`, j.File, j.noSLM())
+	if j.Distill.Method == "baseline" || j.SLM == (ModelConfig{}) {
+		return fail(BadConfig, `%s: distill: method = %q has no small model to judge text; use "salt-ds", or another method, with [slm.model] and [slm.train]`, j.File, j.Distill.Method)
 	}
 	return nil
 }
@@ -80,7 +82,7 @@ func (j *Job) needsSLM() error {
 func (c *scoring) table(s *session) (t Table, err error) {
 	f, err := scores.Open(c.file())
 	if err != nil {
-		return t, c.damagedScores(err)
+		return t, err
 	}
 	defer f.Close()
 	var loss float64
@@ -97,9 +99,9 @@ func (c *scoring) table(s *session) (t Table, err error) {
 		}
 		return nil
 	}); err != nil {
-		return t, c.damagedScores(err)
+		return t, err
 	}
-	seconds, err := c.secondsBefore()
+	seconds, err := secondsSpent(c.dir)
 	if err != nil {
 		return t, err
 	}
@@ -113,7 +115,7 @@ func (c *scoring) table(s *session) (t Table, err error) {
 	}
 	t.Rows = [][]any{{
 		c.Steps, f.Sequences(), n, loss / float64(n), float64(first) / float64(n), k, float64(within) / float64(n),
-		f.Bytes(), bytesPerToken(f), c.flops(s.job.SLM.Model, int64(f.Sequences())) / 1e12, seconds,
+		f.Bytes(), bytesPerToken(f), c.flops(c.judge.Model, int64(f.Sequences())) / 1e12, seconds,
 	}}
 	return t, nil
 }

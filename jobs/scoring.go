@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +12,6 @@ import (
 
 	"saltern/compute"
 	"saltern/distill"
-	"saltern/distill/blockfile"
 	"saltern/distill/scores"
 	"saltern/jobs/progress"
 	"saltern/model"
@@ -33,10 +31,12 @@ type scoring struct {
 	Steps      int64  `toml:"judge_steps"`
 	Batch      int    `toml:"judge_batch"` // which with the steps and the next says what text it knows
 	Trained    int    `toml:"judge_sequence"`
+	JudgeSeed  *int64 `toml:"judge_seed,omitempty"` // of its own order of the data, where that is another
 
-	dir  string
-	slm  string      // folder of the checkpoint
-	cost scoringCost // of the candidates of one selection
+	dir   string
+	judge *training   // the SLM
+	slm   string      // folder of its checkpoint
+	cost  scoringCost // of the candidates of one selection
 }
 
 // scoringCost is what a selection took. Of Seconds, up to syncEvery is not known of a pass that was killed.
@@ -55,13 +55,13 @@ const scoresName = "scores.bin"
 func (c *scoring) file() string { return filepath.Join(c.dir, scoresName) }
 
 // newScoring finds the early SLM and says how it scores, and what.
-func newScoring(s *session) (*scoring, []int64, error) {
-	c := plannedScoring(s)
-	candidates, err := c.candidates(s.set.Train, s.job.Select)
+func (t *training) newScoring(s *session) (*scoring, []int64, error) {
+	c := t.plannedScoring()
+	candidates, err := c.candidates(s.set.Train, *t.Select)
 	if err != nil {
 		return nil, nil, err
 	}
-	early, err := findEarly(filepath.Join(s.job.RunDir, "slm", "checkpoints"), s.job)
+	early, err := c.findEarly(t.Select.Early)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -72,14 +72,18 @@ func newScoring(s *session) (*scoring, []int64, error) {
 	return c, candidates, nil
 }
 
-// plannedScoring is the scoring of a job whose SLM may not be trained yet.
-func plannedScoring(s *session) *scoring {
-	j := s.job
-	return &scoring{
-		Corpus: s.set.Manifest.Key, Seed: j.Seed, Sequence: j.LLM.Train.Sequence, Precision: j.SLM.Train.Precision,
-		Microbatch: scoringBatch(j.LLM.Train.Microbatch, j.LLM.Train.Sequence),
-		Steps:      j.Select.EarlyStep(j.SLM.Train.Steps), Batch: j.SLM.Train.Batch, Trained: j.SLM.Train.Sequence, dir: j.scoreDir(),
+// plannedScoring is the scoring for a training whose judge may not be trained yet.
+func (t *training) plannedScoring() *scoring {
+	judge := t.judge.Train
+	c := &scoring{
+		Corpus: t.Corpus, Seed: t.Seed, Sequence: t.Train.Sequence, Precision: judge.Precision,
+		Microbatch: scoringBatch(t.Train.Microbatch, t.Train.Sequence),
+		Steps:      t.Select.EarlyStep(judge.Steps), Batch: judge.Batch, Trained: judge.Sequence, dir: t.scores, judge: t.judge,
 	}
+	if t.judge.Seed != t.Seed {
+		c.JudgeSeed = &t.judge.Seed
+	}
+	return c
 }
 
 // scoringBatch is the largest number of sequences of T tokens, up to a training's microbatch, with which every block can begin.
@@ -92,31 +96,36 @@ func scoringBatch(microbatch, T int) int {
 	return b
 }
 
-// findEarly is the checkpoint of the SLM that was pinned for scoring.
-func findEarly(root string, j *Job) (*checkpoint.Checkpoint, error) {
+// findEarly is the checkpoint of the SLM that was pinned for scoring; early is the part of its training, as in the job file.
+func (c *scoring) findEarly(early float64) (*checkpoint.Checkpoint, error) {
+	root := c.judge.checkpoints()
 	list, err := checkpoint.List(root)
 	if err != nil {
 		return nil, err
 	}
-	step, other := j.Select.EarlyStep(j.SLM.Train.Steps), ""
-	for _, c := range list {
+	step, other := c.Steps, ""
+	for _, p := range list {
 		switch {
-		case c.Pinned && int64(c.Step) == step:
-			return c, nil
-		case c.Pinned:
-			other = fmt.Sprintf(", but one of step %d", c.Step)
+		case p.Pinned && int64(p.Step) == step:
+			return p, nil
+		case p.Pinned:
+			other = fmt.Sprintf(", but one of step %d", p.Step)
 		}
 	}
 	if len(list) == 0 {
-		return nil, fail(BadCheckpoint, "there is no SLM to score with; train it first: saltern train --only slm %s", j.File)
+		return nil, fail(BadCheckpoint, "there is no SLM to score with; train it first: %s", c.judge.made)
 	}
 	return nil, fail(BadCheckpoint, "%s has no checkpoint of step %d kept for scoring (select.early = %g of %d steps)%s; "+
-		"set select.early back, finish the SLM's training, or train it anew: saltern train --only slm --fresh %s", root, step, j.Select.Early, j.SLM.Train.Steps, other, j.File)
+		"set select.early back, finish the SLM's training, or remove %s and train it anew: %s", root, step, early, c.judge.Train.Steps, other, c.judge.dir, c.judge.made)
 }
 
 // candidates lists the sequences of the training stream that are judged for a selection. Fewer than are to be selected are an error.
 func (c *scoring) candidates(stream *corpus.Stream, rule distill.SelectConfig) ([]int64, error) {
-	early := distill.Reading{Order: corpus.Order{Seed: uint64(c.Seed), Sequences: stream.Sequences(c.Trained)}, T: c.Trained, Samples: c.Steps * int64(c.Batch)}
+	known := c.Seed
+	if c.JudgeSeed != nil {
+		known = *c.JudgeSeed
+	}
+	early := distill.Reading{Order: corpus.Order{Seed: uint64(known), Sequences: stream.Sequences(c.Trained)}, T: c.Trained, Samples: c.Steps * int64(c.Batch)}
 	all := stream.Sequences(c.Sequence)
 	list := distill.Candidates(corpus.Order{Seed: uint64(c.Seed), Sequences: all}, c.Sequence, early, rule.Candidates)
 	if int64(len(list)) < rule.Keep {
@@ -124,14 +133,6 @@ func (c *scoring) candidates(stream *corpus.Stream, rule distill.SelectConfig) (
 			"lower distill.kd_steps, llm.train.batch or select.keep, lower select.early, or add text", all, c.Sequence, len(list), rule.Keep)
 	}
 	return list, nil
-}
-
-// damagedScores gives an error from reading scores its kind and says what to do.
-func (c *scoring) damagedScores(err error) error {
-	if !errors.Is(err, blockfile.ErrDamaged) {
-		return err
-	}
-	return fail(BadData, "%w; remove the file and score again, or cut it off at the named byte (truncate -s) and go on from there: saltern score", err)
 }
 
 // open opens the scores to add to them, after a look at whether they were begun with the same settings.
@@ -145,7 +146,7 @@ func (c *scoring) open() (*scores.Writer, error) {
 	}
 	w, err := scores.Append(c.file(), scores.Head{Sequence: c.Sequence, Settings: string(now)})
 	if err != nil {
-		return nil, c.damagedScores(err)
+		return nil, err
 	}
 	if diff := differences([]byte(w.Head.Settings), now); len(diff) > 0 {
 		return nil, errors.Join(fail(BadConfig, "%s was begun with other settings: %s; set them back, or remove the folder to score anew", c.dir, join(diff)), w.Close())
@@ -159,6 +160,9 @@ func (c *scoring) run(ctx context.Context, s *session, candidates []int64) error
 	if err != nil {
 		return err
 	}
+	if w.Cut() > 0 {
+		s.say("scores: %d bytes at the end of %s were not whole any more; they are made anew", w.Cut(), c.file())
+	}
 	if w.Sequences() >= len(candidates) {
 		return w.Close()
 	}
@@ -167,7 +171,7 @@ func (c *scoring) run(ctx context.Context, s *session, candidates []int64) error
 		return errors.Join(err, w.Close())
 	}
 	defer p.close()
-	if err := errors.Join(p.score(ctx, w, candidates), w.Close(), p.keepTime()); err != nil {
+	if err := errors.Join(p.score(ctx, w, candidates), w.Close(), keepSeconds(p.dir, p.seconds())); err != nil {
 		return err
 	}
 	s.say("scored: %d sequences of %d tokens in %.0f s, %.2f bytes a token", w.Sequences(), c.Sequence, p.seconds(), bytesPerToken(w.File))
@@ -193,13 +197,13 @@ type pass struct {
 func (c *scoring) start(ctx context.Context, s *session) (*pass, error) {
 	p := &pass{scoring: c, s: s}
 	var err error
-	if p.before, err = c.secondsBefore(); err != nil {
+	if p.before, err = secondsSpent(c.dir); err != nil {
 		return nil, err
 	}
 	if p.model, _, err = model.Load(s.device, c.slm, "slm"); err != nil {
 		return nil, badCheckpoint(err, "")
 	}
-	p.model.Precision = s.job.SLM.Train.DType()
+	p.model.Precision = c.judge.Train.DType()
 	if p.scorer, err = model.NewScorer(p.model, c.Microbatch, c.Sequence); err == nil {
 		if err = s.settleKernels(ctx, "scoring", c.dir, []*compute.Program{p.scorer.Program()}); err == nil {
 			err = p.scorer.Load(s.device)
@@ -248,7 +252,7 @@ func (p *pass) score(ctx context.Context, w *scores.Writer, candidates []int64) 
 		}
 		p.show(w.Sequences(), len(candidates))
 		if time.Since(last) > syncEvery {
-			if err := errors.Join(w.Sync(), p.keepTime()); err != nil {
+			if err := errors.Join(w.Sync(), keepSeconds(p.dir, p.seconds())); err != nil {
 				return err
 			}
 			last = time.Now()
@@ -310,28 +314,3 @@ func (p *pass) show(done, total int) {
 
 // seconds is the wall clock of scoring, over all restarts.
 func (p *pass) seconds() float64 { return p.before + time.Since(p.began).Seconds() }
-
-// scoringTime is time.json beside the scores, in which no time stands: two passes give the same bytes.
-type scoringTime struct {
-	Seconds float64 `json:"seconds"`
-}
-
-func (c *scoring) timeFile() string { return filepath.Join(c.dir, "time.json") }
-
-func (p *pass) keepTime() error { return writeJSON(p.timeFile(), scoringTime{p.seconds()}) }
-
-// secondsBefore is how long the scores took up to now.
-func (c *scoring) secondsBefore() (float64, error) {
-	text, err := os.ReadFile(c.timeFile())
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	var t scoringTime
-	if err == nil {
-		err = json.Unmarshal(text, &t)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w; remove it, and the time that scoring took is counted anew", c.timeFile(), err)
-	}
-	return t.Seconds, nil
-}

@@ -33,7 +33,7 @@ func selectFrom(path string, set *corpus.Set, sequence int, rule distill.SelectC
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fail(BadData, "there are no scores in %s; make them: saltern score", path)
 	} else if err != nil {
-		return nil, c.damagedScores(err)
+		return nil, err
 	}
 	defer f.Close()
 	if err := toml.Unmarshal([]byte(f.Head.Settings), c); err != nil {
@@ -62,7 +62,7 @@ func selectFrom(path string, set *corpus.Set, sequence int, rule distill.SelectC
 		return nil
 	})
 	if err != nil {
-		return nil, c.damagedScores(err)
+		return nil, err
 	}
 	distill.Rank(sel.ranked)
 	return sel, nil
@@ -96,7 +96,7 @@ func (t *training) selectText(ctx context.Context, s *session) error {
 	if t.Select == nil {
 		return nil
 	}
-	c, candidates, err := newScoring(s)
+	c, candidates, err := t.newScoring(s)
 	if err != nil {
 		return err
 	}
@@ -107,12 +107,12 @@ func (t *training) selectText(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	seconds, err := c.secondsBefore()
+	seconds, err := secondsSpent(c.dir)
 	if err != nil {
 		return err
 	}
 	n := int64(len(candidates))
-	c.cost = scoringCost{Candidates: n, Selected: int64(sel.kept), FLOPs: c.flops(s.job.SLM.Model, n), Seconds: seconds * float64(n) / float64(sel.scored)}
+	c.cost = scoringCost{Candidates: n, Selected: int64(sel.kept), FLOPs: c.flops(c.judge.Model, n), Seconds: seconds * float64(n) / float64(sel.scored)}
 	t.scoring, t.selected = c, sel.ids()
 	t.Selection = checksum(t.selected)
 	s.say("%s: stage 1 reads %d of %d candidates, those with a score of at least %.3f", t.label, sel.kept, n, sel.threshold())

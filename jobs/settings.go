@@ -1,23 +1,43 @@
 package jobs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"saltern/model"
 )
 
-// settings is the training as TOML, without what may change between two runs of it: how often something is written.
+// settings is the training as TOML, without what may change between two runs of it: how often something is written, and what it
+// does not look at.
 func (t *training) settings() ([]byte, error) {
 	c := *t
-	c.Distill.Teacher = "" // a path; the checksum of its weights stands there
 	c.Train.CheckpointEvery, c.Train.KeepCheckpoints, c.Train.LogEvery, c.Train.MaxSkippedSteps = 0, 0, 0, 0
+	c.Model.Preset = "" // its shape is written out
+	if c.Train.Schedule != "wsd" {
+		c.Train.DecayFraction = 0
+	}
+	c.Distill = c.Distill.Deciding()
 	return toml.Marshal(c)
+}
+
+// settingsWere is what settings says of a training whose settings were written down, by an earlier version perhaps, which knew
+// fewer keys.
+func settingsWere(text []byte) ([]byte, error) {
+	var t training
+	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&t); err != nil {
+		return nil, err
+	}
+	if t.Train.Objective == "" {
+		t.Train.Objective = model.Causal // the only one that there was when the settings were written down
+	}
+	return t.settings()
 }
 
 // settingsFile is where a training's settings stand.
@@ -49,11 +69,12 @@ func (t *training) compare(early bool) error {
 	if err != nil {
 		return err
 	}
+	if was, err = settingsWere(was); err != nil {
+		return fail(BadConfig, "%s cannot be read: %w; start anew with --fresh", t.settingsFile(), err)
+	}
 	diff := differences(was, now)
-	if !t.Distill.Offline() { // nobody reads soft labels, whatever their form; earlier versions had none
-		diff = slices.DeleteFunc(diff, func(d string) bool {
-			return strings.HasPrefix(d, "distill.label_") || strings.HasPrefix(d, "distill.labels was <nil>")
-		})
+	if slices.ContainsFunc(diff, func(d string) bool { return strings.HasPrefix(d, "distill.labels was ") }) { // which says it all
+		diff = slices.DeleteFunc(diff, func(d string) bool { return strings.HasPrefix(d, "distill.label_") })
 	}
 	if early {
 		diff = slices.DeleteFunc(diff, func(d string) bool { return d == sumDiffers["teacher"] })
@@ -81,7 +102,6 @@ func differences(was, now []byte) []string {
 			case ok && was:
 				walk(prefix+k+".", before, inner)
 			case fmt.Sprint(old) == fmt.Sprint(v):
-			case old == nil && reflect.ValueOf(v).IsZero(): // a key that there was not yet, and that is not used
 			case sumDiffers[prefix+k] != "": // two checksums tell nobody anything
 				list = append(list, sumDiffers[prefix+k])
 			default:
@@ -111,7 +131,7 @@ func join(list []string) string {
 // sumDiffers says what it means that a checksum among the settings is another.
 var sumDiffers = map[string]string{
 	"corpus":    "the text or its tokenizer is another ([corpus], [tokenizer], or the files themselves)",
-	"teacher":   "the SLM that teaches was trained anew and is another",
+	"teacher":   "the model that teaches is another, or was trained anew",
 	"judge":     "the early SLM that scores was trained anew and is another",
 	"selection": "the selected sequences are others, as their scores are",
 }

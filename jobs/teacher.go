@@ -2,84 +2,81 @@ package jobs
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"path/filepath"
 
 	"saltern/model"
 	"saltern/model/checkpoint"
+	"saltern/model/corpus"
 )
 
-// trainsSLM says that the job has a small model of its own to train: as a teacher, or to judge text.
-func (c Config) trainsSLM() bool {
-	return c.Distill.Method == "salt-ds" || c.Distill.Method != "baseline" && c.Distill.Teacher == ""
+// namedTeacher is a checkpoint that the job names as its teacher: nothing that it trains.
+type namedTeacher struct {
+	path    string       // distill.teacher
+	model   model.Config // known once it was met, as are the others
+	weights string       // their checksum
+	dir     string       // of the checkpoint
 }
 
-// noSLM is the key because of which it has none.
-func (c Config) noSLM() string {
-	if c.Distill.Method == "baseline" {
-		return `method = "baseline"`
+// teacherModel is the shape of who teaches.
+func (t *training) teacherModel() model.Config {
+	if t.named != nil {
+		return t.named.model
 	}
-	return fmt.Sprintf("teacher = %q", c.Distill.Teacher)
+	return t.teacher.Model
 }
 
-// findTeacher says which teacher the training has, if it has one.
-func (t *training) findTeacher(s *session) (err error) {
-	switch {
-	case t.teacher == "":
+// teacherCheckpoints is the folder of who teaches.
+func (t *training) teacherCheckpoints() string {
+	if t.named != nil {
+		return t.named.path
+	}
+	return t.teacher.checkpoints()
+}
+
+// meetTeacher looks at the teacher that the job names, if it names one, whose shape must go with the student's.
+func (t *training) meetTeacher() error {
+	n := t.named
+	if n == nil || n.weights != "" {
 		return nil
-	case t.Distill.Teacher != "":
-		return t.findNamed(s.tokenizer)
 	}
-	if t.Teacher, err = teacherSum(t.teacher); errors.Is(err, checkpoint.ErrNone) {
-		return badCheckpoint(err, "train the SLM first: saltern train --only slm "+s.job.File)
-	} else if err != nil {
-		result := filepath.Join(filepath.Dir(t.teacher), "result.json")
-		return badCheckpoint(err, "or move the damaged folder, the file `latest` beside it and "+result+" away, and the same command trains the SLM on from what is left")
-	}
-	return nil
-}
-
-// findNamed looks at the teacher that the job names, which must read the job's tokens.
-func (t *training) findNamed(tokenizer []byte) error {
-	c, err := t.openNamed()
-	if err != nil {
-		return err
-	}
-	own, err := c.Tokenizer()
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(own, tokenizer) {
-		return fail(BadConfig, "distill.teacher = %q: %s was trained with another tokenizer, so it reads other tokens; set tokenizer.file to the one that lies in that folder, or train the teacher with the job's",
-			t.Distill.Teacher, c.Dir)
-	}
-	t.Teacher, err = weightsSum(c)
-	return err
-}
-
-// openNamed opens the checkpoint of the teacher that the job names and takes its shape, which must go with the student's.
-func (t *training) openNamed() (*checkpoint.Checkpoint, error) {
 	const elsewhere = "distill.teacher is a checkpoint's folder, or a run's folder of them such as runs/other/slm/checkpoints"
-	c, err := checkpoint.Open(t.Distill.Teacher)
+	c, err := checkpoint.Open(n.path)
 	if err != nil {
-		return nil, badCheckpoint(err, elsewhere)
+		return badCheckpoint(err, elsewhere)
 	}
 	text, err := c.Config()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m, err := model.ParseConfigJSON(text)
 	switch {
 	case err != nil:
-		return nil, fail(BadCheckpoint, "%s: %w; %s", c.Dir, err, elsewhere)
+		return fail(BadCheckpoint, "%s: %w; %s", c.Dir, err, elsewhere)
 	case m.Vocab != t.Model.Vocab:
-		return nil, fail(BadConfig, "distill.teacher = %q: the model in %s knows %d tokens, the student %d: they must have the same tokenizer; set tokenizer.file to the one that lies in that folder",
-			t.Distill.Teacher, c.Dir, m.Vocab, t.Model.Vocab)
+		return fail(BadConfig, "distill.teacher = %q: the model in %s knows %d tokens, the student %d: they must have the same tokenizer; set tokenizer.file to the one that lies in that folder",
+			n.path, c.Dir, m.Vocab, t.Model.Vocab)
 	case m.Context < t.Train.Sequence:
-		return nil, fail(BadConfig, "distill.teacher = %q: the model in %s reads %d tokens at a time, too few for llm.train.sequence = %d; shorten that, or name another teacher",
-			t.Distill.Teacher, c.Dir, m.Context, t.Train.Sequence)
+		return fail(BadConfig, "distill.teacher = %q: the model in %s reads %d tokens at a time, too few for llm.train.sequence = %d; shorten that, or name another teacher",
+			n.path, c.Dir, m.Context, t.Train.Sequence)
 	}
-	t.slm = m
-	return c, nil
+	n.model, n.dir = m, c.Dir
+	n.weights, err = weightsSum(c)
+	return err
+}
+
+// checkTeacher refuses a teacher that the job names and that reads other tokens than the job's, before anything is trained.
+func (j *Job) checkTeacher(tokenizer []byte, set *corpus.Set) error {
+	t := j.student(set.Manifest.Key)
+	if err := t.meetTeacher(); err != nil || t.named == nil {
+		return err
+	}
+	c, err := checkpoint.Open(t.named.dir)
+	if err != nil {
+		return badCheckpoint(err, "")
+	}
+	own, err := c.Tokenizer()
+	if err == nil && !bytes.Equal(own, tokenizer) {
+		err = fail(BadConfig, "distill.teacher = %q: %s was trained with another tokenizer, so it reads other tokens; set tokenizer.file to the one that lies in that folder, or train the teacher with the job's",
+			t.named.path, c.Dir)
+	}
+	return err
 }

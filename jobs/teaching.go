@@ -16,32 +16,46 @@ type teaching struct {
 	file    *labels.File // offline
 	offline *distill.Offline
 	feed    *distill.Feed
+	cost    *labelingCost
+
+	smoothing *distill.Smoothing // in place of a teacher
 
 	adaptive *adaptive // nil unless the training itself ends the teacher's help
 }
 
-// help is the teacher's part with a teacher at hand, or with its soft labels where that is nil; file may be nil for a plan.
+// help is the teacher's part with a teacher at hand; where that is nil, with its soft labels, from a file that may be nil for a plan, or
+// with label smoothing.
 func (t *training) help(teacher *model.Model, file *labels.File) *teaching {
 	h := &teaching{teacher: teacher, file: file}
-	if teacher == nil {
+	switch {
+	case t.Distill.Smooths():
+		h.smoothing = &distill.Smoothing{}
+	case teacher == nil:
 		h.offline = &distill.Offline{Count: t.Distill.LabelCount, Ghost: t.Distill.Ghost()}
 	}
 	if t.Distill.Auto() {
-		h.adaptive = &adaptive{Adaptive: &distill.Adaptive{Teacher: teacher, Offline: h.offline}, rule: t.Distill.Rule(t.Model.Vocab), T: t.Train.Sequence}
+		h.adaptive = &adaptive{
+			Adaptive: &distill.Adaptive{Teacher: teacher, Offline: h.offline, Smoothing: h.smoothing}, rule: t.Distill.Rule(t.Model.Vocab), T: t.Train.Sequence,
+		}
 	}
 	return h
 }
 
 // teach gets the teacher ready, or its soft labels, which are made where they are missing.
 func (t *training) teach(ctx context.Context, s *session) (*teaching, error) {
+	if t.Distill.Smooths() {
+		return t.help(nil, nil), nil
+	}
 	if t.Distill.Offline() {
-		f, err := t.openLabels(ctx, s)
+		f, cost, err := t.openLabels(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		return t.help(nil, f), nil
+		h := t.help(nil, f)
+		h.cost = cost
+		return h, nil
 	}
-	m, _, err := model.Load(s.device, t.teacher, t.name+".teacher")
+	m, _, err := model.Load(s.device, t.teacherCheckpoints(), t.name+".teacher")
 	if err != nil {
 		return nil, badCheckpoint(err, "")
 	}
@@ -55,10 +69,20 @@ func (h *teaching) objectives() []model.Objective {
 		return []model.Objective{model.Plain}
 	case h.adaptive != nil:
 		return []model.Objective{model.Plain, h.adaptive.Objective}
+	case h.smoothing != nil:
+		return []model.Objective{model.Plain, h.smoothing.Objective}
 	case h.offline != nil:
 		return []model.Objective{model.Plain, h.offline.Objective}
 	}
 	return []model.Objective{model.Plain, distill.Objective(h.teacher)}
+}
+
+// labeled is what the soft labels took before the training; nil without any.
+func (h *teaching) labeled() *labelingCost {
+	if h == nil {
+		return nil
+	}
+	return h.cost
 }
 
 // begin takes up where the loop is: what was decided, and the soft labels from its next step on, to the last with the teacher's help.
@@ -70,7 +94,10 @@ func (h *teaching) begin(l *loop) error {
 		return err
 	}
 	batch := int64(l.Train.Batch)
-	h.feed = distill.NewFeed(h.file, l.Distill.Ghost(), l.Train.Microbatch, l.step*batch, l.Distill.TeacherSteps(l.Train.Steps)*batch, l.orderAt(l.order, 0).At)
+	order, n := l.orderAt(l.order, 0), l.s.set.Train.Sequences(l.Train.Sequence)
+	h.feed = distill.NewFeed(h.file, l.Distill.Ghost(), l.Train.Microbatch, l.step*batch, l.Distill.TeacherSteps(l.Train.Steps)*batch, func(sample int64) int64 {
+		return l.denoising.number(order, n, sample)
+	})
 	return nil
 }
 
@@ -103,6 +130,10 @@ func (h *teaching) close(d *compute.Device) error {
 	}
 	if h.adaptive != nil {
 		d.Free(h.adaptive.Storages()...)
+	}
+	if h.smoothing != nil {
+		d.Free(h.smoothing.Storages()...)
+		return nil
 	}
 	if h.teacher != nil {
 		d.Free(h.teacher.Storages()...)

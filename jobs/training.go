@@ -30,14 +30,22 @@ type training struct {
 	Select    *distill.SelectConfig `toml:"select,omitempty"`
 	Selection string                `toml:"selection,omitempty"`
 
-	name    string // the folder within the run's
-	label   string // for people
-	dir     string
-	teacher string // folder of the teacher's checkpoints; empty without
-	slm     model.Config
-	trace   traceFlags
+	// Of the teacher "equal-entropy" alone: the weight that was found.
+	Smoothing float64 `toml:"smoothing,omitempty"`
 
-	pinAt    int64    // after this step there is a checkpoint, kept for good; 0: no such step
+	name  string // the folder within the run's
+	label string // for people
+	dir   string
+	made  string // the command that trains it
+	trace traceFlags
+
+	teacher *training     // whose last checkpoint teaches, or says how uncertain it is; nil without
+	named   *namedTeacher // who teaches in its place; nil without
+	judge   *training     // the SLM whose early checkpoint selects text; nil without
+	scores  string        // folder of its scores
+	weights string        // checksum of the last checkpoint's, once somebody has asked; see findTeacher
+
+	pins     []int64  // after each of these steps there is a checkpoint, kept for good
 	selected []int64  // ids of the sequences that stage 1 reads; nil: those of the ordinary stream
 	scoring  *scoring // what they were selected by
 }
@@ -48,17 +56,21 @@ type outcome struct {
 	Steps    int64       `json:"steps"`
 	Tokens   int64       `json:"tokens"`
 	Skipped  int64       `json:"skipped"`
-	FLOPs    float64     `json:"flops"` // model FLOPs, the teacher's forward passes and Scoring included
-	Seconds  float64     `json:"seconds"`
-	HeldOut  model.Stats `json:"held_out"`
+	FLOPs    float64     `json:"flops"`    // model FLOPs, the teacher's forward passes, Scoring and Labeling included
+	Seconds  float64     `json:"seconds"`  // these two included
+	HeldOut  model.Stats `json:"held_out"` // of every token from those before it, whatever the objective
 	Params   int64       `json:"params"`
 	Device   string      `json:"device"`
 	Driver   string      `json:"driver"`
 	Finished time.Time   `json:"finished"`
 
+	Denoisers map[string]model.Stats `json:"held_out_denoisers,omitempty"` // of objective "ul2", by denoiser
+
 	Scoring *scoringCost `json:"scoring,omitempty"` // of the candidates that stage 1's sequences were selected from
 
 	Buckets []bucketOutcome `json:"buckets,omitempty"` // of transition "auto": when the teacher's help ended, and where
+
+	Labeling *labelingCost `json:"labeling,omitempty"` // of the soft labels of an offline student, before its first step
 }
 
 func (t *training) checkpoints() string { return filepath.Join(t.dir, "checkpoints") }
@@ -122,8 +134,13 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		}
 		return o, err
 	}
+	release, err := own(t.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	var help *teaching
-	if t.teacher != "" {
+	if t.Distill.Method != "baseline" {
 		if help, err = t.teach(ctx, s); err != nil {
 			return nil, err
 		}
@@ -142,7 +159,11 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		trainer.Close()
 		s.device.Free(m.Storages()...)
 	}()
-	l := &loop{training: t, s: s, model: m, trainer: trainer, teaching: help, tracer: trace, peak: peak}
+	d, err := t.denoising(s)
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{training: t.withSmoothing(), s: s, model: m, trainer: trainer, denoising: d, teaching: help, tracer: trace, peak: peak}
 	if err := l.restore(); err != nil {
 		return nil, badCheckpoint(err, "or move the damaged folder and the file `latest` beside it away, and the same command goes on from what is left")
 	}
@@ -165,4 +186,25 @@ func weightsSum(c *checkpoint.Checkpoint) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%w: %s lists no weights", checkpoint.ErrCorrupt, c.Dir)
+}
+
+// stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, and with a teacher its forward pass, a
+// third of that, which its soft labels took as well, as if they had been made for this student alone.
+func (t *training) stepFLOPs(teacher bool) float64 {
+	tokens := float64(t.Train.Batch * t.Train.Sequence)
+	f := t.Model.FLOPsPerToken(t.Train.Sequence) * tokens
+	if teacher && (t.teacher != nil || t.named != nil) && !t.Distill.Smooths() {
+		f += t.teacherModel().FLOPsPerToken(t.Train.Sequence) / 3 * tokens
+	}
+	return f
+}
+
+// modelFLOPs is that of the whole training, scoring before it included: of at most as many candidates as were asked for.
+func (t *training) modelFLOPs() float64 {
+	helped := float64(t.Distill.TeacherSteps(t.Train.Steps))
+	f := helped*t.stepFLOPs(true) + (float64(t.Train.Steps)-helped)*t.stepFLOPs(false)
+	if t.Select != nil {
+		f += t.plannedScoring().flops(t.judge.Model, t.Select.Candidates)
+	}
+	return f
 }

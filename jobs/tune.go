@@ -180,14 +180,16 @@ func jobPrograms(job *Job, memory int64) ([]*compute.Program, error) {
 			return nil, err
 		}
 	}
-	if job.Distill.Teacher != "" || job.Config.SLM != (ModelConfig{}) {
-		llm := &training{Model: job.LLM.Model, Train: job.LLM.Train, Distill: job.Distill, slm: job.SLM.Model}
-		if job.Distill.Teacher != "" {
-			if _, err := llm.openNamed(); err != nil {
+	if llm := job.student(""); llm.named != nil || job.Config.SLM != (ModelConfig{}) {
+		teacher := job.SLM.Model
+		if llm.named != nil {
+			if err := llm.meetTeacher(); err != nil {
 				return nil, err
 			}
+			teacher = llm.named.model
 		}
-		objectives = llm.help(model.New(llm.slm, "teacher", false), nil).objectives()
+		llm.Distill = job.Distill // whatever the method
+		objectives = llm.help(model.New(teacher, "teacher", false), nil).objectives()
 	}
 	if err := add(job.Config.LLM, "llm", objectives...); err != nil || job.Distill.Method != "salt-ds" {
 		return list, err

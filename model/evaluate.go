@@ -27,9 +27,11 @@ type Evaluator struct {
 }
 
 // NewEvaluator records the forward pass and its loss.
-func NewEvaluator(m *Model, b, t int) (*Evaluator, error) {
+func NewEvaluator(m *Model, b, t int) (*Evaluator, error) { return newEvaluator(m, NewTokens(b, t)) }
+
+func newEvaluator(m *Model, tokens *Tokens) (*Evaluator, error) {
 	loss, stats := host("loss_params", 4), host("loss_stats", compute.StatsColumns)
-	e := &Evaluator{pass: newPass(b, t, loss, stats), Model: m, loss: loss, stats: stats}
+	e := &Evaluator{pass: newPass(tokens, loss, stats), Model: m, loss: loss, stats: stats}
 	return e, e.record(func(r *compute.Recorder) {
 		r.SumInto(stats, Plain(r, m, m.Hidden(r, e.tokens), e.tokens, loss, false))
 	})
@@ -60,18 +62,24 @@ func (s TokenSlice) Tokens(at int64, dst []uint32) error {
 // over it: the first documents of a text are seldom like the rest. A whole text includes what is left over after its last
 // whole sequence. Every token is predicted from those before it in its sequence.
 func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (Stats, error) {
-	T, end := int64(e.T), text.Len()-1 // each token but the first can be predicted
+	n, fill := spread(ctx, text, tokens, int64(e.T))
+	return e.accumulate(e.exe, n, 1, 0, 1, fill)
+}
+
+// spread chooses the sequences of T tokens that EvaluateText reads, n of them, and reads them.
+func spread(ctx context.Context, text Text, tokens, T int64) (sequences int, fill Fill) {
+	end := text.Len() - 1 // each token but the first can be predicted
 	all := (end + T - 1) / T
 	n := min(all, max(1, tokens/T))
 	if tokens >= end {
 		n = all
 	}
 	buf := make([]uint32, T+1)
-	return e.accumulate(e.exe, int(n), 1, 0, 1, func(first int, ids, labels []uint32) error {
+	return int(n), func(first int, ids, labels []uint32) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for i := range e.B {
+		for i := range len(ids) / int(T) {
 			var count int64 // beyond the last sequence nothing counts
 			if k := int64(first + i); k < n {
 				at := k * all / n * T
@@ -89,7 +97,13 @@ func (e *Evaluator) EvaluateText(ctx context.Context, text Text, tokens int64) (
 			}
 		}
 		return nil
-	})
+	}
+}
+
+// Evaluate gives the model's statistics on sequences that fill makes, at most B at a time; where there are fewer in the last microbatch,
+// fill masks the rest.
+func (e *Evaluator) Evaluate(sequences int, fill Fill) (Stats, error) {
+	return e.accumulate(e.exe, sequences, 1, 0, 1, fill)
 }
 
 // accumulate runs a program over sequences and adds up its statistics; scale multiplies the gradient.

@@ -13,6 +13,7 @@ type Tokens struct {
 	IDs    *compute.Tensor // [N] input tokens
 	Labels *compute.Tensor // [N] the tokens to predict; compute.Masked where there is none
 	order  *compute.Tensor // [N] positions sorted by token id, for the embedding's gradient
+	spans  *compute.Tensor // [N,2] what each row sees of its sequence, as compute's SpannedAttention has it; nil: what is before it
 	sorted []uint32
 }
 
@@ -22,9 +23,25 @@ func NewTokens(b, t int) *Tokens {
 	return &Tokens{B: b, T: t, IDs: host("ids"), Labels: host("labels"), order: host("order"), sorted: make([]uint32, b*t)}
 }
 
+// NewSpannedTokens declares the memory for sequences of which WriteSpans says what each row sees.
+func NewSpannedTokens(b, t int) *Tokens {
+	tokens := NewTokens(b, t)
+	tokens.spans = compute.NewTensor(compute.Host, "spans", compute.U32, b*t, 2)
+	return tokens
+}
+
 // Storages lists the memory, to be freed.
 func (t *Tokens) Storages() []*compute.Storage {
-	return []*compute.Storage{t.IDs.Storage, t.Labels.Storage, t.order.Storage}
+	list := []*compute.Storage{t.IDs.Storage, t.Labels.Storage, t.order.Storage}
+	if t.spans != nil {
+		list = append(list, t.spans.Storage)
+	}
+	return list
+}
+
+// WriteSpans hands to the backend what each row sees, [N,2].
+func (t *Tokens) WriteSpans(b compute.Backend, spans []uint32) error {
+	return b.WriteU32(t.spans, spans)
 }
 
 // Write hands ids and labels, N each, to the backend.
@@ -59,12 +76,20 @@ func (m *Model) Hidden(r *compute.Recorder, t *Tokens) *compute.Tensor {
 	for _, l := range m.layers {
 		qkv := m.linear(r, r.RMSNorm(x, l.attnNorm.Tensor, eps), l.qkv)
 		qkv = r.Rope(qkv, compute.Rope{Heads: m.Heads + m.KVHeads, HeadSize: m.HeadSize, T: t.T, Theta: float32(m.RopeTheta)})
-		o := r.Attention(r.Cast(qkv, m.Precision), compute.Attention{Heads: m.Heads, KVHeads: m.KVHeads, HeadSize: m.HeadSize, T: t.T})
-		x = r.Add(x, m.linear(r, o, l.out))
+		x = r.Add(x, m.linear(r, m.attention(r, r.Cast(qkv, m.Precision), t), l.out))
 		h := r.SwiGLU(m.linear(r, r.RMSNorm(x, l.ffnNorm.Tensor, eps), l.gateUp))
 		x = r.Add(x, m.linear(r, h, l.down))
 	}
 	return r.RMSNorm(x, m.norm.Tensor, eps)
+}
+
+// attention records what the rows see of each other: those before them, or the tokens' spans.
+func (m *Model) attention(r *compute.Recorder, qkv *compute.Tensor, t *Tokens) *compute.Tensor {
+	a := compute.Attention{Heads: m.Heads, KVHeads: m.KVHeads, HeadSize: m.HeadSize, T: t.T}
+	if t.spans != nil {
+		return r.SpannedAttention(qkv, t.spans, a)
+	}
+	return r.Attention(qkv, a)
 }
 
 // linear records x W^T in the model's precision.

@@ -16,6 +16,7 @@ type Sampling struct {
 	TopK        int     // only the K most likely; 0: all
 	TopP        float64 // only the most likely that together reach this probability; 0 or 1: all
 	Seed        int64
+	Never       []uint32 // ids that are not drawn, ascending
 }
 
 // Generator continues sequences of tokens. It computes the whole window anew for each token.
@@ -103,9 +104,11 @@ func (g *Generator) Generate(ctx context.Context, prompt []uint32, n int, s Samp
 
 // Draw picks a token by its logits.
 func (s Sampling) Draw(logits []float32, rng *rand.Rand) uint32 {
-	ids := make([]uint32, len(logits))
-	for i := range ids {
-		ids[i] = uint32(i)
+	ids := make([]uint32, 0, len(logits))
+	for i := range uint32(len(logits)) {
+		if _, never := slices.BinarySearch(s.Never, i); !never {
+			ids = append(ids, i)
+		}
 	}
 	// Most likely first, ties by id, so that a draw depends on the logits and the seed alone.
 	slices.SortFunc(ids, func(a, b uint32) int {

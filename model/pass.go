@@ -13,10 +13,21 @@ type pass struct {
 	ids     []uint32
 	labels  []uint32
 	own     []*compute.Tensor // freed with the tokens
+
+	// Seen is what each row of the microbatch sees, [N,2], where the tokens have spans. A Fill sets it, or leaves it as it is for
+	// each microbatch: all rows of the sequence up to the row itself. Nil: no Fill has a say in it.
+	Seen   []uint32
+	causal []uint32
 }
 
-func newPass(b, t int, own ...*compute.Tensor) pass {
-	return pass{B: b, T: t, tokens: NewTokens(b, t), ids: make([]uint32, b*t), labels: make([]uint32, b*t), own: own}
+func newPass(tokens *Tokens, own ...*compute.Tensor) pass {
+	n := tokens.B * tokens.T
+	p := pass{B: tokens.B, T: tokens.T, tokens: tokens, ids: make([]uint32, n), labels: make([]uint32, n), own: own}
+	if tokens.spans != nil {
+		p.causal = compute.Spans(n, tokens.T, nil, nil)
+		p.Seen = make([]uint32, 2*n)
+	}
+	return p
 }
 
 // record makes the program.
@@ -56,8 +67,14 @@ func (p *pass) Close() {
 
 // read gives the backend the tokens of the sequences from first on.
 func (p *pass) read(fill Fill, first int) error {
+	copy(p.Seen, p.causal)
 	if err := fill(first, p.ids, p.labels); err != nil {
 		return err
+	}
+	if p.Seen != nil {
+		if err := p.tokens.WriteSpans(p.backend, p.Seen); err != nil {
+			return err
+		}
 	}
 	return p.tokens.Write(p.backend, p.ids, p.labels)
 }

@@ -1,6 +1,10 @@
 package model
 
-import "saltern/compute"
+import (
+	"context"
+
+	"saltern/compute"
+)
 
 // Scorer judges text token by token on one backend, B sequences of T tokens at a time.
 type Scorer struct {
@@ -13,7 +17,7 @@ type Scorer struct {
 // NewScorer records the forward pass in the model's precision and what is to be known of each token.
 func NewScorer(m *Model, b, t int) (*Scorer, error) {
 	nll, rank := host("nll", b*t), compute.NewTensor(compute.Host, "rank", compute.U32, b*t)
-	s := &Scorer{pass: newPass(b, t, nll, rank), Model: m, nll: nll, rank: rank}
+	s := &Scorer{pass: newPass(NewTokens(b, t), nll, rank), Model: m, nll: nll, rank: rank}
 	return s, s.record(func(r *compute.Recorder) {
 		r.LinearRank(compute.RankInputs{
 			Hidden: m.Hidden(r, s.tokens), Weight: m.Head(), Labels: s.tokens.Labels, Precision: m.Precision, NLL: nll, Rank: rank,
@@ -34,4 +38,26 @@ func (s *Scorer) Score(fill Fill, loss []float32, rank []uint32) error {
 		return err
 	}
 	return s.backend.ReadU32(s.rank, rank)
+}
+
+// ScoreText gives the mean loss, in nats per token, of each of the sequences that EvaluateText reads, and how many tokens it has.
+func (s *Scorer) ScoreText(ctx context.Context, text Text, tokens int64) (loss []float64, count []int, err error) {
+	n, fill := spread(ctx, text, tokens, int64(s.T))
+	nll, rank := make([]float32, s.B*s.T), make([]uint32, s.B*s.T)
+	for first := 0; first < n; first += s.B {
+		err := s.Score(func(_ int, ids, labels []uint32) error { return fill(first, ids, labels) }, nll, rank)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range min(s.B, n-first) {
+			sum, tokens := 0.0, 0
+			for t := i * s.T; t < (i+1)*s.T; t++ {
+				if rank[t] != compute.Masked {
+					sum, tokens = sum+float64(nll[t]), tokens+1
+				}
+			}
+			loss, count = append(loss, sum/float64(tokens)), append(count, tokens)
+		}
+	}
+	return loss, count, nil
 }

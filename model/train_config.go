@@ -22,6 +22,12 @@ type TrainConfig struct {
 	// Sequence is T, the length in tokens of a training sequence. Zero means the model's context, which it must not exceed.
 	Sequence int `toml:"sequence"`
 
+	// Objective is what the model learns to predict: "causal", each token from those before it; or "ul2", a mixture of 60% such
+	// sequences, 20% of which it sees the beginning both ways and writes the rest, and 20% with gaps to fill (UL2, arXiv
+	// 2205.05131). The loss is the mean of the tokens that are predicted, some three in four, and the held-out loss is the causal
+	// one; the tokenizer takes on special tokens. The LLM's teacher must have learned the same. Empty means "causal".
+	Objective string `toml:"objective"`
+
 	// Precision is what goes into matrix products: "float32"; "float16", under a loss scale that finds its size by
 	// itself; "bfloat16"; or "auto", which takes the 16-bit type that a GPU has matrix units for, else float32. Weights,
 	// optimizer and sums are float32 in each. Empty means "auto".
@@ -98,6 +104,9 @@ func (c TrainConfig) Defaults() TrainConfig {
 	if c.Schedule == "" {
 		c.Schedule = "cosine"
 	}
+	if c.Objective == "" {
+		c.Objective = Causal
+	}
 	if c.Precision == "" {
 		c.Precision = Auto
 	}
@@ -120,6 +129,7 @@ func (c TrainConfig) Defaults() TrainConfig {
 func (c TrainConfig) Check(context int, bad func(key, message string)) {
 	c.checkCounts(context, bad)
 	c.checkRates(bad)
+	c.checkObjective(bad)
 }
 
 func (c TrainConfig) checkCounts(context int, bad func(key, message string)) {

@@ -43,7 +43,7 @@ type Step struct {
 // c.Microbatch must be set. The model takes on c's precision.
 func Programs(m *Model, c TrainConfig, objectives ...Objective) (*Trainer, error) {
 	m.Precision = c.DType()
-	e, err := NewEvaluator(m, c.Microbatch, c.Sequence)
+	e, err := newEvaluator(m, c.NewTokens())
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,9 @@
 // ONE_SUBGROUP (constant 1): the workgroup is exactly one subgroup, pinned, and no barrier is needed; a barrier is dear on
 // a device that is a CPU. Otherwise a tree in workgroup memory; the workgroup size must then be a power of two, 1024 at most.
 #extension GL_KHR_shader_subgroup_arithmetic : require
+#ifdef TEXEL
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 layout(constant_id = 1) const uint ONE_SUBGROUP = 0;
 shared float reduce_tree[ONE_SUBGROUP == 1 ? 1 : 1024];
 
@@ -22,6 +25,10 @@ float group_sum(float v) {
 shared vec4 reduce_tree4[ONE_SUBGROUP == 1 ? 1 : 256];
 
 vec4 group_sum(vec4 v) {
+#ifdef TEXEL // always one subgroup, on a CPU, where a reduction is a loop over the lanes: by exchange, 7 at most
+	for (uint k = 0; k < 7; k++) if (1 << k < gl_WorkGroupSize.x) v += subgroupShuffle(v, gl_SubgroupInvocationID ^ 1 << k);
+	return v;
+#endif
 	if (ONE_SUBGROUP == 1) return subgroupAdd(v);
 	uint t = gl_LocalInvocationID.x;
 	barrier();

@@ -7,9 +7,11 @@
 #include "index.glsl"
 #include "reduce.glsl"
 #include "wide.glsl"
+#define PAIRED_ID 2
+#include "runs.glsl"
 INPUT(0, x);
 INPUT(1, g);
-OUTPUT(2, y);
+OUTPUT_RUNS(2, y);
 layout(binding = 3) writeonly buffer R { float r[]; };
 layout(push_constant) uniform P { uint N, D, rows; float eps; };
 
@@ -24,11 +26,13 @@ void main() {
 				s[k] += total(v * v);
 			}
 		vec4 inv = 1 / sqrt(group_sum(s) / float(D) + eps);
-		for (uint c = lane; c < cols; c += lanes) {
-			REAL gain = AT(g, c);
-			for (uint k = 0; k < 4; k++) {
-				uint i = (n + k) * cols + c;
-				if (n + k < end) PUT(y, i, AT(x, i) * gain * inv[k]);
+		for (uint c = RUN * lane; c < cols; c += RUN * lanes) {
+			REAL gain[RUN], v[RUN];
+			[[unroll]] for (uint i = 0; i < RUN; i++) gain[i] = AT(g, c + i);
+			[[unroll]] for (uint k = 0; k < 4; k++) {
+				uint o = (n + k) * cols + c;
+				[[unroll]] for (uint i = 0; i < RUN; i++) v[i] = AT(x, o + i) * gain[i] * inv[k];
+				if (n + k < end) PUT_RUN(y, o, v, cols - c);
 			}
 		}
 		if (lane < 4 && n + lane < end) r[n + lane] = inv[lane];

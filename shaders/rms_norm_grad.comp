@@ -10,14 +10,16 @@
 #include "index.glsl"
 #include "reduce.glsl"
 #include "wide.glsl"
+#define PAIRED_ID 3
+#include "runs.glsl"
 layout(constant_id = 2) const uint ADD = 0;
 INPUT(0, x);
 INPUT(1, g);
 QUADS(2, r);
 INPUT(3, dy);
 INPUT(4, addend);
-OUTPUT(5, dx);
-OUTPUT(6, part);
+OUTPUT_RUNS(5, dx);
+OUTPUT_RUNS(6, part);
 layout(push_constant) uniform P { uint N, D; };
 
 void main() {
@@ -36,16 +38,22 @@ void main() {
 	vec4 rs[2] = vec4[](AT(r, 2 * b), AT(r, min(2 * b + 1, last / 4))), back[2];
 	for (uint k = 0; k < 8; k++) if (first + k > last) rs[k / 4][k % 4] = 0;
 	for (uint h = 0; h < 2; h++) back[h] = rs[h] * rs[h] * rs[h] * group_sum(s[h]) / float(D);
-	for (uint c = lane; c < cols; c += lanes) {
-		REAL gain = AT(g, c), sum = REAL(0);
-		for (uint k = 0; k < 8; k++) {
-			uint i = min(first + k, last) * cols + c;
-			REAL d = AT(dy, i) * rs[k / 4][k % 4], v = AT(x, i);
-			sum += d * v;
-			REAL value = gain * d - v * back[k / 4][k % 4];
-			if (ADD == 1) value += AT(addend, i);
-			if (first + k <= last) PUT(dx, i, value);
+	for (uint c = RUN * lane; c < cols; c += RUN * lanes) {
+		REAL gain[RUN], sum[RUN], value[RUN];
+		[[unroll]] for (uint i = 0; i < RUN; i++) {
+			gain[i] = AT(g, c + i);
+			sum[i] = REAL(0);
 		}
-		PUT(part, b * cols + c, sum);
+		[[unroll]] for (uint k = 0; k < 8; k++) {
+			uint o = min(first + k, last) * cols + c;
+			[[unroll]] for (uint i = 0; i < RUN; i++) {
+				REAL d = AT(dy, o + i) * rs[k / 4][k % 4], v = AT(x, o + i);
+				sum[i] += d * v;
+				value[i] = gain[i] * d - v * back[k / 4][k % 4];
+				if (ADD == 1) value[i] += AT(addend, o + i);
+			}
+			if (first + k <= last) PUT_RUN(dx, o, value, cols - c);
+		}
+		PUT_RUN(part, b * cols + c, sum, cols - c);
 	}
 }

@@ -1,29 +1,28 @@
-// Package blockfile is an append-only file of compressed blocks, each with a checksum: what a long pass over text writes, so
-// that a kill at any moment costs the block under way and nothing else.
+// Package blockfile is an append-only file of compressed blocks, each with a key and checksums: what a long pass over text writes,
+// so that a kill at any moment costs the block under way and nothing else.
 //
-// What the blocks mean is the caller's (distill/scores). A file that is written once and whole is something else: see
+// What the blocks mean is the caller's (distill/scores, distill/labels). A file that is written once and whole is something else: see
 // model/checkpoint.
 //
 //	w, err := blockfile.Append(path, head)   // makes the file, or goes on after its last whole block
-//	for i := w.Blocks(); i < n; i++ { err = w.Write(block(i)) }
+//	err = w.Write(key, block)
 //	err = w.Close()
 //
 //	r, err := blockfile.Open(path)
-//	for i := range r.Blocks() { block, err := r.Block(i) }
+//	for i := range r.Blocks() { block, err := r.Block(i, nil) }      of key r.Key(i)
 //
-// All numbers are little-endian uint32, all checksums CRC-32C (Castagnoli). The file begins with the magic "SALTBLK1", then the
-// head: its length, its bytes, their checksum. Each block is: the stored length n, the checksum of its n bytes, the checksum
-// of those two numbers, and the n bytes, in Snappy's block format.
+// All numbers are little-endian, uint32 but for the keys, all checksums CRC-32C (Castagnoli). The file begins with the magic
+// "SALTBLK2", then the head: its length, its bytes, their checksum. Each block is: the stored length n, the key (uint64), the
+// checksum of these two, the checksum of the n bytes, and the n bytes, in Snappy's block format.
 //
-// A write that was cut off leaves a torn tail: a block that ends beyond the file, or whose bytes are wrong with nothing but zeros
-// after it. Append cuts it off, as it can be written again; Open says how long it is. Anything else that is wrong is damage, which
-// no write of ours leaves, and is an error that names the place.
+// A file is good up to the first block that is not as it was written, for whatever reason. Open reads where the blocks lie and no more:
+// a block is checked when it is read. Append reads them all, and cuts the file off where it is not good any more, as what
+// followed can be written again. A head that is damaged is an error for both, but for the beginning of one that is all there is.
 //
 // Invariants:
 //  1. Cut anywhere, a file opens as its whole blocks before the cut, and going on gives the same bytes (TestCutAnywhere).
-//  2. A byte changed anywhere is noticed (TestDamage).
-//
-// One process writes to a file at a time.
+//  2. A byte changed anywhere is noticed by whoever reads it, and by whoever goes on (TestDamage).
+//  3. One process writes to a file at a time (TestOneWriter).
 package blockfile
 
 import (
@@ -31,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"os"
 
 	"github.com/golang/snappy"
@@ -41,8 +39,8 @@ import (
 var ErrDamaged = errors.New("damaged")
 
 const (
-	magic       = "SALTBLK1"
-	headerBytes = 12
+	magic       = "SALTBLK2"
+	headerBytes = 20
 	// maxBlock bounds what a damaged length could make us allocate.
 	maxBlock = 1 << 30
 )
@@ -51,100 +49,115 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func sum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
-// File is an open file of blocks.
+// File is an open file of blocks. Its methods may be called at the same time.
 type File struct {
 	Head []byte // what the caller wrote at its beginning
 	Torn int64  // bytes after the last whole block
 
-	f     *os.File
-	start []int64 // of each block, and the end of the last
+	f      *os.File
+	blocks []place
+	end    int64
 }
 
-// Open opens a file for reading. Every block's checksum is verified.
+// place is where a block's bytes lie, after its header. There may be millions.
+type place struct {
+	key         uint64
+	at          int64
+	length, sum uint32
+}
+
+// Buffer is memory that reading takes again and again.
+type Buffer struct{ stored, block []byte }
+
+// Open opens a file for reading.
 func Open(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	r, err := scan(f)
+	r, err := index(f)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
 	return r, nil
 }
 
-// Blocks is the number of whole blocks.
-func (r *File) Blocks() int { return len(r.start) - 1 }
+// Blocks is the number of blocks.
+func (r *File) Blocks() int { return len(r.blocks) }
 
-// Bytes is the size of the file up to its last whole block.
-func (r *File) Bytes() int64 { return r.start[len(r.start)-1] }
+// Key is that of block number i.
+func (r *File) Key(i int) uint64 { return r.blocks[i].key }
 
-// Block reads block number i.
-func (r *File) Block(i int) ([]byte, error) {
-	stored := make([]byte, r.start[i+1]-r.start[i])
-	if _, err := r.f.ReadAt(stored, r.start[i]); err != nil {
-		return nil, fmt.Errorf("%s: block %d: %w", r.f.Name(), i, err)
+// Bytes is the size of the file up to its last block.
+func (r *File) Bytes() int64 { return r.end }
+
+// Name is the file's path.
+func (r *File) Name() string { return r.f.Name() }
+
+// Block reads block number i, into b unless that is nil.
+func (r *File) Block(i int, b *Buffer) ([]byte, error) {
+	if b == nil {
+		b = &Buffer{}
 	}
-	block, err := snappy.Decode(nil, stored[headerBytes:])
-	if err != nil || sum(stored[headerBytes:]) != binary.LittleEndian.Uint32(stored[4:]) {
-		return nil, fmt.Errorf("%s: block %d at byte %d is %w", r.f.Name(), i, r.start[i], ErrDamaged)
+	p := r.blocks[i]
+	if cap(b.stored) < int(p.length) {
+		b.stored = make([]byte, p.length)
 	}
+	stored := b.stored[:p.length]
+	if _, err := r.f.ReadAt(stored, p.at); err != nil {
+		return nil, fmt.Errorf("%s: block %d: %w", r.Name(), i, err)
+	}
+	block, err := snappy.Decode(b.block[:cap(b.block)], stored)
+	if err != nil || sum(stored) != p.sum {
+		return nil, fmt.Errorf("%s: block %d at byte %d is %w", r.Name(), i, p.at-headerBytes, ErrDamaged)
+	}
+	b.block = block
 	return block, nil
 }
 
 // Close closes the file.
 func (r *File) Close() error { return r.f.Close() }
 
-// scan reads all of a file and finds its blocks.
-func scan(f *os.File) (*File, error) {
+// index finds the blocks of a file.
+func index(f *os.File) (*File, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	r, size := &File{f: f}, info.Size()
-	at, err := r.readHead(size)
-	if err != nil {
+	if r.end, err = r.readHead(size); err != nil {
 		return nil, err
 	}
-	r.start = []int64{at}
-	var buf []byte
-	for at < size {
-		var header [headerBytes]byte
-		if size-at < headerBytes {
+	for {
+		var h [headerBytes]byte
+		if size-r.end < headerBytes {
 			break
 		}
-		if _, err := f.ReadAt(header[:], at); err != nil {
+		if _, err := f.ReadAt(h[:], r.end); err != nil {
 			return nil, err
 		}
-		n := int64(binary.LittleEndian.Uint32(header[:]))
-		whole := sum(header[:8]) == binary.LittleEndian.Uint32(header[8:]) && n <= maxBlock
-		if whole && n > size-at-headerBytes {
-			break // cut off
+		p := place{
+			key: binary.LittleEndian.Uint64(h[4:]), at: r.end + headerBytes,
+			length: binary.LittleEndian.Uint32(h[:]), sum: binary.LittleEndian.Uint32(h[16:]),
 		}
-		after := at + headerBytes
-		if whole {
-			if int64(cap(buf)) < n {
-				buf = make([]byte, n)
-			}
-			if _, err := f.ReadAt(buf[:n], after); err != nil {
-				return nil, err
-			}
-			after += n
-			whole = sum(buf[:n]) == binary.LittleEndian.Uint32(header[4:])
+		if sum(h[:12]) != binary.LittleEndian.Uint32(h[12:]) || p.length > maxBlock || p.at+int64(p.length) > size {
+			break
 		}
-		if !whole {
-			if zeros, err := zerosFrom(f, after, size); err != nil {
-				return nil, err
-			} else if zeros && (after > at+headerBytes || header == [headerBytes]byte{}) {
-				break
-			}
-			return nil, fmt.Errorf("block %d at byte %d is %w, and more follows it", r.Blocks(), at, ErrDamaged)
-		}
-		at = after
-		r.start = append(r.start, at)
+		r.add(p)
 	}
-	r.Torn = size - at
+	r.Torn = size - r.end
 	return r, nil
+}
+
+func (r *File) add(p place) {
+	r.blocks = append(r.blocks, p)
+	r.end = p.at + int64(p.length)
+}
+
+// cut forgets block number i and all after it.
+func (r *File) cut(i int) {
+	r.end = r.blocks[i].at - headerBytes
+	r.blocks = r.blocks[:i]
 }
 
 // readHead reads the beginning and says where the first block starts.
@@ -169,21 +182,4 @@ func (r *File) readHead(size int64) (int64, error) {
 	}
 	r.Head = rest[:n]
 	return int64(len(fixed)) + n + 4, nil
-}
-
-func zerosFrom(f *os.File, at, size int64) (bool, error) {
-	buf := make([]byte, 64<<10)
-	for at < size {
-		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-at)], at)
-		if err != nil && err != io.EOF {
-			return false, err
-		}
-		for _, b := range buf[:n] {
-			if b != 0 {
-				return false, nil
-			}
-		}
-		at += int64(n)
-	}
-	return true, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -19,7 +20,7 @@ func blockOf(i int) []byte {
 	return b
 }
 
-const blocks = 7
+const blocks = 6
 
 // write appends blocks up to n and gives the file's bytes.
 func write(t *testing.T, path string, n int) []byte {
@@ -29,7 +30,7 @@ func write(t *testing.T, path string, n int) []byte {
 		t.Fatal(err)
 	}
 	for i := w.Blocks(); i < n; i++ {
-		if err := w.Write(blockOf(i)); err != nil {
+		if err := w.Write(uint64(i), blockOf(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,7 +61,7 @@ func check(t *testing.T, path string, n int) {
 		t.Fatalf("%d blocks after %q, want %d", r.Blocks(), r.Head, n)
 	}
 	for i := range n {
-		if b, err := r.Block(i); err != nil || !bytes.Equal(b, blockOf(i)) {
+		if b, err := r.Block(i, nil); err != nil || !bytes.Equal(b, blockOf(i)) {
 			t.Errorf("block %d is %x (%v), want %x", i, b, err, blockOf(i))
 		}
 	}
@@ -74,7 +75,12 @@ func ends(t *testing.T, path string) []int64 {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	return r.start
+	list := []int64{r.end}
+	for i := range r.blocks {
+		list = append(list, r.blocks[i].at+int64(r.blocks[i].length))
+	}
+	list[0] = r.blocks[0].at - headerBytes
+	return list
 }
 
 func TestBlocks(t *testing.T) {
@@ -90,7 +96,7 @@ func TestBlocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(w.Cut(99), w.Cut(2), w.Close()); err != nil {
+	if err := errors.Join(w.Truncate(99), w.Truncate(2), w.Close()); err != nil {
 		t.Fatal(err)
 	}
 	check(t, path, 2)
@@ -105,15 +111,23 @@ func TestCutAnywhere(t *testing.T) {
 	dir := t.TempDir()
 	whole := write(t, filepath.Join(dir, "whole"), blocks)
 	end := ends(t, filepath.Join(dir, "whole"))
-	for cut := end[0]; cut < int64(len(whole)); cut++ {
-		left := 0
-		for left < blocks && end[left+1] <= cut {
-			left++
+	for cut := range end[0] { // within the head
+		path := filepath.Join(dir, "head")
+		if err := os.WriteFile(path, whole[:cut], 0o666); err != nil {
+			t.Fatal(err)
 		}
+		if _, err := Open(path); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%d bytes of a head: %v, want damage", cut, err)
+		}
+		if got := write(t, path, 0); !bytes.Equal(got, whole[:end[0]]) {
+			t.Errorf("%d bytes of a head: begun again it is %x", cut, got)
+		}
+	}
+	for cut := end[0]; cut < int64(len(whole)); cut++ {
 		for name, tail := range map[string][]byte{"cut": nil, "zeros": make([]byte, int64(len(whole))-cut)} {
 			path := filepath.Join(dir, name)
 			text := append(bytes.Clone(whole[:cut]), tail...)
-			left := left
+			left := 0
 			for left < blocks && bytes.HasPrefix(text, whole[:end[left+1]]) { // a block whose last bytes are zeros lost nothing
 				left++
 			}
@@ -124,28 +138,42 @@ func TestCutAnywhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			r, err := Open(path)
-			if name == "zeros" && errors.Is(err, ErrDamaged) {
-				// A block whose own beginning was kept and not its length cannot be told from damage.
-				if in := cut - end[left]; in == 0 || in >= headerBytes {
-					t.Fatalf("zeros from byte %d on: %v", cut, err)
-				}
-				continue
-			}
 			if err != nil {
 				t.Fatalf("%s at byte %d: %v", name, cut, err)
 			}
-			if r.Blocks() != left || r.Torn != int64(len(text))-end[left] {
-				t.Errorf("%s at byte %d: %d blocks and a tail of %d bytes, want %d and %d", name, cut, r.Blocks(), r.Torn, left, int64(len(text))-end[left])
+			good := 0
+			for good < r.Blocks() {
+				if _, err := r.Block(good, nil); err != nil {
+					if !errors.Is(err, ErrDamaged) {
+						t.Fatal(err)
+					}
+					break
+				}
+				good++
+			}
+			if good != left || name == "cut" && (r.Blocks() != left || r.Torn != cut-end[left]) {
+				t.Errorf("%s at byte %d: %d blocks, %d of them good, and a tail of %d bytes, want %d and %d", name, cut, r.Blocks(), good, r.Torn, left, cut-end[left])
 			}
 			r.Close()
-			if got := write(t, path, blocks); !bytes.Equal(got, whole) {
+			w, err := Append(path, nil)
+			if err != nil || w.Blocks() != left || w.Cut != int64(len(text))-end[left] {
+				t.Fatalf("%s at byte %d: going on, %v", name, cut, err)
+			}
+			for i := left; i < blocks; i++ {
+				if err := w.Write(uint64(i), blockOf(i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.f.Close() // without Sync, of which there would be a thousand
+			if got := read(t, path); !bytes.Equal(got, whole) {
 				t.Errorf("%s at byte %d: going on gave another file", name, cut)
 			}
 		}
 	}
 }
 
-// TestDamage changes every byte in every file that a bit can change: it is noticed, at its place.
+// TestDamage changes every byte in every file that a bit can change: whoever reads it all notices, at its place, and whoever goes on
+// writes it anew.
 func TestDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "b")
 	whole := write(t, path, blocks)
@@ -158,30 +186,61 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			r, err := Open(path)
-			switch {
-			case int64(at) >= end[blocks-1]: // the last block may be half written
-				if err == nil && r.Torn == 0 {
-					t.Fatalf("byte %d: not noticed", at)
+			if int64(at) < end[0] {
+				if _, e := Append(path, nil); !errors.Is(err, ErrDamaged) || !errors.Is(e, ErrDamaged) {
+					t.Fatalf("byte %d of the head: %v, going on: %v", at, err, e)
 				}
-			case !errors.Is(err, ErrDamaged):
-				t.Fatalf("byte %d: %v, want damage", at, err)
+				continue
 			}
-			if err == nil {
-				r.Close()
+			if err != nil {
+				t.Fatalf("byte %d: %v", at, err)
 			}
-			if _, err := Append(path, nil); int64(at) < end[blocks-1] && !errors.Is(err, ErrDamaged) {
-				t.Fatalf("byte %d: appending gave %v, want damage", at, err)
+			hit := 0
+			for end[hit+1] <= int64(at) {
+				hit++
 			}
+			for i := range r.Blocks() {
+				if b, err := r.Block(i, nil); (i == hit) != errors.Is(err, ErrDamaged) || i != hit && !bytes.Equal(b, blockOf(i)) {
+					t.Fatalf("byte %d: block %d is %x (%v)", at, i, b, err)
+				}
+			}
+			if r.Blocks() <= hit && (r.Blocks() != hit || r.Torn != int64(len(whole))-end[hit]) {
+				t.Fatalf("byte %d: %d blocks and %d bytes after them", at, r.Blocks(), r.Torn)
+			}
+			r.Close()
+			w, err := Append(path, nil)
+			if err != nil || w.Blocks() != hit || w.Cut != int64(len(whole))-end[hit] {
+				t.Fatalf("byte %d: going on: %v", at, err)
+			}
+			w.f.Close() // without Sync, of which there would be a thousand
 		}
 	}
-	for _, n := range []int{0, 5, 15} {
-		if err := os.WriteFile(path, whole[:n], 0o666); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Open(path); !errors.Is(err, ErrDamaged) {
-			t.Errorf("%d bytes: %v, want damage", n, err)
-		}
+}
+
+// TestOneWriter: a second writer is refused while there is one, by name, and a reader is not.
+func TestOneWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "b")
+	w, err := Append(path, []byte("head"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	if _, err := Append(path, []byte("head")); err == nil || !strings.Contains(err.Error(), path+": another process is adding to it") {
+		t.Errorf("a second writer: %v", err)
+	}
+	if err := w.Write(3, blockOf(0)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(path)
+	if err != nil || r.Blocks() != 1 || r.Key(0) != 3 {
+		t.Errorf("a reader meanwhile: %+v, %v", r, err)
+	}
+	if err := errors.Join(r.Close(), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if w, err = Append(path, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
 }
 
 // TestDamageWhileOpen: what changes after the file was opened is noticed too.
@@ -193,14 +252,14 @@ func TestDamageWhileOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	whole[r.start[5]-1] ^= 4
+	whole[r.blocks[4].at] ^= 4
 	if err := os.WriteFile(path, whole, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Block(4); !errors.Is(err, ErrDamaged) {
+	if _, err := r.Block(4, nil); !errors.Is(err, ErrDamaged) {
 		t.Errorf("%v, want damage", err)
 	}
-	if _, err := r.Block(3); err != nil {
+	if _, err := r.Block(3, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -220,7 +279,7 @@ func ExampleAppend() {
 			return
 		}
 		for i := w.Blocks(); i < n; i++ {
-			if err := w.Write(fmt.Append(nil, i*i)); err != nil {
+			if err := w.Write(uint64(i), fmt.Append(nil, i*i)); err != nil {
 				fmt.Println(err)
 			}
 		}
@@ -234,7 +293,7 @@ func ExampleAppend() {
 		return
 	}
 	defer r.Close()
-	last, err := r.Block(r.Blocks() - 1)
+	last, err := r.Block(r.Blocks()-1, nil)
 	fmt.Printf("%s: %d blocks, the last is %s %v\n", r.Head, r.Blocks(), last, err)
 	// Output: squares: 5 blocks, the last is 16 <nil>
 }

@@ -1,12 +1,13 @@
 package blockfile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
-	"path/filepath"
+	"syscall"
 
 	"github.com/golang/snappy"
 )
@@ -14,49 +15,76 @@ import (
 // Writer appends blocks to a file.
 type Writer struct {
 	*File
-	stored []byte
+	Cut int64 // bytes that were cut off, as they were no whole blocks, or came after one that was not as it was written
+
+	stored   []byte
+	unsynced int
 }
 
-// Append opens a file to go on after its last whole block, and makes it with that head where it is not there. A torn tail is cut
-// off. The head of a file that is there stays as it is: whether it is the right one, the caller says.
+// syncEvery is how many bytes a power cut may cost.
+const syncEvery = 16 << 20
+
+// Append opens a file to go on after the last block that is as it was written, and makes it with that head where it is not there. The
+// head of a file that is there stays as it is: whether it is the right one, the caller says. An error where another process
+// writes to the file, and where its head is damaged.
 func Append(path string, head []byte) (*Writer, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := create(path, head); err != nil {
-			return nil, err
-		}
-	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	r, err := scan(f)
-	if err == nil && r.Torn > 0 {
-		err = f.Truncate(r.Bytes())
-	}
-	if err != nil {
+	w := &Writer{}
+	if err := w.resume(f, head); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
-	return &Writer{File: r}, nil
+	return w, nil
 }
 
-// create makes a file without blocks. It is renamed into place, so that there is no such thing as a torn head.
-func create(path string, head []byte) error {
+// begin writes the head where there is no more than the beginning of one: the file is new, or the process that began it was killed. It
+// is not written aside and renamed, as the lock is on this file.
+func begin(f *os.File, head []byte) error {
 	b := append([]byte(magic), binary.LittleEndian.AppendUint32(nil, uint32(len(head)))...)
 	b = binary.LittleEndian.AppendUint32(append(b, head...), sum(head))
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
+	there := make([]byte, len(b))
+	if n, err := f.ReadAt(there, 0); err == nil || n > 0 && !bytes.HasPrefix(b, there[:n]) {
+		return nil // it has more, or something else, for index to judge
+	} else if err != io.EOF {
 		return err
 	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if _, err := f.WriteAt(b, 0); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return f.Sync()
+}
+
+// resume takes the file for this process, until it ends at the latest, and finds out what it holds.
+func (w *Writer) resume(f *os.File, head []byte) (err error) {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("another process is adding to it (%w); wait for that one", err)
+	}
+	if err := begin(f, head); err != nil {
+		return err
+	}
+	if w.File, err = index(f); err != nil {
+		return err
+	}
+	size, b := w.end+w.Torn, &Buffer{}
+	for i := range w.Blocks() {
+		if _, err := w.Block(i, b); errors.Is(err, ErrDamaged) {
+			w.cut(i)
+			break
+		} else if err != nil {
+			return err
+		}
+	}
+	if w.Cut = size - w.end; w.Cut == 0 {
+		return nil
+	}
+	w.Torn = 0
+	return f.Truncate(w.end)
 }
 
 // Write appends a block.
-func (w *Writer) Write(block []byte) error {
+func (w *Writer) Write(key uint64, block []byte) error {
 	if n := snappy.MaxEncodedLen(len(block)); n < 0 || n > maxBlock {
 		return fmt.Errorf("bug: a block of %d bytes", len(block))
 	} else if cap(w.stored) < headerBytes+n {
@@ -64,28 +92,36 @@ func (w *Writer) Write(block []byte) error {
 	}
 	buf := w.stored[:cap(w.stored)]
 	body := snappy.Encode(buf[headerBytes:], block)
-	binary.LittleEndian.PutUint32(buf, uint32(len(body)))
-	binary.LittleEndian.PutUint32(buf[4:], sum(body))
-	binary.LittleEndian.PutUint32(buf[8:], sum(buf[:8]))
-	at, n := w.Bytes(), headerBytes+len(body)
-	if _, err := w.f.WriteAt(buf[:n], at); err != nil {
-		return err
+	p := place{key: key, at: w.end + headerBytes, length: uint32(len(body)), sum: sum(body)}
+	binary.LittleEndian.PutUint32(buf, p.length)
+	binary.LittleEndian.PutUint64(buf[4:], key)
+	binary.LittleEndian.PutUint32(buf[12:], sum(buf[:12]))
+	binary.LittleEndian.PutUint32(buf[16:], p.sum)
+	n := headerBytes + len(body)
+	if _, err := w.f.WriteAt(buf[:n], w.end); err != nil {
+		return fmt.Errorf("%w; what was written before is kept, and with more room the same command goes on", err)
 	}
-	w.start = append(w.start, at+int64(n))
-	return nil
+	w.add(p)
+	if w.unsynced += n; w.unsynced < syncEvery {
+		return nil
+	}
+	return w.Sync()
 }
 
-// Cut removes block number i and all after it.
-func (w *Writer) Cut(i int) error {
+// Truncate removes block number i and all after it.
+func (w *Writer) Truncate(i int) error {
 	if i >= w.Blocks() {
 		return nil
 	}
-	w.start = w.start[:i+1]
-	return w.f.Truncate(w.Bytes())
+	w.cut(i)
+	return w.f.Truncate(w.end)
 }
 
 // Sync puts what was written on the disk.
-func (w *Writer) Sync() error { return w.f.Sync() }
+func (w *Writer) Sync() error {
+	w.unsynced = 0
+	return w.f.Sync()
+}
 
 // Close puts what was written on the disk and closes the file.
 func (w *Writer) Close() error { return errors.Join(w.f.Sync(), w.f.Close()) }

@@ -1,6 +1,6 @@
 // Package labels keeps the sparse soft labels of a teacher in a file: made once, read by any number of students.
 //
-// It knows numbers and files. What makes labels and what learns from them is package distill; when either happens, package
+// It knows numbers. What makes labels and what learns from them is package distill; when either happens, package
 // jobs.
 //
 //	w, err := labels.Append(path, settings) // goes on where an earlier process stopped, however it ended
@@ -25,11 +25,9 @@
 //
 // # The file
 //
-//	"SALTSOFT"  version u32  length u32  settings as JSON  CRC-32C u32
-//	length u32  sequence u64  CRC-32C of these u32  CRC-32C of the block u32  block     for each sequence
-//
-// All little-endian. A block is Snappy of T uint16 -log q(y) in units of 1/2048, T uint16 entropies, for top-k T uint16 -log of
-// the other ids' mass, then the bits of all tokens.
+// It is one of distill/blockfile, which keeps it through a kill: its head is the settings as JSON, and a block, whose key is the
+// sequence, T uint16 -log q(y) in units of 1/2048, T uint16 entropies, for top-k T uint16 -log of the other ids' mass, all
+// little-endian, then the bits of all tokens.
 //
 // Invariants a change must keep:
 //

@@ -1,20 +1,17 @@
 package labels
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
-	"os"
-
-	"github.com/golang/snappy"
+	"slices"
+	"sync"
 
 	"saltern/compute"
+	"saltern/distill/blockfile"
 )
 
 // Settings are all that decides what a file holds for a sequence: with other settings it is another file.
@@ -28,6 +25,10 @@ type Settings struct {
 	Teacher     string  `json:"teacher"`     // checksum of its weights
 	Corpus      string  `json:"corpus"`      // key of the prepared text, whose sequences are numbered
 	Seed        int64   `json:"seed"`        // of the draws
+
+	// Objective is "ul2" where the labels are those of its examples, each number of which stands for a sequence in one epoch.
+	// Empty: of the text's sequences.
+	Objective string `json:"objective,omitempty"`
 }
 
 // Key names the settings in a few letters, for a folder.
@@ -58,111 +59,163 @@ func (s Settings) check() error {
 // DenseBytes is what a token's whole distribution would take in 16-bit floats.
 func (s Settings) DenseBytes() int64 { return 2 * int64(s.Vocab) }
 
-// ErrDamaged is what an error is that comes of a file that is not as it was written.
-var ErrDamaged = errors.New("damaged soft labels")
-
 // ErrMissing is what the error is for a sequence that the file does not hold.
 var ErrMissing = errors.New("no soft labels")
 
-const (
-	magic       = "SALTSOFT"
-	version     = 1
-	recordBytes = 20 // before a block
-)
+// anew is what to do about a file whose beginning is no good.
+const anew = "move it away, and they are made anew"
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// version is that of the codec.
+const version = 2
 
-// header is what a file begins with.
-func (s Settings) header() ([]byte, error) {
-	text, err := json.Marshal(s)
+// head is what a file begins with.
+type head struct {
+	Version int `json:"soft_labels"`
+	Settings
+}
+
+// File is open for reading. Its methods may be called at the same time.
+type File struct {
+	Settings
+	blocks *blockfile.File
+	order  []int // blocks, ascending by sequence
+	codec  *codec
+	buffer sync.Pool // of *blockfile.Buffer
+}
+
+// Open reads where each sequence lies; blocks are checked when they are read. What a process that was killed left half written at the
+// end counts as not there.
+func Open(path string) (*File, error) {
+	b, err := blockfile.Open(path)
+	if errors.Is(err, blockfile.ErrDamaged) {
+		return nil, fmt.Errorf("soft labels: %w; %s", err, anew)
+	} else if err != nil {
+		return nil, fmt.Errorf("the soft labels cannot be read: %w", err)
+	}
+	f := &File{blocks: b, order: make([]int, b.Blocks())}
+	if f.Settings, err = settingsOf(b); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	for i := range f.order {
+		f.order[i] = i
+	}
+	slices.SortFunc(f.order, func(i, j int) int { return cmp.Compare(b.Key(i), b.Key(j)) })
+	f.codec = newCodec(f.Settings)
+	f.buffer.New = func() any { return &blockfile.Buffer{} }
+	return f, nil
+}
+
+// settingsOf reads the head of a file.
+func settingsOf(b *blockfile.File) (Settings, error) {
+	var h head
+	err := json.Unmarshal(b.Head, &h)
+	if err == nil && h.Version != version {
+		err = fmt.Errorf("it has version %d, and this program reads %d", h.Version, version)
+	}
+	s := h.Settings
+	if err == nil {
+		err = s.check()
+	}
+	if err != nil {
+		return s, fmt.Errorf("%s: its head is %w: %w; %s", b.Name(), blockfile.ErrDamaged, err, anew)
+	}
+	return s, nil
+}
+
+// Close closes the file.
+func (f *File) Close() error { return f.blocks.Close() }
+
+// Len is the number of sequences.
+func (f *File) Len() int { return len(f.order) }
+
+// Bytes is what they take, head and index included.
+func (f *File) Bytes() int64 { return f.blocks.Bytes() }
+
+// find gives the block of a sequence.
+func (f *File) find(sequence int64) (block int, ok bool) {
+	i, ok := slices.BinarySearchFunc(f.order, uint64(sequence), func(block int, key uint64) int { return cmp.Compare(f.blocks.Key(block), key) })
+	if !ok {
+		return 0, false
+	}
+	return f.order[i], true
+}
+
+// Has says whether the sequence is there.
+func (f *File) Has(sequence int64) bool {
+	_, ok := f.find(sequence)
+	return ok
+}
+
+// Sequence reads a sequence into the T tokens of into. One that is not there is an ErrMissing.
+func (f *File) Sequence(sequence int64, into *Labels) error {
+	i, ok := f.find(sequence)
+	if !ok {
+		return fmt.Errorf("%w of sequence %d in %s, which holds %d others; run: saltern label", ErrMissing, sequence, f.blocks.Name(), f.Len())
+	}
+	if len(into.Tail) != f.Settings.Sequence || len(into.IDs) != f.Settings.Sequence*f.Count {
+		return fmt.Errorf("bug: room for %d tokens and %d labels, %s has %d tokens of %d", len(into.Tail), len(into.IDs), f.blocks.Name(), f.Settings.Sequence, f.Count)
+	}
+	buffer := f.buffer.Get().(*blockfile.Buffer)
+	defer f.buffer.Put(buffer)
+	block, err := f.blocks.Block(i, buffer)
+	if errors.Is(err, blockfile.ErrDamaged) {
+		return fmt.Errorf("the soft labels of sequence %d: %w; run saltern label, which makes what follows anew", sequence, err)
+	} else if err != nil {
+		return err
+	}
+	if err := f.codec.decode(block, into); err != nil {
+		return fmt.Errorf("%s: what is kept of sequence %d is %w: %w; %s", f.blocks.Name(), sequence, blockfile.ErrDamaged, err, anew)
+	}
+	return nil
+}
+
+// Writer adds sequences to a file, at its end only.
+type Writer struct {
+	*blockfile.Writer
+	codec *codec
+	has   map[int64]bool
+	plain []byte
+}
+
+// Append opens the file to go on with it, or begins it. Every sequence that is there is read and checked; from the first that
+// is not as it was written, the file is cut.
+func Append(path string, s Settings) (*Writer, error) {
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("bug: %w", err)
+	}
+	text, err := json.Marshal(head{version, s})
 	if err != nil {
 		return nil, err
 	}
-	h := binary.LittleEndian.AppendUint32([]byte(magic), version)
-	h = append(binary.LittleEndian.AppendUint32(h, uint32(len(text))), text...)
-	return binary.LittleEndian.AppendUint32(h, crc32.Checksum(h, castagnoli)), nil
-}
-
-// readHeader gives a file's settings and where its records begin.
-func readHeader(r io.ReaderAt) (s Settings, end int64, err error) {
-	const fixed = len(magic) + 8
-	h := make([]byte, fixed)
-	if _, err := r.ReadAt(h, 0); err != nil || !bytes.HasPrefix(h, []byte(magic)) {
-		return s, 0, fmt.Errorf("%w: it does not begin as one does", ErrDamaged)
+	b, err := blockfile.Append(path, text)
+	if errors.Is(err, blockfile.ErrDamaged) {
+		err = fmt.Errorf("%w; %s", err, anew)
 	}
-	if v := binary.LittleEndian.Uint32(h[len(magic):]); v != version {
-		return s, 0, fmt.Errorf("%w: it has version %d, and this program reads %d", ErrDamaged, v, version)
-	}
-	n := int(binary.LittleEndian.Uint32(h[len(magic)+4:]))
-	if n > 1<<16 {
-		return s, 0, fmt.Errorf("%w: its header has a length of %d", ErrDamaged, n)
-	}
-	h = append(h, make([]byte, n+4)...)
-	if _, err := r.ReadAt(h, 0); err != nil {
-		return s, 0, fmt.Errorf("%w: its header is cut off", ErrDamaged)
-	}
-	text := h[:fixed+n]
-	if binary.LittleEndian.Uint32(h[fixed+n:]) != crc32.Checksum(text, castagnoli) {
-		return s, 0, fmt.Errorf("%w: its header's checksum is wrong", ErrDamaged)
-	}
-	if err := json.Unmarshal(text[fixed:], &s); err != nil {
-		return s, 0, fmt.Errorf("%w: its header: %w", ErrDamaged, err)
-	}
-	return s, int64(len(h)), s.check()
-}
-
-// place is where a sequence's block lies. There may be millions.
-type place struct {
-	sequence, off int64
-	length, sum   uint32
-}
-
-// end is where the next record begins.
-func (p place) end() int64 { return p.off + int64(p.length) }
-
-// readPlace reads the record's head at off of a file of that size; false is one that is not there, or not as it was written.
-func readPlace(r io.ReaderAt, off, size int64) (place, bool) {
-	var h [recordBytes]byte
-	if _, err := r.ReadAt(h[:], off); err != nil {
-		return place{}, false
-	}
-	p := place{
-		length: binary.LittleEndian.Uint32(h[:]), sequence: int64(binary.LittleEndian.Uint64(h[4:])),
-		sum: binary.LittleEndian.Uint32(h[16:]), off: off + recordBytes,
-	}
-	return p, crc32.Checksum(h[:12], castagnoli) == binary.LittleEndian.Uint32(h[12:]) && p.end() <= size
-}
-
-// block reads the block of a record, in buf if it fits there.
-func (p place) block(r io.ReaderAt, buf []byte) ([]byte, error) {
-	if cap(buf) < int(p.length) {
-		buf = make([]byte, p.length)
-	}
-	buf = buf[:p.length]
-	if _, err := r.ReadAt(buf, p.off); err != nil {
-		return buf, err
-	}
-	if crc32.Checksum(buf, castagnoli) != p.sum {
-		return buf, fmt.Errorf("%w: the checksum of sequence %d is wrong", ErrDamaged, p.sequence)
-	}
-	return buf, nil
-}
-
-// record makes the record of a sequence.
-func record(sequence int64, plain []byte) []byte {
-	block := snappy.Encode(nil, plain)
-	h := binary.LittleEndian.AppendUint32(make([]byte, 0, recordBytes+len(block)), uint32(len(block)))
-	h = binary.LittleEndian.AppendUint64(h, uint64(sequence))
-	h = binary.LittleEndian.AppendUint32(h, crc32.Checksum(h, castagnoli))
-	h = binary.LittleEndian.AppendUint32(h, crc32.Checksum(block, castagnoli))
-	return append(h, block...)
-}
-
-// fileSize is the size of an open file.
-func fileSize(f *os.File) (int64, error) {
-	info, err := f.Stat()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return info.Size(), nil
+	have, err := settingsOf(b.File)
+	if err == nil && have != s {
+		err = fmt.Errorf("%s was begun with other settings: %+v, now %+v; %s", path, have, s, anew)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	w := &Writer{Writer: b, codec: newCodec(s), has: map[int64]bool{}}
+	for i := range b.Blocks() {
+		w.has[int64(b.Key(i))] = true
+	}
+	return w, nil
+}
+
+// Has says whether the sequence is there already.
+func (w *Writer) Has(sequence int64) bool { return w.has[sequence] }
+
+// Add writes a sequence of T tokens at the end.
+func (w *Writer) Add(sequence int64, l *Labels) (err error) {
+	if w.plain, err = w.codec.encode(w.plain[:0], l); err != nil {
+		return fmt.Errorf("what the teacher says of sequence %d is no distribution: %w", sequence, err)
+	}
+	w.has[sequence] = true
+	return w.Write(uint64(sequence), w.plain)
 }

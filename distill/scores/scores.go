@@ -11,7 +11,7 @@
 //	err = f.Each(n, func(s scores.Sequence) error { ... })     the first n, in the order of writing
 //	s, err := f.Sequence(id)
 //
-// A block holds Head.Block sequences, the last one maybe fewer: their ids as varints, then one plane for each part of the codes
+// A block, whose key is the first id of it, holds Head.Block sequences, the last one maybe fewer: their ids as varints, then one plane for each part of the codes
 // (see code.go), since like bytes side by side compress: ranks, the upper 8 bits of the losses, the lower 4 of two losses in a byte.
 //
 // Invariant: the bytes depend on the numbers alone, not on when a pass was stopped (TestResume).
@@ -20,6 +20,7 @@ package scores
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -59,29 +60,36 @@ type File struct {
 func Open(path string) (*File, error) {
 	b, err := blockfile.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, damaged(err)
 	}
 	f, err := read(b)
 	if err != nil {
-		b.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, errors.Join(err, b.Close())
 	}
 	return f, nil
+}
+
+// damaged says what to do about an error, if it is one about damage that a new pass does not find by itself.
+func damaged(err error) error {
+	if errors.Is(err, blockfile.ErrDamaged) {
+		return fmt.Errorf("%w; remove it and score again", err)
+	}
+	return err
 }
 
 func read(b *blockfile.File) (*File, error) {
 	f := &File{blocks: b}
 	if err := json.Unmarshal(b.Head, &f.Head); err != nil || f.Head.Sequence < 1 || f.Head.Block < 1 {
-		return nil, fmt.Errorf("it does not begin as a file of scores: %w", blockfile.ErrDamaged)
+		return nil, damaged(fmt.Errorf("%s: it does not begin as a file of scores: %w", b.Name(), blockfile.ErrDamaged))
 	}
 	for i := range b.Blocks() {
-		text, err := b.Block(i)
+		text, err := f.text(i)
 		if err != nil {
 			return nil, err
 		}
 		ids, _, ok := split(text, f.Head.Sequence)
 		if !ok || len(ids) > f.Head.Block || len(ids) < f.Head.Block && i < b.Blocks()-1 {
-			return nil, fmt.Errorf("block %d does not hold %d sequences of %d tokens: %w", i, f.Head.Block, f.Head.Sequence, blockfile.ErrDamaged)
+			return nil, f.wrong(i)
 		}
 		f.ids = append(f.ids, ids...)
 	}
@@ -133,15 +141,29 @@ func (f *File) Sequence(id int64) (Sequence, error) {
 }
 
 func (f *File) block(i int) ([]Sequence, error) {
-	b, err := f.blocks.Block(i)
+	b, err := f.text(i)
 	if err != nil {
 		return nil, err
 	}
 	list, ok := decode(b, f.Head.Sequence)
 	if !ok {
-		return nil, fmt.Errorf("block %d does not hold sequences of %d tokens: %w", i, f.Head.Sequence, blockfile.ErrDamaged)
+		return nil, f.wrong(i)
 	}
 	return list, nil
+}
+
+// text is a block as it was before compression.
+func (f *File) text(i int) ([]byte, error) {
+	b, err := f.blocks.Block(i, nil)
+	if errors.Is(err, blockfile.ErrDamaged) {
+		return nil, fmt.Errorf("%w; run saltern score, which makes it and what follows anew", err)
+	}
+	return b, err
+}
+
+// wrong is the error for a block whose checksum is right, and whose content is not.
+func (f *File) wrong(i int) error {
+	return damaged(fmt.Errorf("%s: block %d does not hold up to %d sequences of %d tokens: %w", f.blocks.Name(), i, f.Head.Block, f.Head.Sequence, blockfile.ErrDamaged))
 }
 
 // Writer appends scores to a file.
@@ -150,7 +172,7 @@ type Writer struct {
 	blocks *blockfile.Writer
 }
 
-// Append opens a file to go on after its last whole block, and makes it where it is not there. The head of a file that is there
+// Append opens a file to go on after its last good block, and makes it where it is not there. The head of a file that is there
 // stays: compare its Settings.
 func Append(path string, head Head) (*Writer, error) {
 	head.Block = BlockSequences(head.Sequence)
@@ -160,22 +182,24 @@ func Append(path string, head Head) (*Writer, error) {
 	}
 	b, err := blockfile.Append(path, text)
 	if err != nil {
-		return nil, err
+		return nil, damaged(err)
 	}
 	f, err := read(b.File)
 	if err != nil {
-		b.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, errors.Join(err, b.Close())
 	}
 	return &Writer{f, b}, nil
 }
+
+// Cut is how many bytes were cut off since they were not as they had been written, or came after such.
+func (w *Writer) Cut() int64 { return w.blocks.Cut }
 
 // Reopen cuts off the last block where it is not full, so that more sequences can follow: blocks begin at the same places whether a
 // pass was made at once or continued later with more.
 func (w *Writer) Reopen() error {
 	full := len(w.ids) / w.Head.Block
 	w.ids = w.ids[:full*w.Head.Block]
-	return w.blocks.Cut(full)
+	return w.blocks.Truncate(full)
 }
 
 // Write appends a block of sequences: Head.Block of them, or fewer, and then no more can follow.
@@ -187,7 +211,7 @@ func (w *Writer) Write(list []Sequence) error {
 	if err != nil {
 		return err
 	}
-	if err := w.blocks.Write(b); err != nil {
+	if err := w.blocks.Write(uint64(list[0].ID), b); err != nil {
 		return err
 	}
 	for _, s := range list {

@@ -213,7 +213,7 @@ func TestRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(b.Write([]byte("nothing of the kind")), b.Close()); err != nil {
+	if err := errors.Join(b.Write(0, []byte("nothing of the kind")), b.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(other); !errors.Is(err, blockfile.ErrDamaged) {

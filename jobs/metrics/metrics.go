@@ -33,6 +33,9 @@ const Name = "metrics.jsonl"
 const (
 	TrainLoss    = "train/loss"     // nats per token, of the objective's own data term (NLL)
 	ValLoss      = "val/loss"       // nats per token on held-out data
+	ValPrefix    = "val/prefix"     // nats per token, of held-out text after a beginning that is read both ways
+	ValSpan      = "val/span"       // nats per token, of spans taken out of held-out text
+	Predicted    = "train/tokens"   // that the step's loss is the mean of, where not every token is predicted
 	KDLoss       = "train/kd_loss"  // nats per token, KL from the teacher
 	KDWeight     = "kd_weight"      // w, the teacher's share of the loss
 	LR           = "lr"             // learning rate
@@ -47,7 +50,7 @@ const (
 
 // Keys lists the keys above in the order in which a line has them.
 func Keys() []string {
-	return []string{TrainLoss, ValLoss, KDLoss, KDWeight, LR, GradNorm, LossScale, Skipped, TokensPerSec, MFU, FLOPs, Seconds}
+	return []string{TrainLoss, ValLoss, ValPrefix, ValSpan, Predicted, KDLoss, KDWeight, LR, GradNorm, LossScale, Skipped, TokensPerSec, MFU, FLOPs, Seconds}
 }
 
 // Record is one line: what was measured at a step.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"math"
 	"slices"
 	"time"
 )
@@ -29,227 +28,170 @@ func (r Report) WriteHTML(w io.Writer) error {
 type (
 	page struct {
 		Report
-		Date     string
-		ISO      string
-		Columns  []string
-		Rows     []resultRow
-		HasBest  bool
-		Averaged bool
-		Pictures []figure
+		Date, ISO string
+		Parts     []part
 	}
-	resultRow struct {
-		Style     string // empty for a run that is in no chart
-		Reference bool
-		Name      string
-		Cells     []cell
+	part struct {
+		ID, Title string
+		Text      []string
+		Tables    []styledTable
+		Figures   []figure
 	}
-	cell struct {
-		Text string
-		Best bool
+	styledTable struct {
+		Table
+		ID     string   // of the title that names it
+		Styles []string // by row; empty for one that is in no chart
 	}
 	figure struct {
 		Chart
-		Cut    bool
-		Sizes  []picture // one for wide screens, one for phones; none without points
-		Legend []legend
-		Table  table
+		Cut, Beyond bool
+		Sizes       []picture // one for wide screens, one for phones; none without points
+		Legend      []legend
+		Numbers     numbers
 	}
 	legend struct{ Style, Name string }
 )
 
 func (r Report) page() page {
-	style := styles(r)
-	p := page{Report: r, Columns: columns}
+	p := page{Report: r}
 	if !r.When.IsZero() {
 		p.Date, p.ISO = r.When.Format("2 January 2006, 15:04 MST"), r.When.Format(time.RFC3339)
 	}
-	charted := map[string]bool{}
-	for _, c := range r.Charts {
-		for _, s := range c.Series {
-			charted[s.Name] = true
-		}
+	var sections []Section
+	if len(r.Results) > 0 {
+		sections = append(sections, Section{Title: "Results", Tables: []Table{resultTable(r.Results)}})
 	}
-	p.Rows, p.HasBest = resultRows(r.Results)
-	for i, s := range r.Results {
-		if charted[s.Name] {
-			p.Rows[i].Style = style[s.Name]
-		}
-		p.Averaged = p.Averaged || s.Interval > 0
+	if len(r.Charts) > 0 {
+		sections = append(sections, Section{Title: "Curves", Charts: r.Charts})
 	}
-	for i, c := range r.Charts {
-		f := figure{Chart: c, Table: makeTable(c)}
-		s := wide
-		if c.Half {
-			s = half
-		}
-		for _, s := range []size{s, phone} {
-			if picture, cut, ok := draw(c, style, fmt.Sprintf("chart%d-%s", i+1, s.class), s); ok {
-				f.Cut = f.Cut || cut
-				f.Sizes = append(f.Sizes, picture)
+	style, drawn := r.styles()
+	charts := 0
+	for i, s := range append(sections, r.Sections...) {
+		part := part{ID: fmt.Sprintf("part%d", i+1), Title: s.Title, Text: s.Text}
+		for j, t := range s.Tables {
+			styled := styledTable{Table: t, ID: part.ID}
+			if t.Title != "" {
+				styled.ID = fmt.Sprintf("%s-table%d", part.ID, j+1)
 			}
-		}
-		if len(f.Sizes) > 0 {
-			for _, l := range f.Sizes[0].Lines {
-				f.Legend = append(f.Legend, legend{l.Style, l.Name})
+			for _, row := range t.Rows {
+				class := ""
+				if drawn[row.Name] {
+					class = style[row.Name]
+				}
+				styled.Styles = append(styled.Styles, class)
 			}
+			part.Tables = append(part.Tables, styled)
 		}
-		p.Pictures = append(p.Pictures, f)
+		for _, c := range s.Charts {
+			charts++
+			part.Figures = append(part.Figures, makeFigure(c, style, fmt.Sprintf("chart%d", charts)))
+		}
+		p.Parts = append(p.Parts, part)
 	}
 	return p
 }
 
-// styles gives every name its colour class: first those in the results, in their order, then those that only charts have.
-func styles(r Report) map[string]string {
-	style := map[string]string{}
+func makeFigure(c Chart, style map[string]string, id string) figure {
+	f := figure{Chart: c, Numbers: makeNumbers(c)}
+	s := wide
+	if c.Half {
+		s = half
+	}
+	for _, s := range []size{s, phone} {
+		if picture, ok := draw(c, style, id+"-"+s.class, s); ok {
+			f.Cut, f.Beyond = f.Cut || picture.cut, f.Beyond || picture.beyond
+			f.Sizes = append(f.Sizes, picture)
+		}
+	}
+	if len(f.Sizes) > 0 {
+		for _, l := range f.Sizes[0].Lines {
+			f.Legend = append(f.Legend, legend{l.Style, l.Name})
+		}
+	}
+	return f
+}
+
+func (r Report) allCharts() []Chart {
+	all := slices.Clone(r.Charts)
+	for _, s := range r.Sections {
+		all = append(all, s.Charts...)
+	}
+	return all
+}
+
+// styles gives every name its colour class: first those of the tables that lines have, in their order, then the lines' others,
+// then those that only estimates and levels have. Lines of one chart share a colour only where there are more lines than
+// colours. drawn says which names any chart has.
+func (r Report) styles() (style map[string]string, drawn map[string]bool) {
+	style, drawn = map[string]string{}, map[string]bool{}
+	var lines, others []string
+	beside := map[string][]string{} // the lines of the same charts
+	for _, c := range r.allCharts() {
+		var names []string
+		for _, s := range c.Series {
+			names = append(names, s.Name)
+		}
+		for _, l := range c.Levels {
+			names = append(names, l.Name)
+		}
+		for _, name := range names {
+			drawn[name] = true
+			beside[name] = append(beside[name], names...)
+		}
+		lines = append(lines, names...)
+		for _, e := range c.Rows {
+			others = append(others, e.Name)
+		}
+	}
 	add := func(name string) {
-		if _, ok := style[name]; ok {
-			return
-		}
-		n := len(style)
-		style[name] = fmt.Sprintf("c%d", n%colours+1)
-		if n >= colours {
-			style[name] += " again"
+		if style[name] == "" {
+			style[name] = freeColour(style, beside[name])
 		}
 	}
-	charted := map[string]bool{}
-	for _, c := range r.Charts {
-		for _, s := range c.Series {
-			charted[s.Name] = true
-		}
-	}
+	tables := []string{}
 	for _, s := range r.Results {
-		if charted[s.Name] {
-			add(s.Name)
-		}
+		tables = append(tables, s.Name)
 	}
-	for _, c := range r.Charts {
-		for _, s := range c.Series {
-			add(s.Name)
-		}
-	}
-	return style
-}
-
-var columns = []string{"Held-out loss", "Perplexity", "Next-token accuracy", "Bits per byte", "Steps", "Tokens", "FLOPs", "Wall time"}
-
-// resultRows formats the results and finds the best of each column of quality.
-func resultRows(results []Result) (out []resultRow, hasBest bool) {
-	quality := []func(Result) float64{ // less is better
-		func(r Result) float64 { return r.Loss },
-		Result.Perplexity,
-		func(r Result) float64 { return -r.Accuracy },
-		func(r Result) float64 { return r.BitsPerByte },
-	}
-	for _, r := range results {
-		loss := number(r.Loss, "%.4f")
-		if r.Interval > 0 && finite(r.Interval) && measured(r.Loss) != nil {
-			loss += fmt.Sprintf(" ± %.4f", r.Interval)
-		}
-		out = append(out, resultRow{Name: r.Name, Reference: r.Reference, Cells: []cell{
-			{Text: loss}, {Text: number(r.Perplexity(), "%.2f")}, {Text: number(100*r.Accuracy, "%.2f %%")},
-			{Text: number(r.BitsPerByte, "%.4f")}, {Text: whole(int64(r.Steps), func(n int64) string { return grouped(float64(n), 0) })},
-			{Text: whole(r.Tokens, count)}, {Text: number(r.FLOPs, "")}, {Text: whole(int64(r.WallTime), func(n int64) string { return duration(time.Duration(n)) })},
-		}})
-	}
-	for column, value := range quality {
-		var compared []int
-		best := math.Inf(1)
-		for i, r := range results {
-			if v := value(r); !r.Reference && measured(v) != nil {
-				compared = append(compared, i)
-				best = min(best, v)
-			}
-		}
-		for _, i := range compared {
-			if len(compared) > 1 && value(results[i]) == best {
-				out[i].Cells[column].Best, hasBest = true, true
+	for _, s := range r.Sections {
+		for _, t := range s.Tables {
+			for _, row := range t.Rows {
+				tables = append(tables, row.Name)
 			}
 		}
 	}
-	return out, hasBest
+	for _, name := range tables {
+		if drawn[name] {
+			add(name)
+		}
+	}
+	for _, name := range append(lines, others...) {
+		add(name)
+		drawn[name] = true
+	}
+	return style, drawn
 }
 
-const unmeasured = "–"
-
-// number formats what was measured; an empty format means powers of ten.
-func number(v float64, format string) string {
-	switch {
-	case measured(v) == nil:
-		return unmeasured
-	case format == "" || math.Abs(v) >= 1e5:
-		return short(v)
+// freeColour is the colour that the fewest names have, of those that no name beside this one has where that leaves any.
+func freeColour(style map[string]string, beside []string) string {
+	var used [colours]int
+	for _, class := range style {
+		used[class[1]-'1']++
 	}
-	return fmt.Sprintf(format, v)
-}
-
-func whole(n int64, format func(int64) string) string {
-	if n == 0 {
-		return unmeasured
-	}
-	return format(n)
-}
-
-// table is a chart's numbers. Few enough to be read; report.json has all.
-type table struct {
-	Head []string
-	Rows [][]string
-	All  int // points that there are, where not all are shown
-}
-
-const tableRows = 24
-
-// makeTable puts lines that share their X side by side, and others one below the other.
-func makeTable(c Chart) table {
-	var xs []float64
-	longest, total := 0, 0
-	values := make([]map[float64]float64, len(c.Series))
-	for i, s := range c.Series {
-		values[i] = map[float64]float64{}
-		for _, p := range s.Points {
-			if p.finite() {
-				xs = append(xs, p.X)
-				values[i][p.X] = p.Y
-			}
-		}
-		longest = max(longest, len(values[i]))
-		total += len(values[i])
-	}
-	slices.Sort(xs)
-	xs = slices.Compact(xs)
-	if len(xs) <= longest*5/4 {
-		t := table{Head: []string{c.X}}
-		for _, s := range c.Series {
-			t.Head = append(t.Head, s.Name)
-		}
-		for _, i := range thin(len(xs), tableRows) {
-			row := []string{short(xs[i])}
-			for _, v := range values {
-				y, ok := v[xs[i]]
-				if !ok {
-					y = math.NaN()
-				}
-				row = append(row, short(y))
-			}
-			t.Rows = append(t.Rows, row)
-		}
-		if len(xs) > tableRows {
-			t.All = total
-		}
-		return t
-	}
-	t := table{Head: []string{"Line", c.X, c.Y}}
-	for i, s := range c.Series {
-		own := make([]float64, 0, len(values[i]))
-		for x := range values[i] {
-			own = append(own, x)
-		}
-		slices.Sort(own)
-		for _, j := range thin(len(own), tableRows/2) {
-			t.Rows = append(t.Rows, []string{s.Name, short(own[j]), short(values[i][own[j]])})
+	taken := used
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(beside))) {
+		if class := style[name]; class != "" {
+			taken[class[1]-'1'] += len(style) // more than any colour is used
 		}
 	}
-	if len(t.Rows) < total {
-		t.All = total
+	best := 0
+	for i := range taken {
+		if taken[i] < taken[best] {
+			best = i
+		}
 	}
-	return t
+	class := fmt.Sprintf("c%d", best+1)
+	if used[best] > 0 {
+		class += " again"
+	}
+	return class
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -34,9 +35,13 @@ type picture struct {
 	XTicks, YTicks           []tick
 	XTitle, YTitle           string
 	Lines                    []line
+	Levels                   []levelAt
+	Rows                     []rowAt
 	Ends                     []end
 	Marks                    []markAt
 	Describe                 string
+
+	cut, beyond bool // the steep start, or a part of the bands, is outside
 }
 
 // line is a series: its path, and dots that answer to the pointer.
@@ -44,6 +49,8 @@ type line struct {
 	Style     string // classes that give its colour and dashes
 	Name      string
 	Path, Raw string
+	Band      string // an area
+	Bars      string // error bars
 	Dots      []dot
 	Visible   bool // the dots show without a pointer on them
 }
@@ -51,27 +58,32 @@ type line struct {
 type dot struct{ X, Y, Title string }
 
 // end is the label at a line's end, and a thin line that leads to it.
-type end struct{ Style, X, Y, Text, Lead string }
+type end struct {
+	Style, X, Y, Text, Lead string
+	Far                     bool // the lead crosses much of the picture
+}
 
 type markAt struct{ X, Top, LabelX, LabelY, Anchor, Label string }
 
+// levelAt is a horizontal line and the area of its interval.
+type levelAt struct{ Style, Line, Area string }
+
 // draw lays a chart out. ok is false if it has no point to draw.
-func draw(c Chart, style map[string]string, id string, s size) (p picture, cut, ok bool) {
+func draw(c Chart, style map[string]string, id string, s size) (p picture, ok bool) {
+	if len(c.Rows) > 0 {
+		return drawRows(c, style, id, s)
+	}
 	x, y, cut, ok := ranges(c)
 	if !ok {
-		return picture{}, false, false
+		return picture{}, false
 	}
-	p = picture{ID: id, Class: s.class, W: s.w, H: s.h}
+	p = picture{ID: id, Class: s.class, W: s.w, H: s.h, cut: cut, beyond: beyond(c, x, y, cut)}
 
 	// The right margin is as wide as the labels at the line ends, up to two fifths of the picture.
 	margin := 0.0
-	var ends []Point
-	var labelled []int
-	for i, series := range c.Series {
-		if last, ok := lastPoint(series.Points); ok {
-			ends, labelled = append(ends, last), append(labelled, i)
-			margin = max(margin, bold*textWidth(endText(series, last, s), font)+18)
-		}
+	ends := lineEnds(c)
+	for _, e := range ends {
+		margin = max(margin, bold*textWidth(e.text(s), font)+18)
 	}
 	margin = min(margin, s.w*0.38)
 
@@ -83,7 +95,7 @@ func draw(c Chart, style map[string]string, id string, s size) (p picture, cut, 
 		left = max(left, textWidth(t.Label, font)+14)
 	}
 	x.from, x.to = left, s.w-margin
-	markRows := p.placeMarks(c.Marks, x, s.w)
+	markRows := p.placeMarks(c.Marks, x, s.w, 40)
 	y.to = 32 + 18*float64(markRows)
 	for i := range p.Marks {
 		p.Marks[i].Top = coordinate(y.to)
@@ -92,7 +104,9 @@ func draw(c Chart, style map[string]string, id string, s size) (p picture, cut, 
 	p.Left, p.Right, p.Top, p.Bottom = coordinate(x.from), coordinate(x.to), coordinate(y.to), coordinate(y.from)
 	p.InnerW, p.InnerH = coordinate(x.to-x.from), coordinate(y.from-y.to)
 	var xExponent int
-	p.XTicks, xExponent = x.marks(s.xs)
+	if p.XTicks, xExponent = x.marks(s.xs); c.Ticks != nil {
+		p.XTicks, xExponent = x.named(c.Ticks), 0
+	}
 	p.YTicks, _ = y.marks(s.ys)
 	p.XTitle, p.YTitle = axisTitle(c.X, xExponent), axisTitle(c.Y, yExponent)
 	p.XTitle, p.YTitle = fit(p.XTitle, font, s.w-10), fit(p.YTitle, font, s.w-10)
@@ -103,9 +117,14 @@ func draw(c Chart, style map[string]string, id string, s size) (p picture, cut, 
 			p.Lines = append(p.Lines, l)
 		}
 	}
-	p.placeEnds(c, ends, labelled, x, y, margin, s, style)
-	p.Describe = describe(c, ends, labelled)
-	return p, cut, true
+	for _, l := range c.Levels {
+		if finite(l.Y) {
+			p.Levels = append(p.Levels, drawLevel(l, x, y, style[l.Name]))
+		}
+	}
+	p.placeEnds(ends, x, y, margin, s, style)
+	p.Describe = describe(c, ends)
+	return p, true
 }
 
 // ranges finds what the axes must cover.
@@ -128,7 +147,7 @@ func ranges(c Chart) (x, y axis, cut, ok bool) {
 		return x, y, false, false
 	}
 	if c.Focus {
-		from, later := x.lo+0.2*(x.hi-x.lo), math.Inf(-1)
+		from, later := steepUntil(x), math.Inf(-1)
 		each(func(p Point) {
 			if p.X >= from {
 				later = max(later, p.Y)
@@ -138,12 +157,76 @@ func ranges(c Chart) (x, y axis, cut, ok bool) {
 			y.hi, cut = later, true
 		}
 	}
-	if x.lo > 0 && x.lo < 0.1*x.hi {
+	y = withBands(c, x, y)
+	if c.LogX && x.lo > 0 {
+		x.log = true
+	} else if x.lo > 0 && x.lo < 0.1*x.hi {
 		x.lo = 0
 	}
-	x.widen(0)
+	if x.widen(0); c.Ticks != nil {
+		x.pad(0.05)
+	}
 	y.widen(0.05)
 	return x, y, cut, true
+}
+
+// steepUntil is where Focus begins to look.
+func steepUntil(x axis) float64 { return x.lo + 0.2*(x.hi-x.lo) }
+
+// withBands makes room for levels, bands and error bars: by at most half of what the lines take, on each side, so that the
+// bands of few runs do not flatten the lines.
+func withBands(c Chart, x, y axis) axis {
+	for _, l := range c.Levels {
+		if finite(l.Y) {
+			y.lo, y.hi = min(y.lo, l.Y), max(y.hi, l.Y)
+		}
+	}
+	room := 0.5 * (y.hi - y.lo)
+	if !(room > 0) {
+		room = math.Inf(1)
+	}
+	lo, hi := y.lo-room, y.hi+room
+	eachBand(c, func(at, low, high float64) {
+		if !c.Focus || !(at < steepUntil(x)) {
+			y.lo, y.hi = max(lo, min(y.lo, low)), min(hi, max(y.hi, high))
+		}
+	})
+	return y
+}
+
+// eachBand visits all intervals, those of levels at NaN.
+func eachBand(c Chart, visit func(at, low, high float64)) {
+	for _, s := range c.Series {
+		for _, b := range s.Band {
+			if b.finite() {
+				visit(b.X, b.Low, b.High)
+			}
+		}
+	}
+	for _, l := range c.Levels {
+		if finite(l.Low) && finite(l.High) {
+			visit(math.NaN(), l.Low, l.High)
+		}
+	}
+}
+
+// beyond says that a part of the bands lies outside, other than above a steep start that is said to be outside.
+func beyond(c Chart, x, y axis, cut bool) (outside bool) {
+	eachBand(c, func(at, low, high float64) {
+		outside = outside || low < y.lo || high > y.hi && !(cut && at < steepUntil(x))
+	})
+	return outside
+}
+
+// pad adds a fraction of the picture at both ends.
+func (a *axis) pad(fraction float64) {
+	if a.log {
+		f := math.Pow(a.hi/a.lo, fraction)
+		a.lo, a.hi = a.lo/f, a.hi*f
+		return
+	}
+	d := fraction * (a.hi - a.lo)
+	a.lo, a.hi = a.lo-d, a.hi+d
 }
 
 // widen adds a fraction of the range at both ends, not across zero, and gives a range to a single value.
@@ -180,6 +263,11 @@ func lastPoint(points []Point) (Point, bool) {
 
 func drawLine(c Chart, series Series, x, y axis, s size) (line, bool) {
 	l := line{Name: series.Name, Path: path(series.Points, x, y), Raw: path(series.Raw, x, y)}
+	if series.Bars {
+		l.Bars = bars(series.Band, x, y)
+	} else {
+		l.Band = area(series.Band, x, y)
+	}
 	var whole []Point
 	for _, p := range series.Points {
 		if p.finite() && p.Y <= y.hi {
@@ -252,35 +340,100 @@ func thin(n, most int) []int {
 	return picked
 }
 
-func endText(s Series, last Point, z size) string {
-	if z.values {
-		return s.Name + " " + short(last.Y)
+// bars writes error bars with short caps.
+func bars(band []Band, x, y axis) string {
+	var b strings.Builder
+	for _, e := range band {
+		if e.finite() {
+			at, low, high := x.at(e.X), y.at(e.Low), y.at(e.High)
+			fmt.Fprintf(&b, "M%s %sh8M%s %sV%sM%s %sh8", coordinate(at-4), coordinate(low), coordinate(at), coordinate(low), coordinate(high), coordinate(at-4), coordinate(high))
+		}
 	}
-	return s.Name
+	return b.String()
+}
+
+// area writes a band as closed paths: along its upper edge and back along the lower one, anew after each gap.
+func area(band []Band, x, y axis) string {
+	var b strings.Builder
+	for len(band) > 0 {
+		n := 0
+		for n < len(band) && band[n].finite() {
+			n++
+		}
+		var upper, lower []Point
+		for _, e := range band[:n] {
+			upper, lower = append(upper, Point{e.X, e.High}), append(lower, Point{e.X, e.Low})
+		}
+		slices.Reverse(lower)
+		if n > 1 {
+			b.WriteString(path(upper, x, y) + "L" + path(lower, x, y)[1:] + "Z")
+		}
+		band = band[min(n+1, len(band)):]
+	}
+	return b.String()
+}
+
+func drawLevel(l Level, x, y axis, style string) levelAt {
+	at := levelAt{Style: style, Line: fmt.Sprintf("M%s %sH%s", coordinate(x.from), coordinate(y.at(l.Y)), coordinate(x.to))}
+	if finite(l.Low) && finite(l.High) {
+		at.Area = fmt.Sprintf("M%s %sH%sV%sH%sZ", coordinate(x.from), coordinate(y.at(l.High)), coordinate(x.to), coordinate(y.at(l.Low)), coordinate(x.from))
+	}
+	return at
+}
+
+// lineEnd is what the right margin names: a line's last point, or a level.
+type lineEnd struct {
+	name  string
+	at    Point
+	level bool
+}
+
+func lineEnds(c Chart) (ends []lineEnd) {
+	for _, s := range c.Series {
+		if last, ok := lastPoint(s.Points); ok {
+			ends = append(ends, lineEnd{s.Name, last, false})
+		}
+	}
+	for _, l := range c.Levels {
+		if finite(l.Y) {
+			ends = append(ends, lineEnd{l.Name, Point{0, l.Y}, true})
+		}
+	}
+	return ends
+}
+
+func (e lineEnd) text(z size) string {
+	if z.values {
+		return e.name + " " + short(e.at.Y)
+	}
+	return e.name
 }
 
 // placeEnds puts labels into the right margin. Where there are more than fit, only the legend names the lines.
-func (p *picture) placeEnds(c Chart, ends []Point, labelled []int, x, y axis, margin float64, s size, style map[string]string) {
+func (p *picture) placeEnds(ends []lineEnd, x, y axis, margin float64, s size, style map[string]string) {
 	var want []float64
 	for _, e := range ends {
-		want = append(want, max(y.to, min(y.from, y.at(e.Y))))
+		want = append(want, max(y.to, min(y.from, y.at(e.at.Y))))
 	}
 	const lead = 12
 	for i, at := range spread(want, font+3, y.to, y.from) {
-		series := c.Series[labelled[i]]
+		from := x.to
+		if !ends[i].level {
+			from = x.at(ends[i].at.X)
+		}
 		p.Ends = append(p.Ends, end{
-			Style: style[series.Name],
-			X:     coordinate(x.to + lead + 3),
-			Y:     coordinate(at),
-			Text:  fit(endText(series, ends[i], s), bold*font, margin-lead-3),
-			Lead: fmt.Sprintf("M%s %sL%s %sL%s %s", coordinate(x.at(ends[i].X)), coordinate(want[i]),
+			Style: style[ends[i].name], Far: x.to-from > 0.1*(x.to-x.from) && !ends[i].level,
+			X:    coordinate(x.to + lead + 3),
+			Y:    coordinate(at),
+			Text: fit(ends[i].text(s), bold*font, margin-lead-3),
+			Lead: fmt.Sprintf("M%s %sL%s %sL%s %s", coordinate(from), coordinate(want[i]),
 				coordinate(x.to), coordinate(want[i]), coordinate(x.to+lead), coordinate(at)),
 		})
 	}
 }
 
-// placeMarks puts the marks' labels above the plot, in as many rows as keep them apart.
-func (p *picture) placeMarks(marks []Mark, x axis, w float64) int {
+// placeMarks puts the marks' labels above the plot, in as many rows as keep them apart; first is the baseline of the topmost.
+func (p *picture) placeMarks(marks []Mark, x axis, w, first float64) int {
 	var spans [][2]float64
 	for _, m := range marks {
 		if !finite(m.X) || m.X < x.lo || m.X > x.hi {
@@ -294,17 +447,21 @@ func (p *picture) placeMarks(marks []Mark, x axis, w float64) int {
 	}
 	row, n := rows(spans, 8)
 	for i := range p.Marks {
-		p.Marks[i].LabelY = coordinate(22 + 18*float64(row[i]+1))
+		p.Marks[i].LabelY = coordinate(first + 18*float64(row[i]))
 	}
 	return n
 }
 
 // describe says in words what a picture shows, for those who do not see it.
-func describe(c Chart, ends []Point, labelled []int) string {
+func describe(c Chart, ends []lineEnd) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s against %s.", c.Y, c.X)
-	for i, e := range ends {
-		fmt.Fprintf(&b, " %s ends at %s.", c.Series[labelled[i]].Name, short(e.Y))
+	for _, e := range ends {
+		verb := "ends"
+		if e.level {
+			verb = "stands"
+		}
+		fmt.Fprintf(&b, " %s %s at %s.", e.name, verb, short(e.at.Y))
 	}
 	for _, m := range c.Marks {
 		if finite(m.X) {

@@ -71,7 +71,7 @@ func TestTicks(t *testing.T) {
 		{3, 3, 4, "", 0},
 		{1, math.Nextafter(1, 2), 5, "", 0},
 	} {
-		marks, power := axis{c.lo, c.hi, 0, 100}.marks(c.n)
+		marks, power := axis{lo: c.lo, hi: c.hi, to: 100}.marks(c.n)
 		var labels []string
 		for _, m := range marks {
 			labels = append(labels, m.Label)
@@ -83,7 +83,7 @@ func TestTicks(t *testing.T) {
 }
 
 func TestPath(t *testing.T) {
-	x, y := axis{0, 100, 0, 100}, axis{0, 10, 10, 0}
+	x, y := axis{hi: 100, to: 100}, axis{hi: 10, from: 10}
 	nan := math.NaN()
 	for _, c := range []struct {
 		why    string

@@ -5,16 +5,17 @@
 // here judges a result, beyond setting the best value of a column in bold.
 //
 // A caller fills a [Report] and calls [Report.WriteHTML] and [Report.WriteJSON]. Files by what they hold: plot.go from points
-// to positions, ticks.go axes and numbers, place.go where labels go, page.go from a Report to what the template shows, and
-// page.html the page itself with its style.
+// to positions, rows.go the same for estimates one below the other, ticks.go axes and numbers, place.go where labels go, page.go
+// from a Report to what the template shows, table.go its tables, and page.html the page itself with its style.
 //
 // Invariants:
 //  1. The page is one file: no script, no font, no request to anywhere; its own Content-Security-Policy forbids them (TestSelfContained).
 //  2. Whatever the numbers are, NaN, infinite, none at all, the page is well formed and no NaN reaches a coordinate (TestOddNumbers).
-//  3. A run has one colour in the whole report, in the order of the results. Colour is never the only sign: lines are labelled at
-//     their ends, and dashed in print and under high contrast (TestColours).
+//  3. A run has one colour in the whole report, in the order of the results, and shares it with no line beside it (TestColours,
+//     TestColoursBeside). Colour is never the only sign: lines are labelled at their ends, and dashed in print and under high contrast.
 //  4. Labels at line ends never overlap (TestSpread).
-//  5. Every chart has its numbers in a table beneath it, and all of them in report.json (TestTables, TestJSON).
+//  5. What does not fit into a picture is said to be outside (TestPage, TestBandRoom).
+//  6. Every chart has its numbers in a table beneath it, and all of them in report.json (TestTables, TestJSON).
 package report
 
 import (
@@ -31,12 +32,49 @@ type Report struct {
 	Device   string // the device's name, "NVIDIA H100"
 	Driver   string // the driver's name and version
 	Findings []string
+	Cautions []string // what limits the findings
 	Results  []Result
-	Charts   []Chart
+	Charts   []Chart // under the heading "Curves"
+	Sections []Section
 	Config   []Row
 
 	// Reproduce is the commands that make this report again, one a line.
 	Reproduce string
+
+	// Data is what the report was made from, for report.json alone. It must have a form in JSON.
+	Data any
+}
+
+// Section is a part of the page with a heading of its own.
+type Section struct {
+	Title  string
+	Text   []string // paragraphs
+	Tables []Table
+	Charts []Chart
+}
+
+// Table is free in its columns, where [Result] is not.
+type Table struct {
+	Title   string
+	Corner  string // heads the rows' names
+	Columns []string
+	Rows    []TableRow
+	Note    string // below it
+}
+
+// TableRow is one line. A name that a chart also has carries the chart's colour.
+type TableRow struct {
+	Name      string
+	Detail    string // in small type under the name
+	Reference bool   // stands beside the comparison
+	Cells     []Cell
+}
+
+// Cell is a number as people read it, and as programs do: NaN where there is none.
+type Cell struct {
+	Text, Detail     string // Detail stands in small type under Text
+	Best             bool   // of its column, beyond doubt: in bold
+	Value, Low, High float64
 }
 
 // Row is a line of the configuration summary.
@@ -68,13 +106,18 @@ func (r Result) Perplexity() float64 {
 	return math.Exp(r.Loss)
 }
 
-// Chart is one picture.
+// Chart is one picture: lines, or estimates one below the other.
 type Chart struct {
 	Title  string
 	Note   string // a sentence under the title: what to see, how it was measured
 	X, Y   string // what the axes show, with the unit
 	Series []Series
+	Rows   []Estimate // in place of Series; only X has an axis then
+	Levels []Level
 	Marks  []Mark
+
+	Ticks []float64 // what the horizontal axis names; nil: round numbers
+	LogX  bool      // equal ratios are equally far apart; where any X is not above 0 this is ignored
 
 	// Focus scales the vertical axis to the curves without their first fifth, whose steep fall would flatten all the rest. The
 	// page says that the top is cut off, where it is.
@@ -85,8 +128,28 @@ type Chart struct {
 // Series is one line of a chart.
 type Series struct {
 	Name   string  `json:"name"`
-	Points []Point `json:"points"`        // by rising X; a NaN leaves a gap
-	Raw    []Point `json:"raw,omitempty"` // drawn faintly behind, such as what Points is the smoothed form of
+	Points []Point `json:"points"`         // by rising X; a NaN leaves a gap
+	Raw    []Point `json:"raw,omitempty"`  // drawn faintly behind, such as what Points is the smoothed form of
+	Band   []Band  `json:"band,omitempty"` // by rising X; a NaN leaves a gap
+	Bars   bool    `json:"-"`              // Band is drawn as an error bar at each X, not as an area
+}
+
+// Band is how far a line's value may be off at an X. In JSON it is [x, low, high].
+type Band struct{ X, Low, High float64 }
+
+// Level is a horizontal line through a chart, with its interval.
+type Level struct {
+	Name         string // gives the colour, as a Series' does
+	Y, Low, High float64
+}
+
+// Estimate is a dot with its interval, and the single values behind it.
+type Estimate struct {
+	Name             string // gives the colour, as a Series' does
+	Label            string // what stands beside it
+	Group            string // a heading above the first of those that share it
+	Value, Low, High float64
+	Each             []float64
 }
 
 // Point is a point of a line. In JSON it is [x, y], null for what is not finite.
@@ -115,6 +178,8 @@ func Smooth(points []Point, span int) []Point {
 }
 
 func (p Point) finite() bool { return finite(p.X) && finite(p.Y) }
+
+func (b Band) finite() bool { return finite(b.X) && finite(b.Low) && finite(b.High) }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 

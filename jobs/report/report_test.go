@@ -135,7 +135,7 @@ var svgs = regexp.MustCompile(`(?s)<svg.*?</svg>`)
 func checkSVG(t *testing.T, page string) {
 	t.Helper()
 	ids := map[string]bool{}
-	numbers := regexp.MustCompile(`^[MLHVhv0-9 .-]*$`)
+	numbers := regexp.MustCompile(`^[MLHVZhvm0-9 .-]*$`)
 	for _, svg := range svgs.FindAllString(page, -1) {
 		dec := xml.NewDecoder(strings.NewReader(svg))
 		for {
@@ -318,7 +318,7 @@ func TestColours(t *testing.T) {
 		t.Errorf("%d colour schemes", schemes)
 	}
 
-	style := styles(sample())
+	style, _ := sample().styles()
 	want := map[string]string{"LLM BASELINE": "c1", "LLM SALT": "c2", "LLM RKD": "c3", "all runs": "c4"}
 	if !reflect.DeepEqual(style, want) {
 		t.Errorf("%v, want %v", style, want)
@@ -327,21 +327,21 @@ func TestColours(t *testing.T) {
 	for i := range 14 {
 		many.Charts = append(many.Charts, Chart{Series: []Series{{Name: strconv.Itoa(i)}}})
 	}
-	if style := styles(many); style["5"] != "c6" || style["6"] != "c1 again" {
+	if style, _ := many.styles(); style["5"] != "c6" || style["6"] != "c1 again" {
 		t.Errorf("%v", style)
 	}
 }
 
 func TestTables(t *testing.T) {
-	held := makeTable(sample().Charts[0])
+	held := makeNumbers(sample().Charts[0])
 	if len(held.Rows) != tableRows || len(held.Head) != 4 || held.All != 120 || held.Rows[0][0] != "20" || held.Rows[tableRows-1][0] != "800" {
 		t.Errorf("%d rows, head %v, of %d, %v", len(held.Rows), held.Head, held.All, held.Rows)
 	}
-	flops := makeTable(sample().Charts[1])
+	flops := makeNumbers(sample().Charts[1])
 	if len(flops.Rows) != 3*tableRows/2 || !slices.Equal(flops.Head, []string{"Line", "FLOPs, the teacher's included", "loss, nats per token"}) {
 		t.Errorf("%d rows, head %v", len(flops.Rows), flops.Head)
 	}
-	one := makeTable(Chart{X: "x", Series: []Series{{Name: "a", Points: []Point{{1, 2}, {2, 3}}}, {Name: "b", Points: []Point{{2, 4}}}}})
+	one := makeNumbers(Chart{X: "x", Series: []Series{{Name: "a", Points: []Point{{1, 2}, {2, 3}}}, {Name: "b", Points: []Point{{2, 4}}}}})
 	if want := [][]string{{"1", "2", "–"}, {"2", "3", "4"}}; !reflect.DeepEqual(one.Rows, want) || one.All != 0 {
 		t.Errorf("%v", one)
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,10 +42,14 @@ func ticks(lo, hi float64, n int) (at []float64, digits int) {
 type axis struct {
 	lo, hi   float64 // data
 	from, to float64 // positions of lo and hi
+	log      bool    // equal ratios are equally far apart; lo is above 0 then
 }
 
 // at maps a finite number. Far outside the picture it stops, at coordinates that renderers can still hold.
 func (a axis) at(v float64) float64 {
+	if a.log {
+		v, a.lo, a.hi = math.Log(v), math.Log(a.lo), math.Log(a.hi)
+	}
 	return max(-1e4, min(1e4, a.from+(v-a.lo)/(a.hi-a.lo)*(a.to-a.from)))
 }
 
@@ -66,6 +71,20 @@ func (a axis) marks(n int) (marks []tick, exponent int) {
 		marks = append(marks, tick{coordinate(a.at(v * scale)), grouped(v, digits)})
 	}
 	return marks, exponent
+}
+
+// named labels the given values, leaving out those whose labels would touch the one before.
+func (a axis) named(values []float64) (marks []tick) {
+	free := math.Inf(-1)
+	for _, v := range slices.Sorted(slices.Values(values)) {
+		label := strconv.FormatFloat(v, 'g', -1, 64)
+		at, half := a.at(v), textWidth(label, font)/2
+		if !finite(v) || at-half < free {
+			continue
+		}
+		marks, free = append(marks, tick{coordinate(at), label}), at+half+6
+	}
+	return marks
 }
 
 type tick struct{ At, Label string }

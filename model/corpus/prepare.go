@@ -52,7 +52,7 @@ func (p *preparation) run(ctx context.Context, dir string) (*Manifest, error) {
 		if !filepath.IsAbs(p.tok.File) {
 			p.tok.File = filepath.Join(p.cfg.Base, p.tok.File)
 		}
-		if p.tokenizer, err = token.Load(p.tok.File); err != nil {
+		if p.tokenizer, err = p.tok.Load(); err != nil {
 			return nil, err
 		}
 	}
@@ -177,7 +177,7 @@ func (p *preparation) fill(ctx context.Context, dir, key string, sources []sourc
 		return nil, err
 	}
 	if p.tokenizer == nil {
-		p.tokenizer, err = token.Train(ctx, p.sample(ctx, found), p.tok.VocabSize, func(done, total int) {
+		p.tokenizer, err = p.tok.Train(ctx, p.sample(ctx, found), func(done, total int) {
 			p.progress("tokenizer", int64(done), int64(total))
 		})
 		if err != nil {

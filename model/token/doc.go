@@ -15,14 +15,15 @@
 // Pattern), then each piece, from its bytes upwards, by the learned merges. A merge never crosses a piece.
 //
 // Ids of a tokenizer trained here: 0..255 are the bytes, each by its own value; then one id for each merge in the order
-// learned; the last id, VocabSize()-1, is the end-of-text token <|endoftext|>. A loaded tokenizer keeps the ids of its file.
+// learned; then the end-of-text token <|endoftext|>; last, where a job denoises, the tokens of a Denoising. A loaded tokenizer keeps
+// the ids of its file.
 //
 // Invariants a change must keep:
 //
 //  1. Decode(Encode(x)) == x for all bytes, also those that are not UTF-8 (FuzzRoundTrip).
 //  2. Ids equal those of Hugging Face's tokenizers given the saved file, for all UTF-8 text of assigned characters without special
 //     tokens (TestGolden, TestClasses; testdata/golden.py makes the golden files). Unassigned: by the Unicode version of Go.
-//  3. Encode never yields the end-of-text token: text that spells it is text (TestEndOfTextInText).
+//  3. Encode never yields a special token: text that spells it is text (TestEndOfTextInText, TestDenoising).
 //  4. Training is deterministic: same documents, in any order, same tokenizer (TestTrainOrder).
 //  5. The hand-written splitter cuts as its regular expression does (TestSplit, and the golden file).
 //

@@ -7,7 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/google/renameio/v2"
 )
 
 // file is tokenizer.json, in the order that Hugging Face's tokenizers writes it. What may only have one value is kept raw and compared.
@@ -64,25 +68,14 @@ type splitStep struct {
 	Invert   bool   `json:"invert"`
 }
 
-// Save writes the tokenizer as path, in the tokenizer.json format. The file is written beside path first and then renamed, so
-// path is never half a file.
+// Save writes the tokenizer as path, in the tokenizer.json format, whole or not at all.
 func (t *Tokenizer) Save(path string) error {
 	data, err := t.marshal()
 	if err != nil {
 		return fmt.Errorf("writing tokenizer %s: %w", path, err)
 	}
-	part := path + ".part"
-	f, err := os.Create(part)
-	if err != nil {
-		return fmt.Errorf("writing the tokenizer: %w", err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(part, path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing tokenizer %s: %w", path, err), os.Remove(part))
+	if err := renameio.WriteFile(path, data, 0o644, renameio.WithTempDir(filepath.Dir(path))); err != nil {
+		return fmt.Errorf("writing tokenizer %s: %w", path, err)
 	}
 	return nil
 }
@@ -93,6 +86,11 @@ func (t *Tokenizer) marshal() ([]byte, error) {
 		spelled[id] = visible(text)
 	}
 	spelled[t.end] = EndOfText
+	added := []addedToken{{ID: t.end, Content: EndOfText, Special: true}}
+	for _, id := range t.Unwritten() {
+		spelled[id] = string(t.tokens[id])
+		added = append(added, addedToken{ID: id, Content: spelled[id], Special: true})
+	}
 	// By hand, since a map would be sorted by spelling rather than by id.
 	vocab := []byte{'{'}
 	for id, text := range spelled {
@@ -114,7 +112,7 @@ func (t *Tokenizer) marshal() ([]byte, error) {
 	null := json.RawMessage("null")
 	f := file{
 		Version: "1.0", Truncation: null, Padding: null, Normalizer: null, PostProcessor: null,
-		AddedTokens: []addedToken{{ID: t.end, Content: EndOfText, Special: true}},
+		AddedTokens: added,
 		PreTokenizer: fmt.Appendf(nil, `{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":%s},"behavior":"Isolated","invert":false},`+
 			`{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}]}`, quote(t.split.pattern)),
 		Decoder: json.RawMessage(`{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}`),
@@ -136,8 +134,8 @@ func quote(s string) []byte {
 	return bytes.TrimSpace(out.Bytes())
 }
 
-// Load reads a tokenizer.json: byte-level BPE with one of the patterns known here and one special token, <|endoftext|>. Any
-// other feature that would change ids is an error that names it.
+// Load reads a tokenizer.json: byte-level BPE with one of the patterns known here and one special token, <|endoftext|>, or those for
+// denoising as well. Any other feature that would change ids is an error that names it.
 func Load(path string) (*Tokenizer, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -163,8 +161,11 @@ func Parse(data []byte) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	end := f.AddedTokens[0].ID
-	tokens, ids, err := parseVocab(f.Model.Vocab, end)
+	end, denoising, err := parseAdded(f.AddedTokens)
+	if err != nil {
+		return nil, err
+	}
+	tokens, ids, err := parseVocab(f.Model.Vocab, f.AddedTokens)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +173,7 @@ func Parse(data []byte) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return build(r, tokens, merges, end)
+	return build(r, tokens, merges, end, denoising)
 }
 
 // strict decodes JSON, with an error for fields that out does not have and for anything after the value.
@@ -221,14 +222,6 @@ func (f *file) supported() error {
 		return unsupported("model.byte_fallback", true)
 	case m.IgnoreMerges:
 		return unsupported("model.ignore_merges", true)
-	}
-	if len(f.AddedTokens) != 1 || f.AddedTokens[0].Content != EndOfText {
-		for _, t := range f.AddedTokens {
-			if t.Content != EndOfText {
-				return unsupported("added_tokens", fmt.Sprintf("%q", t.Content))
-			}
-		}
-		return fmt.Errorf("added_tokens must hold %s once; it has %d tokens", EndOfText, len(f.AddedTokens))
 	}
 	// lstrip, rstrip, single_word and normalized only matter where special tokens are looked for in text.
 	if !isByteLevel(f.Decoder) {
@@ -280,16 +273,43 @@ func parsePattern(raw json.RawMessage) (rules, error) {
 	return rules{}, fmt.Errorf("unsupported: pre_tokenizer pattern %s; only the patterns of this program, Llama 3 and Qwen 2 can be used here", split.Pattern.Regex)
 }
 
+// parseAdded returns the id of the end-of-text token, and the first of those for denoising, 0 where there are none.
+func parseAdded(list []addedToken) (end, denoising uint32, err error) {
+	known := append([]string{EndOfText}, spellings()...)
+	for i, t := range list {
+		switch {
+		case !slices.Contains(known, t.Content):
+			return 0, 0, fmt.Errorf("unsupported: added_tokens = %q; only %s and those for denoising can be used here", t.Content, EndOfText)
+		case i == 0:
+			end = t.ID
+		case i == 1:
+			denoising = t.ID
+		}
+		if i >= len(known) || t.Content != known[i] || i > 0 && (denoising == 0 || t.ID != denoising+uint32(i-1)) {
+			return 0, 0, fmt.Errorf("added_tokens must hold %s once and then either nothing or %s to %s, each once with ids in a row; token %d is %q with id %d",
+				EndOfText, known[1], known[denoisingTokens], i, t.Content, t.ID)
+		}
+	}
+	if len(list) != 1 && len(list) != len(known) {
+		return 0, 0, fmt.Errorf("added_tokens must hold %s once, or the %d tokens for denoising as well; it has %d tokens", EndOfText, denoisingTokens, len(list))
+	}
+	return end, denoising, nil
+}
+
 // parseVocab returns the tokens by id, and the ids by spelling.
-func parseVocab(raw json.RawMessage, end uint32) ([][]byte, map[string]uint32, error) {
+func parseVocab(raw json.RawMessage, added []addedToken) ([][]byte, map[string]uint32, error) {
 	var ids map[string]uint32
 	if err := json.Unmarshal(raw, &ids); err != nil {
 		return nil, nil, fmt.Errorf("model.vocab: %w", err)
 	}
-	if id, ok := ids[EndOfText]; ok && id != end {
-		return nil, nil, fmt.Errorf("%s is %d in added_tokens and %d in model.vocab", EndOfText, end, id)
+	special := map[string]bool{}
+	for _, t := range added {
+		if id, ok := ids[t.Content]; ok && id != t.ID {
+			return nil, nil, fmt.Errorf("%s is %d in added_tokens and %d in model.vocab", t.Content, t.ID, id)
+		}
+		ids[t.Content] = t.ID // files may list it in added_tokens only
+		special[t.Content] = true
 	}
-	ids[EndOfText] = end // files may list it in added_tokens only
 	tokens := make([][]byte, len(ids))
 	for text, id := range ids {
 		if int64(id) >= int64(len(ids)) {
@@ -298,8 +318,8 @@ func parseVocab(raw json.RawMessage, end uint32) ([][]byte, map[string]uint32, e
 		if tokens[id] != nil {
 			return nil, nil, fmt.Errorf("model.vocab: id %d is given to two tokens, %q and another", id, text)
 		}
-		if text == EndOfText {
-			tokens[id] = []byte(EndOfText)
+		if special[text] {
+			tokens[id] = []byte(text)
 			continue
 		}
 		b, ok := invisible(text)

@@ -22,6 +22,8 @@ type Tokenizer struct {
 	end    uint32      // id of the end-of-text token
 	hash   string
 
+	denoising uint32 // first id of a Denoising; 0: none
+
 	seed  maphash.Seed
 	cache []atomic.Pointer[cached]
 }
@@ -40,16 +42,17 @@ const (
 	cachePiece = 32 // longest piece kept, in bytes
 )
 
-// build makes a tokenizer from its parts; tokens are by id, and every merge's result must be among them.
-func build(r rules, tokens [][]byte, merges []pair, end uint32) (*Tokenizer, error) {
+// build makes a tokenizer from its parts; tokens are by id, and every merge's result must be among them. denoising is the first id
+// of a Denoising, 0 for none.
+func build(r rules, tokens [][]byte, merges []pair, end, denoising uint32) (*Tokenizer, error) {
 	t := &Tokenizer{
-		split: newSplitter(r), tokens: tokens, merges: merges, end: end,
+		split: newSplitter(r), tokens: tokens, merges: merges, end: end, denoising: denoising,
 		table: newPairTable(len(merges)),
 		seed:  maphash.MakeSeed(), cache: make([]atomic.Pointer[cached], cacheSlots),
 	}
 	ids := make(map[string]uint32, len(tokens))
 	for id, text := range tokens {
-		if uint32(id) == end {
+		if special(uint32(id), end, denoising) {
 			continue
 		}
 		if first, twice := ids[string(text)]; twice {
@@ -78,10 +81,10 @@ func build(r rules, tokens [][]byte, merges []pair, end uint32) (*Tokenizer, err
 	return t, nil
 }
 
-// VocabSize is the number of ids: 256 bytes, the merges' results and the end-of-text token.
+// VocabSize is the number of ids: 256 bytes, the merges' results, the end-of-text token and those for denoising.
 func (t *Tokenizer) VocabSize() int { return len(t.tokens) }
 
-// EndOfText is the id of the token that stands between documents; the last id of a tokenizer trained here.
+// EndOfText is the id of the token that stands between documents; of a tokenizer trained here the last, but for those for denoising.
 func (t *Tokenizer) EndOfText() uint32 { return t.end }
 
 // Hash identifies the tokenizer by what it does: SHA-256, in hex, of pattern, vocabulary and merges. Two tokenizers with
@@ -96,6 +99,9 @@ func (t *Tokenizer) sum() string {
 	}
 	field([]byte(t.split.pattern))
 	field(binary.LittleEndian.AppendUint32(nil, t.end))
+	if t.denoising > 0 {
+		field(binary.LittleEndian.AppendUint32([]byte("denoising"), t.denoising))
+	}
 	for _, text := range t.tokens {
 		field(text)
 	}
@@ -113,7 +119,7 @@ func (t *Tokenizer) Token(id uint32) []byte {
 	return t.tokens[id]
 }
 
-// Decode returns the bytes that ids stand for. The end-of-text token is spelled out; ids outside the vocabulary, which only a
+// Decode returns the bytes that ids stand for. Special tokens are spelled out; ids outside the vocabulary, which only a
 // broken model or file can contain, become U+FFFD.
 func (t *Tokenizer) Decode(ids []uint32) []byte {
 	var text []byte

@@ -26,8 +26,14 @@ const (
 // have been read. An error from documents ends training and is returned as it is, as is ctx's. When the text has too few
 // repeated pairs for vocabSize, the error says which size it can give.
 func Train(ctx context.Context, documents iter.Seq2[[]byte, error], vocabSize int, progress func(done, total int)) (*Tokenizer, error) {
-	if vocabSize < MinVocab || vocabSize > MaxVocab {
-		return nil, fmt.Errorf("vocabulary size %d is out of bounds: give %d (bytes and %s alone) to %d", vocabSize, MinVocab, EndOfText, MaxVocab)
+	return Config{VocabSize: vocabSize}.Train(ctx, documents, progress)
+}
+
+// Train learns a tokenizer of VocabSize ids, as the function Train does; those for denoising are among them if they are wanted.
+func (c Config) Train(ctx context.Context, documents iter.Seq2[[]byte, error], progress func(done, total int)) (*Tokenizer, error) {
+	least := MinVocab + c.reserved()
+	if c.VocabSize < least || c.VocabSize > MaxVocab {
+		return nil, fmt.Errorf("vocabulary size %d is out of bounds: give %d (bytes and special tokens alone) to %d", c.VocabSize, least, MaxVocab)
 	}
 	if progress == nil {
 		progress = func(int, int) {}
@@ -37,7 +43,7 @@ func Train(ctx context.Context, documents iter.Seq2[[]byte, error], vocabSize in
 	if err != nil {
 		return nil, err
 	}
-	total := vocabSize - MinVocab
+	total := c.VocabSize - least
 	for done := range total {
 		if done%64 == 0 {
 			if err := ctx.Err(); err != nil {
@@ -47,12 +53,16 @@ func Train(ctx context.Context, documents iter.Seq2[[]byte, error], vocabSize in
 		}
 		if !t.step() {
 			return nil, fmt.Errorf("the text to train the tokenizer on repeats itself too little for a vocabulary of %d: "+
-				"it gives at most %d; give more text, or that size", vocabSize, done+MinVocab)
+				"it gives at most %d; give more text, or that size", c.VocabSize, done+least)
 		}
 	}
 	progress(total, total)
 	tokens := append(t.tokens, []byte(EndOfText))
-	return build(r, tokens, t.merges, uint32(len(tokens)-1))
+	tok, err := build(r, tokens, t.merges, uint32(len(tokens)-1), 0)
+	if err == nil && c.Denoising {
+		tok, err = tok.WithDenoising()
+	}
+	return tok, err
 }
 
 // trainer is the state of learning: every distinct piece as its current tokens, every pair with its count and its pieces.

@@ -1,0 +1,21 @@
+package jobs
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// own takes a folder for this process, until release is called or the process ends, however it ends: two trainings in one folder
+// would write over each other's checkpoints.
+func own(dir string) (release func() error, err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("another process is training in %s (%w); wait for that one, or end it", dir, err)
+	}
+	return f.Close, nil
+}
