@@ -45,7 +45,9 @@ func Typical() (*Program, error) {
 	teacher, teacherWeight := state("teacher", n, d/2), state("teacher.weight", v, d/2)
 	loss.TeacherHidden, loss.TeacherWeight = teacher, teacherWeight
 	r.LinearLoss(loss)
-	loss.TeacherHidden, loss.TeacherWeight = nil, nil
+	loss.Policy, loss.Witness = NewTensor(Host, "policy", F32, PolicyLen), NewTensor(Host, "witness", F32, n, WitnessColumns)
+	r.LinearLoss(loss)
+	loss.Policy, loss.Witness, loss.TeacherHidden, loss.TeacherWeight = nil, nil, nil, nil
 	loss.Soft = &SoftLabels{IDs: NewTensor(Host, "soft_ids", U32, n, 50), Q: state("soft_q", n, 50), Stats: state("soft_stats", n, LabelColumns)}
 	r.LinearLoss(loss)
 	loss.Ghost = true

@@ -22,7 +22,7 @@ func (c Config) Rule(vocab int) Rule {
 
 // Thresholds of Auto.
 const (
-	maxTauError = 0.25 // a window that knows tau no better than this is lengthened by the next
+	maxTauError = 0.25 // a window that knows tau no better, where w depends on it, is lengthened by the next
 	confirm     = 2    // windows in a row that must agree on a stop
 	vanishing   = 1e-6 // total variation per token below which p = q, as far as float32 can tell, and there is no tau
 )
@@ -34,8 +34,9 @@ const (
 //
 // and a bucket in which tau plus its standard error was below 1/2 in two windows in a row is over for good. (The plain tau < 1/2
 // would end some bucket by chance: a stop is final and there are many windows. To wait costs the teacher's arithmetic alone, as w_g is
-// 0 there.) Where there is no tau, as only soft labels are known or p equals q, a bucket keeps its weight until the student's mean NLL
-// was below the teacher's by more than one standard error in two windows in a row.
+// 0 there.) A window that does not know w_g to within a half of w_max decides nothing: the next one is added to it. Where there is
+// no tau, as only soft labels are known or p equals q, a bucket keeps its weight until the student's mean NLL was below the teacher's by
+// more than one standard error in two windows in a row.
 //
 // It is a value that goes through checkpoints as JSON. Step is a function of it, the rule and sums over the whole batch, so that
 // ranks that have the same sums decide the same at the same step, and so does a resumed run.
@@ -88,17 +89,17 @@ func (a *Auto) Policy() []float32 {
 // Buckets is how many there are.
 func (a *Auto) Buckets() int { return len(a.Edges) + 1 }
 
-// Bucket words which tokens are in bucket g, by their teacher's entropy in nats.
+// Bucket words which tokens are in bucket g, by their teacher's entropy in nats: "0.40 to 1.10".
 func (a *Auto) Bucket(g int) string {
 	switch last := len(a.Edges); {
 	case last == 0:
 		return "all tokens"
 	case g == 0:
-		return fmt.Sprintf("entropy below %.2f", a.Edges[0])
+		return fmt.Sprintf("below %.2f", a.Edges[0])
 	case g == last:
-		return fmt.Sprintf("entropy from %.2f", a.Edges[last-1])
+		return fmt.Sprintf("from %.2f", a.Edges[last-1])
 	}
-	return fmt.Sprintf("entropy %.2f to %.2f", a.Edges[g-1], a.Edges[g])
+	return fmt.Sprintf("%.2f to %.2f", a.Edges[g-1], a.Edges[g])
 }
 
 // Stopped says that every bucket has ended: the teacher need not be asked any more.
@@ -163,7 +164,7 @@ func (a *Auto) judge(g int, done int64, r Rule) BucketSeen {
 			return seen
 		}
 		by, against = ByCrossing, seen.Lead < -seen.LeadError
-	case seen.TauError > maxTauError:
+	case seen.TauError > maxTauError && seen.Tau+seen.TauError >= 0.5 && seen.Tau-seen.TauError <= 1:
 		return seen
 	case a.Stops[g].Step == 0:
 		a.Factors[g] = min(1, max(0, 2*seen.Tau-1))

@@ -25,7 +25,10 @@ type Config struct {
 	// Teacher is who teaches: "slm"; "self", a BASELINE of the same LLM and seed, trained first (self-distillation); "uniform",
 	// which takes every token for equally likely (label smoothing, with Weight as its epsilon); or "equal-entropy", the same with
 	// the epsilon that gives the targets the mean entropy that they would have with the SLM, Weight and Temperature. The last
-	// three tell what of a gain is the SLM's knowledge; the last two need Labels "online". Empty means "slm".
+	// three tell what of a gain is the SLM's knowledge; the last two need Labels "online". Or the folder of a checkpoint, or of a
+	// run's checkpoints of which the last counts, written with a slash: another run's model teaches, a worse one, or one of other
+	// text; it must have the job's tokenizer (tokenizer.file), and the job trains no SLM. Relative to the working folder, as
+	// run_dir is. Empty means "slm".
 	Teacher string `toml:"teacher"`
 
 	// Weight is w, the part of the loss that is the teacher's. Left out it means 0.5, or the preset's; 0 trains

@@ -2,6 +2,7 @@ package distill
 
 import (
 	"math"
+	"sync"
 
 	"saltern/compute"
 )
@@ -95,21 +96,31 @@ func (s *Sums) Add(o Sums) {
 }
 
 // Observe adds sequences of T tokens, whose rows of stats and witness the loss gave under a weight and the factors of the buckets.
-// With a vocabulary above 0 the entropies are counted too.
+// With a vocabulary above 0 the entropies are counted too. All processors take part, as a fast device waits meanwhile; the order of the
+// sums is that of the sequences all the same.
 func (s *Sums) Observe(stats, witness []float32, T int, weight float64, factors [Buckets]float64, vocab int) {
-	if vocab > 0 && s.Entropies == nil {
-		s.Entropies = make([]float64, entropyBins)
+	const a, b = compute.StatsColumns, compute.WitnessColumns
+	each := make([]Sums, len(stats)/(T*a))
+	var all sync.WaitGroup
+	for i := range each {
+		all.Go(func() {
+			each[i].sequence(stats[i*T*a:(i+1)*T*a], witness[i*T*b:(i+1)*T*b], weight, factors, vocab)
+		})
 	}
-	for len(stats) > 0 {
-		s.sequence(stats[:T*compute.StatsColumns], witness[:T*compute.WitnessColumns], weight, factors, vocab)
-		stats, witness = stats[T*compute.StatsColumns:], witness[T*compute.WitnessColumns:]
+	all.Wait()
+	for _, one := range each {
+		s.Add(one)
 	}
 }
 
+// sequence adds one.
 func (s *Sums) sequence(stats, witness []float32, weight float64, factors [Buckets]float64, vocab int) {
 	type sum struct{ data, tv, lead, tokens float64 }
 	var in [Buckets]sum
 	var nll, loss, tokens float64
+	if vocab > 0 {
+		s.Entropies = make([]float64, entropyBins)
+	}
 	for ; len(stats) > 0; stats, witness = stats[compute.StatsColumns:], witness[compute.WitnessColumns:] {
 		if stats[compute.StatCount] == 0 {
 			continue

@@ -3,6 +3,7 @@ package distill
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"saltern/compute"
 	"saltern/distill/labels"
@@ -25,9 +26,14 @@ func (c Config) checkTeacher(bad func(key, message string)) {
 			bad("teacher", fmt.Sprintf(`teacher = %q has no soft labels to keep in a file; use labels = "online"`, c.Teacher))
 		}
 	default:
-		bad("teacher", fmt.Sprintf(`teacher = %q is unknown; use "slm", "self", "uniform" or "equal-entropy"`, c.Teacher))
+		if !c.Named() {
+			bad("teacher", fmt.Sprintf(`teacher = %q is unknown; use "slm", "self", "uniform", "equal-entropy", or the folder of a checkpoint, with a slash`, c.Teacher))
+		}
 	}
 }
+
+// Named says that the teacher is the path of a checkpoint.
+func (c Config) Named() bool { return strings.Contains(c.Teacher, "/") }
 
 // NeedsSLM says that a training by c asks a small model: to teach, to select text, or how uncertain it is.
 func (c Config) NeedsSLM() bool {
@@ -59,6 +65,9 @@ func (c Config) Deciding() Config {
 	}
 	if c.Teacher == Uniform {
 		c.Temperature = 0
+	}
+	if c.Named() {
+		c.Teacher = "checkpoint" // whose weights decide, not where they lie
 	}
 	if !c.Offline() {
 		c.LabelForm, c.LabelCount = "", 0

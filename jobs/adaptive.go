@@ -65,7 +65,7 @@ func (a *adaptive) decide(l *loop, skipped bool, values map[string]float64) (w f
 	}
 	for g, stop := range a.auto.Stops {
 		if stop != before[g] && a.auto.Buckets() > 1 {
-			l.s.say("%s: step %d: no more help with tokens of teacher's %s: %s", l.label, l.step, a.auto.Bucket(g), reason(stop.By))
+			l.s.say("%s: step %d: no more help with tokens of teacher's entropy %s: %s", l.label, l.step, a.auto.Bucket(g), reason(stop.By))
 		}
 	}
 	if a.ended() { // and is not asked again, so this is said once
@@ -117,7 +117,7 @@ func windowValues(w *distill.Window, values map[string]float64) {
 
 // bucketOutcome is what became of a class of tokens, for result.json.
 type bucketOutcome struct {
-	Name    string  `json:"name"`    // by the teacher's entropy
+	Entropy string  `json:"entropy"` // of the teacher, in nats: "0.40 to 1.10"
 	Share   float64 `json:"share"`   // of the tokens that were seen
 	Stopped int64   `json:"stopped"` // after so many steps; 0: it did not
 	By      string  `json:"by,omitempty"`

@@ -25,6 +25,12 @@ func (t *training) address() (string, error) {
 		return "", err
 	}
 	lines := flatten(nil, "", tree)
+	if t.named != nil {
+		if err := t.meetTeacher(); err != nil {
+			return "", err
+		}
+		lines = append(lines, "teacher="+t.named.weights)
+	}
 	for role, d := range map[string]*training{"teacher": t.teacher, "judge": t.judge} {
 		if d == nil {
 			continue

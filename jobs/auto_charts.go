@@ -51,7 +51,7 @@ func autoFindings(d *finishedTraining) []string {
 		if b.Stopped > 0 {
 			when = fmt.Sprintf("up to step %d, where %s", b.Stopped, reason(b.By))
 		}
-		parts = append(parts, fmt.Sprintf("%s (%.0f%% of the tokens) %s", b.Name, 100*b.Share, when))
+		parts = append(parts, fmt.Sprintf("%s (%.0f%% of the tokens) %s", b.Entropy, 100*b.Share, when))
 	}
 	return []string{fmt.Sprintf("By its own course %s had the teacher's help, by the teacher's entropy in nats: %s.", d.label, strings.Join(parts, "; "))}
 }
@@ -82,7 +82,7 @@ type autoLines struct {
 
 func autoChartsOf(d finishedTraining, records []metrics.Record) (list []report.Chart) {
 	add := func(c report.Chart) {
-		c.Half, c.X = true, "optimizer steps"
+		c.X = "optimizer steps"
 		c.Series = slices.DeleteFunc(c.Series, func(s report.Series) bool { return len(s.Points) == 0 })
 		if len(c.Series) > 0 {
 			list = append(list, c)
@@ -90,23 +90,23 @@ func autoChartsOf(d finishedTraining, records []metrics.Record) (list []report.C
 	}
 	inBuckets := func(key string) (series []report.Series) {
 		for g, b := range d.Buckets {
-			series = append(series, report.Series{Name: b.Name, Points: points(records, stepOf, metrics.InBucket(key, g), 1)})
+			series = append(series, report.Series{Name: b.Entropy, Points: points(records, stepOf, metrics.InBucket(key, g), 1)})
 		}
 		return series
 	}
 	add(report.Chart{Title: "Whom the text sides with", Y: "tau", Series: inBuckets(metrics.Tau),
-		Note: "1: the teacher, 0: the student, for tokens by the teacher's entropy. At 1/2 the teacher's weight is 0; two windows surely below end it."})
-	add(report.Chart{Title: "The teacher's weight by its entropy", Y: "w", Series: inBuckets(metrics.BucketWeight), Note: "Set by the window before."})
+		Note: "1: the teacher, 0: the student, for tokens by the teacher's entropy in nats. At 1/2 the teacher's weight is 0; two windows surely below end its help."})
+	add(report.Chart{Title: "The teacher's weight by its entropy", Y: "w", Series: inBuckets(metrics.BucketWeight), Note: "In nats. Each window's weight is set by the one before."})
 	for _, c := range []autoLines{
 		{"How far the teacher is ahead", "The student's NLL less the teacher's: below 0 the student has overtaken it. The bias is CE(q, p) - NLL, what the teacher asks for beside what the text asks for.",
 			"nats per token", [][2]string{{"lead", metrics.Lead}, {"bias", metrics.Bias}}},
 		{"Noise of a sequence's loss", "Variance over sequences of the mean NLL and of the mean loss with the teacher's part: what soft labels save.",
 			"nats squared", [][2]string{{"NLL alone", metrics.VarianceNLL}, {"with teacher", metrics.VarianceLoss}}},
-		{"Distance of student, teacher and text", "Total variation. The two witnesses are at most the distance from the text, and their sum is that of student and teacher.",
-			"total variation", [][2]string{{"student to teacher", metrics.TotalVariation}, {"student to text, at least", metrics.StudentWitness}, {"teacher to text, at least", metrics.Divergence}}},
+		{"Distance of student, teacher and text", "Total variation: of student and teacher; of each from the text at least so much, and these two sum to the first.",
+			"total variation", [][2]string{{"student, teacher", metrics.TotalVariation}, {"student, text", metrics.StudentWitness}, {"teacher, text", metrics.Divergence}}},
 		{"Brier scores", "Lower is better.", "Brier score", [][2]string{{"student", metrics.BrierStudent}, {"teacher", metrics.BrierTeacher}}},
 	} {
-		chart := report.Chart{Title: c.title, Note: c.note, Y: c.y}
+		chart := report.Chart{Title: c.title, Note: c.note, Y: c.y, Half: true}
 		for _, l := range c.lines {
 			chart.Series = append(chart.Series, report.Series{Name: l[0], Points: points(records, stepOf, l[1], 1)})
 		}

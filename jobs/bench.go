@@ -27,7 +27,7 @@ func benchCommand() *Command {
 	return &Command{
 		Name:    "bench",
 		Usage:   "[SUITE] [--runs N] [--size N|MxNxK]... [--device NAME] [--set key=value]... [--json] [job.toml]",
-		Summary: "measure this device: matmul, attention, loss, memory, labels, train, or all of them",
+		Summary: "measure this device: matmul, attention, loss, memory, labels, auto, train, or all of them",
 		Help: `Measures on this device, with the kernels that the tuner chooses for it:
 
   matmul     matrix products in the three forms of a training step, in float32 and what a GPU
@@ -37,6 +37,8 @@ func benchCommand() *Command {
   memory     a copy, and all that does little but move memory: norms, gates, embedding, AdamW
   labels     whole optimizer steps of a job's LLM that learn from soft labels: with labels at hand,
              and with labels read and decoded ahead of the steps; decoding alone, on one processor
+  auto       whole optimizer steps with the job's SLM as the teacher: with one weight for all tokens, and with
+             what transition = "auto" watches and decides, taking turns
   train      whole optimizer steps of a job's LLM on random tokens, and where their time goes;
              without a job file, of a model of a million parameters (on a GPU: 125 million)
 
@@ -111,6 +113,7 @@ func suites() []suite {
 		{"loss", "Output projection, softmax and cross entropy", (*bench).loss},
 		{"memory", "What moves memory; GB/s of the least traffic that the definition needs", (*bench).memory},
 		{"labels", "Optimizer steps with sparse soft labels; FLOPs of the model", (*bench).labels},
+		{"auto", "Optimizer steps with a teacher; FLOPs of both models", (*bench).auto},
 		{"train", "Optimizer steps; FLOPs of the model, as papers count MFU", (*bench).train},
 	}
 }

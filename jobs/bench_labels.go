@@ -53,7 +53,7 @@ func (b *bench) labels(ctx context.Context) error {
 	step.op = "step, labels at hand"
 	if err := b.add(ctx, step, func() (atHand []time.Duration, _ string, err error) {
 		atHand, ahead, err = b.labeledSteps(ctx, trainer, offline, f, c)
-		added = pairs(atHand, ahead)
+		added = pairs("reading and decoding ahead adds", atHand, ahead)
 		return atHand, "", err
 	}); err != nil {
 		return err
@@ -164,8 +164,8 @@ func (b *bench) labeledSteps(ctx context.Context, trainer *model.Trainer, offlin
 	return atHand, ahead, nil
 }
 
-// pairs words how much longer the second of each pair takes; there may be none, after an error.
-func pairs(one, two []time.Duration) string {
+// pairs words how much longer the second of each pair takes, what it is that adds it first; there may be none, after an error.
+func pairs(what string, one, two []time.Duration) string {
 	if len(one) == 0 {
 		return ""
 	}
@@ -175,8 +175,8 @@ func pairs(one, two []time.Duration) string {
 	}
 	slices.Sort(percent)
 	n := len(percent)
-	return fmt.Sprintf("reading and decoding ahead adds %.1f%% to a step (median of %d pairs, the middle half from %.1f%% to %.1f%%)",
-		percent[n/2], n, percent[n/4], percent[n-1-n/4])
+	return fmt.Sprintf("%s %.1f%% to a step (median of %d pairs, the middle half from %.1f%% to %.1f%%)",
+		what, percent[n/2], n, percent[n/4], percent[n-1-n/4])
 }
 
 // timeDecoding times the labels of whole steps.

@@ -132,6 +132,9 @@ func (s *session) settle(jobs []*Job) error {
 	least := map[shape]int{}
 	for _, j := range jobs {
 		j.Config = j.withVocab(s.set.Manifest.VocabSize)
+		if err := j.checkTeacher(s.tokenizer, s.set); err != nil {
+			return err
+		}
 		j.settlePrecision(s.device.Limits())
 		plans, err := planJob(j, s.device.Limits().Memory)
 		if err == nil {

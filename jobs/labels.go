@@ -112,7 +112,7 @@ func (t *training) openLabels(ctx context.Context, s *session) (*labels.File, *l
 	if err != nil {
 		return nil, nil, err
 	}
-	cost, err := l.cost(t.teacher.Model, f)
+	cost, err := l.cost(t.teacherModel(), f)
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
 	}
@@ -156,7 +156,7 @@ func (t *training) makeLabels(ctx context.Context, s *session, l *labeling) (err
 		return nil
 	}
 	l.others(s)
-	teacher, _, err := model.Load(s.device, t.teacher.checkpoints(), "labels.teacher")
+	teacher, _, err := model.Load(s.device, t.teacherCheckpoints(), "labels.teacher")
 	if err != nil {
 		return badCheckpoint(err, "")
 	}

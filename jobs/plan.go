@@ -106,9 +106,12 @@ func (t *training) plan(memory int64) (plan, error) {
 		p.helped, p.withKD = true, t.Distill.TeacherSteps(t.Train.Steps)
 		var teacher *model.Model
 		if !t.Distill.Smooths() {
-			p.kdToken += t.teacher.Model.FLOPsPerToken(t.Train.Sequence) / 3
+			if err := t.meetTeacher(); err != nil {
+				return p, err
+			}
+			p.kdToken += t.teacherModel().FLOPsPerToken(t.Train.Sequence) / 3
 			if !t.Distill.Offline() {
-				teacher = model.New(t.teacher.Model, t.name+".teacher", false)
+				teacher = model.New(t.teacherModel(), t.name+".teacher", false)
 				for _, b := range teacher.Buckets {
 					p.teacher += b.P.Bytes()
 				}

@@ -162,6 +162,9 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := job.checkTeacher(s.tokenizer, s.set); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	job.settlePrecision(s.device.Limits())
 	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
 	if err := chooseMicrobatches(job, s.device.Limits().Memory); err != nil {

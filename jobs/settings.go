@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -103,7 +102,6 @@ func differences(was, now []byte) []string {
 			case ok && was:
 				walk(prefix+k+".", before, inner)
 			case fmt.Sprint(old) == fmt.Sprint(v):
-			case old == nil && reflect.ValueOf(v).IsZero(): // a key that there was not yet, and that is not used
 			case sumDiffers[prefix+k] != "": // two checksums tell nobody anything
 				list = append(list, sumDiffers[prefix+k])
 			default:
@@ -133,7 +131,7 @@ func join(list []string) string {
 // sumDiffers says what it means that a checksum among the settings is another.
 var sumDiffers = map[string]string{
 	"corpus":    "the text or its tokenizer is another ([corpus], [tokenizer], or the files themselves)",
-	"teacher":   "the SLM that teaches was trained anew and is another",
+	"teacher":   "the model that teaches is another, or was trained anew",
 	"judge":     "the early SLM that scores was trained anew and is another",
 	"selection": "the selected sequences are others, as their scores are",
 }

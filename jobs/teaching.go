@@ -55,7 +55,7 @@ func (t *training) teach(ctx context.Context, s *session) (*teaching, error) {
 		h.cost = cost
 		return h, nil
 	}
-	m, _, err := model.Load(s.device, t.teacher.checkpoints(), t.name+".teacher")
+	m, _, err := model.Load(s.device, t.teacherCheckpoints(), t.name+".teacher")
 	if err != nil {
 		return nil, badCheckpoint(err, "")
 	}

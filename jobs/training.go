@@ -39,10 +39,11 @@ type training struct {
 	made  string // the command that trains it
 	trace traceFlags
 
-	teacher *training // whose last checkpoint teaches, or says how uncertain it is; nil without
-	judge   *training // the SLM whose early checkpoint selects text; nil without
-	scores  string    // folder of its scores
-	weights string    // checksum of the last checkpoint's, once somebody has asked; see findTeacher
+	teacher *training     // whose last checkpoint teaches, or says how uncertain it is; nil without
+	named   *namedTeacher // who teaches in its place; nil without
+	judge   *training     // the SLM whose early checkpoint selects text; nil without
+	scores  string        // folder of its scores
+	weights string        // checksum of the last checkpoint's, once somebody has asked; see findTeacher
 
 	pins     []int64  // after each of these steps there is a checkpoint, kept for good
 	selected []int64  // ids of the sequences that stage 1 reads; nil: those of the ordinary stream
@@ -192,8 +193,8 @@ func weightsSum(c *checkpoint.Checkpoint) (string, error) {
 func (t *training) stepFLOPs(teacher bool) float64 {
 	tokens := float64(t.Train.Batch * t.Train.Sequence)
 	f := t.Model.FLOPsPerToken(t.Train.Sequence) * tokens
-	if teacher && t.teacher != nil && !t.Distill.Smooths() {
-		f += t.teacher.Model.FLOPsPerToken(t.Train.Sequence) / 3 * tokens
+	if teacher && (t.teacher != nil || t.named != nil) && !t.Distill.Smooths() {
+		f += t.teacherModel().FLOPsPerToken(t.Train.Sequence) / 3 * tokens
 	}
 	return f
 }

@@ -69,6 +69,9 @@ func (j *Job) student(corpusKey string) *training {
 	case distill.Uniform:
 		t.label += ", label smoothing"
 	}
+	if j.Distill.Named() {
+		t.named = &namedTeacher{path: j.Distill.Teacher}
+	}
 	if j.Distill.Method == "salt-ds" {
 		t.judge, t.Select = slm, &j.Select
 	}
@@ -148,6 +151,11 @@ func (t *training) remove() error {
 
 // findTeacher says which teacher the training has, if it has one, which has been trained.
 func (t *training) findTeacher() (err error) {
+	if t.named != nil {
+		err = t.meetTeacher()
+		t.Teacher = t.named.weights
+		return err
+	}
 	if t.teacher == nil {
 		return nil
 	}

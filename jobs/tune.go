@@ -179,8 +179,17 @@ func jobPrograms(job *Job, memory int64) ([]*compute.Program, error) {
 		if err := add(c, "slm", model.Plain); err != nil {
 			return nil, err
 		}
-		llm := &training{Model: job.LLM.Model, Train: job.LLM.Train, Distill: job.Distill}
-		objectives = llm.help(model.New(c.Model, "teacher", false), nil).objectives()
+	}
+	if llm := job.student(""); llm.named != nil || job.Config.SLM != (ModelConfig{}) {
+		teacher := job.SLM.Model
+		if llm.named != nil {
+			if err := llm.meetTeacher(); err != nil {
+				return nil, err
+			}
+			teacher = llm.named.model
+		}
+		llm.Distill = job.Distill // whatever the method
+		objectives = llm.help(model.New(teacher, "teacher", false), nil).objectives()
 	}
 	if err := add(job.Config.LLM, "llm", objectives...); err != nil || job.Distill.Method != "salt-ds" {
 		return list, err

@@ -57,6 +57,9 @@ func (p page) trainingFLOPs(a Arm, seed int64) float64 {
 	case "self":
 		base := p.baseline()
 		teacher = &base
+	case "", "slm", "equal-entropy":
+	default: // another run's
+		return math.NaN()
 	}
 	if teacher == nil || len(teacher.Runs) == 0 {
 		return math.NaN()
