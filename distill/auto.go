@@ -22,21 +22,27 @@ func (c Config) Rule(vocab int) Rule {
 
 // Thresholds of Auto.
 const (
-	maxTauError = 0.25 // a window that knows tau no better, where w depends on it, is lengthened by the next
-	confirm     = 2    // windows in a row that must agree on a stop
-	vanishing   = 1e-6 // total variation per token below which p = q, as far as float32 can tell, and there is no tau
+	maxTauError    = 0.25 // a window that knows tau no better is lengthened by the next,
+	maxFactorError = 0.25 // but where w_g / w_max is known, from one standard error below to one above
+	confirm        = 2    // windows in a row that must agree on a stop
+	vanishing      = 1e-6 // total variation per token below which p = q, as far as float32 can tell, and there is no tau
 )
 
 // Auto is transition "auto": it watches whether the teacher still helps, weighs it by that, and ends with it. Tokens fall into buckets
 // by their teacher's entropy. At the end of each window, for each bucket, tau of that window says how the next one weighs it,
 //
-//	w_g = w_max clip((tau_g - 1/2) / (1/2), 0, 1)
+//	w_g = w_max clip((tau_g - 1/2) / (1/2), 0, 1)      tau_g <= 1
+//	w_g = w_max / (1 + 4 (tau_g - 1)^2)                 tau_g > 1
 //
-// and a bucket in which tau plus its standard error was below 1/2 in two windows in a row is over for good. (The plain tau < 1/2
+// as the target (1-w) e_y + w q is off what the data ask for by w |tau - 1| of the distance of p and q, on either side of 1. Beyond 1
+// the data ask for more than the teacher has to give, and a teacher that knows little holds the student back: what is to be
+// minimised there is w^2 (tau-1)^2 + (1-w)^2 V, the bias beside the variance that is left, with a V that halves w at tau = 3/2.
+//
+// A bucket in which tau plus its standard error was below 1/2 in two windows in a row is over for good. (The plain tau < 1/2
 // would end some bucket by chance: a stop is final and there are many windows. To wait costs the teacher's arithmetic alone, as w_g is
-// 0 there.) A window that does not know w_g to within a half of w_max decides nothing: the next one is added to it. Where there is
-// no tau, as only soft labels are known or p equals q, a bucket keeps its weight until the student's mean NLL was below the teacher's by
-// more than one standard error in two windows in a row.
+// 0 there.) A window that knows too little decides nothing: the next one is added to it, so windows can be short.
+// Where there is no tau, as only soft labels are known or p equals q, a bucket keeps its weight until the student's mean NLL was below
+// the teacher's by more than one standard error in two windows in a row.
 //
 // It is a value that goes through checkpoints as JSON. Step is a function of it, the rule and sums over the whole batch, so that
 // ranks that have the same sums decide the same at the same step, and so does a resumed run.
@@ -164,10 +170,10 @@ func (a *Auto) judge(g int, done int64, r Rule) BucketSeen {
 			return seen
 		}
 		by, against = ByCrossing, seen.Lead < -seen.LeadError
-	case seen.TauError > maxTauError && seen.Tau+seen.TauError >= 0.5 && seen.Tau-seen.TauError <= 1:
+	case !settles(seen.Tau, seen.TauError):
 		return seen
 	case a.Stops[g].Step == 0:
-		a.Factors[g] = min(1, max(0, 2*seen.Tau-1))
+		a.Factors[g] = factor(seen.Tau)
 	}
 	a.Since[g] = Evidence{}
 	a.Below[g]++
@@ -178,6 +184,26 @@ func (a *Auto) judge(g int, done int64, r Rule) BucketSeen {
 		a.Factors[g], a.Stops[g] = 0, Stop{done, by}
 	}
 	return seen
+}
+
+// factor is w_g / w_max of a tau.
+func factor(tau float64) float64 {
+	if tau > 1 {
+		return 1 / (1 + 4*(tau-1)*(tau-1))
+	}
+	return max(0, 2*tau-1)
+}
+
+// settles says that tau is known well enough: itself, or what it makes of w.
+func settles(tau, se float64) bool {
+	if se <= maxTauError {
+		return true
+	}
+	least, most := min(factor(tau-se), factor(tau+se)), max(factor(tau-se), factor(tau+se))
+	if math.Abs(tau-1) < se {
+		most = 1
+	}
+	return most-least <= maxFactorError
 }
 
 // Window is what was seen in the steps up to a decision. Errors are standard errors over sequences, +Inf where nothing is known.

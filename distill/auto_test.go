@@ -57,7 +57,8 @@ func TestAutoDecides(t *testing.T) {
 		factors []float64 // after each window
 		stop    Stop
 	}{
-		{"a teacher that is right keeps its weight", false, []seen{believe(1), believe(1.2), believe(0.98)}, []float64{1, 1, 0.96}, Stop{}},
+		{"a teacher that is right keeps its weight", false, []seen{believe(1), believe(0.98)}, []float64{1, 0.96}, Stop{}},
+		{"one that has too little to give loses some", false, []seen{believe(1.1), believe(1.5), believe(3)}, []float64{1 / 1.04, 0.5, 1. / 17}, Stop{}},
 		{"half way between it has half", false, []seen{believe(0.75), believe(0.6)}, []float64{0.5, 0.2}, Stop{}},
 		{"one window below 1/2 takes the weight, not the teacher", false, []seen{low, believe(0.9)}, []float64{0, 0.8}, Stop{}},
 		{"two in a row end it", false, []seen{low, low, believe(1)}, []float64{0, 0, 0}, Stop{2, "credibility"}},
@@ -65,7 +66,8 @@ func TestAutoDecides(t *testing.T) {
 		{"nor do two within an error of 1/2", false, []seen{{0.45, 0.1, 0, 0, 1}, {0.45, 0.1, 0, 0, 1}}, []float64{0, 0}, Stop{}},
 		{"a window that knows too little changes nothing", false, []seen{believe(0.8), {0.4, 0.3, 0, 0, 1}}, []float64{0.6, 0.6}, Stop{}},
 		{"tau need not be known where w is", false, []seen{{-1, 0.8, 0, 0, 1}, {-2, 0.8, 0, 0, 1}}, []float64{0, 0}, Stop{2, "credibility"}},
-		{"on either side", false, []seen{believe(0.8), {2, 0.8, 0, 0, 1}}, []float64{0.6, 1}, Stop{}},
+		{"on either side", false, []seen{believe(0.8), {3, 0.5, 0, 0, 1}}, []float64{0.6, 1. / 17}, Stop{}},
+		{"but not around 1", false, []seen{believe(0.8), {1.5, 0.6, 0, 0, 1}}, []float64{0.6, 0.6}, Stop{}},
 		{"and is merged with the next", false, []seen{{0.4, 0.34, 0, 0, 1}, {0.6, 0.34, 0, 0, 1}, {0.1, 0.1, 0, 0, 1}}, []float64{1, 0, 0}, Stop{}},
 		{"where p = q the student's lead ends it", false, []seen{{0, 0, -0.1, 0.02, 0}, {0, 0, -0.1, 0.02, 0}}, []float64{1, 0}, Stop{2, "crossing"}},
 		{"with soft labels as well", true, []seen{{0.9, 0, -0.1, 0.02, 1}, {0.9, 0, -0.1, 0.02, 1}}, []float64{1, 0}, Stop{2, "crossing"}},

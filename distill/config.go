@@ -52,8 +52,8 @@ type Config struct {
 	// "step". Only "salt" and "salt-ds" look at it.
 	Transition string `toml:"transition"`
 
-	// Window is how many steps "auto" looks at before it decides again. Zero means as many as have 16384 tokens, but at least 1%
-	// and at most a tenth of the LLM's steps. The other transitions do not look at it.
+	// Window is how many steps "auto" looks at before it decides again. Zero means as many as have 4096 tokens, but at least 1%
+	// and at most a tenth of the LLM's steps; a window that knows too little is lengthened by itself. The other transitions do not look at it.
 	Window int64 `toml:"window"`
 
 	// Labels is where the teacher's soft labels come from: "online" runs the teacher within the student's steps, its whole
@@ -99,8 +99,9 @@ func (c Config) ForBatch(steps, tokens int64) Config {
 	return c
 }
 
-// windowTokens is how many tokens a window has at least, where the training is long enough.
-const windowTokens = 16384
+// windowTokens is how many tokens a window has at least, where the training is long enough: few, as a teacher that is bad must be
+// found out early.
+const windowTokens = 4096
 
 // Defaults returns c with every zero field chosen, for a student trained for that many steps. It is idempotent.
 func (c Config) Defaults(steps int64) Config {

@@ -138,8 +138,8 @@ func TestWindow(t *testing.T) {
 		c                   Config
 		steps, tokens, want int64
 	}{
-		{"as many steps as have 16384 tokens", Config{Transition: "auto"}, 400, 1024, 16},
-		{"rounded up", Config{Transition: "auto"}, 400, 1000, 17},
+		{"as many steps as have 4096 tokens", Config{Transition: "auto"}, 400, 1024, 4},
+		{"rounded up", Config{Transition: "auto"}, 400, 1000, 5},
 		{"one where a step has more", Config{Transition: "auto"}, 90, 1 << 20, 1},
 		{"a hundredth of a long training", Config{Transition: "auto"}, 208_000, 1 << 20, 2080},
 		{"ten windows in a short one", Config{Transition: "auto"}, 50, 128, 5},

@@ -95,7 +95,7 @@ func autoChartsOf(d finishedTraining, records []metrics.Record) (list []report.C
 		return series
 	}
 	add(report.Chart{Title: "Whom the text sides with", Y: "tau", Series: inBuckets(metrics.Tau),
-		Note: "1: the teacher, 0: the student, for tokens by the teacher's entropy in nats. At 1/2 the teacher's weight is 0; two windows surely below end its help."})
+		Note: "1: the teacher, 0: the student, for tokens by the teacher's entropy in nats; above 1 the text asks for more than the teacher knows. At 1/2 its weight is 0; two windows surely below end its help."})
 	add(report.Chart{Title: "The teacher's weight by its entropy", Y: "w", Series: inBuckets(metrics.BucketWeight), Note: "In nats. Each window's weight is set by the one before."})
 	for _, c := range []autoLines{
 		{"How far the teacher is ahead", "The student's NLL less the teacher's: below 0 the student has overtaken it. The bias is CE(q, p) - NLL, what the teacher asks for beside what the text asks for.",

@@ -6,7 +6,7 @@ import "fmt"
 // Those that need the teacher's whole distribution are missing with soft labels. With InBucket, tau, lead and their errors are those of a
 // class of tokens, by their teacher's entropy.
 const (
-	Tau            = "auto/tau"             // 1: the text sides with the teacher; 0: with the student
+	Tau            = "auto/tau"             // 1: the text sides with the teacher; 0: with the student; above 1: beyond the teacher
 	TauError       = "auto/tau_error"       // its standard error over sequences, as is LeadError
 	Lead           = "auto/lead"            // nats per token that the teacher is ahead: the student's NLL less the teacher's
 	LeadError      = "auto/lead_error"      //
