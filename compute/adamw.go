@@ -36,7 +36,7 @@ var opAdamW = &Op{
 			}
 			size, chunk := w[1]-w[0], f.stretch(l)
 			decayed := min(max(n.Attr.(int)-w[0], 0), size)
-			list = append(list, f.launch(l, "adamw", ceilDiv(size, chunk), nil, words(size, chunk, decayed), bind...))
+			list = append(list, f.launch(l, "adamw", ceilDiv(size, chunk), f.paired(size), words(size, chunk, decayed), bind...))
 		}
 		return list
 	}),

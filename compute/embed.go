@@ -23,7 +23,7 @@ var opEmbed = &Op{
 		rows := f.rows(l, d, 1)
 		for _, v := range windows(table.Shape[0], d, f.maxRange(l)) {
 			for _, w := range windows(ids.Len(), d, l.MaxRange) {
-				list = append(list, f.launch(l, "embed", ceilDiv(w[1]-w[0], rows), nil, words(w[1]-w[0], d, v[0], v[1]-v[0], rows),
+				list = append(list, f.launch(l, "embed", ceilDiv(w[1]-w[0], rows), f.paired(d), words(w[1]-w[0], d, v[0], v[1]-v[0], rows),
 					table.Rows(v[0], v[1]), ids.Rows(w[0], w[1]), y.Rows(w[0], w[1])))
 			}
 		}

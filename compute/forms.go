@@ -1,5 +1,7 @@
 package compute
 
+import "slices"
+
 // form is one way to build and to launch a shader that includes shaders/wide.glsl: which of its three modules, and how wide
 // a workgroup is.
 type form struct {
@@ -100,14 +102,14 @@ func (f form) launch(l *Limits, shader string, groups int, spec, push []uint32, 
 }
 
 // elementwise launches a shader whose tensors all have one length, a stretch of it per workgroup, over windows that the device
-// can bind. It pushes the window's length and the stretch.
+// can bind; its last specialization constant is shaders/runs.glsl's. It pushes the window's length and the stretch.
 func (f form) elementwise(l *Limits, shader string, spec []uint32, tensors ...*Tensor) (list []Launch) {
 	for _, w := range windows(tensors[0].Len(), 1, f.maxRange(l)) {
 		size, chunk, bind := w[1]-w[0], f.stretch(l), make([]*Tensor, len(tensors))
 		for i, t := range tensors {
 			bind[i] = t.View(w[0], size)
 		}
-		list = append(list, f.launch(l, shader, ceilDiv(size, chunk), spec, words(size, chunk), bind...))
+		list = append(list, f.launch(l, shader, ceilDiv(size, chunk), slices.Concat(spec, f.paired(size)), words(size, chunk), bind...))
 	}
 	return list
 }

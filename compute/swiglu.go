@@ -53,7 +53,7 @@ var opSwiGLUGrad = &Op{
 		gu, dy, dgu := n.In[0], n.In[1], n.Out[0]
 		rows := f.rows(l, halfWidth(n), 1)
 		for _, w := range windows(gu.Shape[0], gu.Shape[1], f.maxRange(l)) {
-			list = append(list, f.launch(l, "swiglu_grad", ceilDiv(w[1]-w[0], rows), nil, words(w[1]-w[0], halfWidth(n), rows),
+			list = append(list, f.launch(l, "swiglu_grad", ceilDiv(w[1]-w[0], rows), f.paired(halfWidth(n)), words(w[1]-w[0], halfWidth(n), rows),
 				gu.Rows(w[0], w[1]), dy.Rows(w[0], w[1]), dgu.Rows(w[0], w[1])))
 		}
 		return list

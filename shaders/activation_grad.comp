@@ -7,22 +7,28 @@
 // A workgroup takes a stretch of chunk elements. Dispatch ceil(n / chunk) over x and y.
 #include "index.glsl"
 #include "wide.glsl"
+#define PAIRED_ID 3
+#include "runs.glsl"
 layout(constant_id = 2) const uint ACT = 1;
 INPUT(0, x);
 INPUT(1, dy);
-OUTPUT(2, dx);
+OUTPUT_RUNS(2, dx);
 layout(push_constant) uniform P { uint n, chunk; };
 
 void main() {
 	uint from = group_index() * chunk, end = min(from + chunk, n) / WIDE;
 	if (from >= n) return;
-	for (uint i = from / WIDE + gl_LocalInvocationID.x; i < end; i += gl_WorkGroupSize.x) {
-		REAL v = AT(x, i), t = v, slope = REAL(1);
-		if (ACT == 2) {
-			t = 1.5957691216057308 * (v + 0.044715 * v * v * v);
-			slope = 1.5957691216057308 * (1 + 0.134145 * v * v);
+	for (uint i = from / WIDE + RUN * gl_LocalInvocationID.x; i < end; i += RUN * gl_WorkGroupSize.x) {
+		REAL d[RUN];
+		EACH(k) {
+			REAL v = AT(x, i + k), t = v, slope = REAL(1);
+			if (ACT == 2) {
+				t = 1.5957691216057308 * (v + 0.044715 * v * v * v);
+				slope = 1.5957691216057308 * (1 + 0.134145 * v * v);
+			}
+			REAL s = 1 / (1 + exp(-t));
+			d[k] = AT(dy, i + k) * s * (1 + v * (1 - s) * slope);
 		}
-		REAL s = 1 / (1 + exp(-t));
-		PUT(dx, i, AT(dy, i) * s * (1 + v * (1 - s) * slope));
+		PUT_RUN(dx, i, d, end - i);
 	}
 }

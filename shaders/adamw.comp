@@ -10,40 +10,48 @@
 // An invocation reads its elements before it writes them and no other's, so that in place is safe.
 #include "index.glsl"
 #include "wide.glsl"
+#define PAIRED_ID 2
+#include "runs.glsl"
 INPUT(0, p);
 INPUT(1, g);
 INPUT(2, m);
 INPUT(3, v);
 QUADS(4, params);
 QUADS(5, control);
-OUTPUT(6, pOut);
-OUTPUT(7, mOut);
-OUTPUT(8, vOut);
-OUTPUT(9, gOut);
+OUTPUT_RUNS(6, pOut);
+OUTPUT_RUNS(7, mOut);
+OUTPUT_RUNS(8, vOut);
+OUTPUT_RUNS(9, gOut);
 layout(push_constant) uniform P { uint n, chunk, decayed; };
 
 void main() {
 	uint lanes = gl_WorkGroupSize.x, from = group_index() * chunk;
 	if (from >= n) return;
-	uint end = min(from + chunk, n) / WIDE, i = from / WIDE + gl_LocalInvocationID.x;
+	uint end = min(from + chunk, n) / WIDE, i = from / WIDE + RUN * gl_LocalInvocationID.x;
 	vec4 a = AT(params, 0), b = AT(params, 1), order = AT(control, 0);
 	float lr = a.x, b1 = a.y, b2 = a.z, eps = a.w, wd = b.x, c1 = b.y, c2 = b.z, multiplier = order.x;
+	REAL zero[RUN];
+	EACH(k) zero[k] = REAL(0);
 	if (order.y == 0) {
-		for (; i < end; i += lanes) PUT(gOut, i, REAL(0));
+		for (; i < end; i += RUN * lanes) PUT_RUN(gOut, i, zero, end - i);
 		return;
 	}
-	for (; i < end; i += lanes) {
-		REAL grad = AT(g, i) * multiplier, weight = AT(p, i);
-		REAL mean = b1 * AT(m, i) + (1 - b1) * grad;
-		REAL square = b2 * AT(v, i) + (1 - b2) * grad * grad;
+	for (; i < end; i += RUN * lanes) {
+		REAL weight[RUN], mean[RUN], square[RUN];
+		EACH(k) {
+			REAL grad = AT(g, i + k) * multiplier, before = AT(p, i + k);
+			mean[k] = b1 * AT(m, i + k) + (1 - b1) * grad;
+			square[k] = b2 * AT(v, i + k) + (1 - b2) * grad * grad;
 #if defined(TEXEL) || defined(VEC4)
-		vec4 decay = wd * vec4(lessThan(4 * i + uvec4(0, 1, 2, 3), uvec4(decayed)));
+			vec4 decay = wd * vec4(lessThan(4 * (i + k) + uvec4(0, 1, 2, 3), uvec4(decayed)));
 #else
-		float decay = i < decayed ? wd : 0;
+			float decay = i + k < decayed ? wd : 0;
 #endif
-		PUT(pOut, i, weight - lr * (c1 * mean / (sqrt(c2 * square) + eps) + decay * weight));
-		PUT(mOut, i, mean);
-		PUT(vOut, i, square);
-		PUT(gOut, i, REAL(0));
+			weight[k] = before - lr * (c1 * mean[k] / (sqrt(c2 * square[k]) + eps) + decay * before);
+		}
+		PUT_RUN(pOut, i, weight, end - i);
+		PUT_RUN(mOut, i, mean, end - i);
+		PUT_RUN(vOut, i, square, end - i);
+		PUT_RUN(gOut, i, zero, end - i);
 	}
 }

@@ -6,13 +6,19 @@
 // An invocation reads its elements before it writes them and no other's, so that in place is safe.
 #include "index.glsl"
 #include "wide.glsl"
+#define PAIRED_ID 2
+#include "runs.glsl"
 INPUT(0, a);
 INPUT(1, b);
-OUTPUT(2, y);
+OUTPUT_RUNS(2, y);
 layout(push_constant) uniform P { uint n, chunk; };
 
 void main() {
 	uint from = group_index() * chunk, end = min(from + chunk, n) / WIDE;
 	if (from >= n) return;
-	for (uint i = from / WIDE + gl_LocalInvocationID.x; i < end; i += gl_WorkGroupSize.x) PUT(y, i, AT(a, i) + AT(b, i));
+	for (uint i = from / WIDE + RUN * gl_LocalInvocationID.x; i < end; i += RUN * gl_WorkGroupSize.x) {
+		REAL v[RUN];
+		EACH(k) v[k] = AT(a, i + k) + AT(b, i + k);
+		PUT_RUN(y, i, v, end - i);
+	}
 }

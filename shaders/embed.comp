@@ -5,9 +5,11 @@
 // A workgroup takes some rows; one whose id lies elsewhere is not written. Dispatch ceil(N / rows) over x and y.
 #include "index.glsl"
 #include "wide.glsl"
+#define PAIRED_ID 2
+#include "runs.glsl"
 INPUT(0, table);
 WORDS(1, ids);
-OUTPUT(2, y);
+OUTPUT_RUNS(2, y);
 layout(push_constant) uniform P { uint N, D, first, V, rows; };
 
 void main() {
@@ -15,6 +17,10 @@ void main() {
 	for (; n < end; n++) {
 		uint v = WORD(ids, n) - first; // wraps below first, and is then past V too
 		if (v >= V) continue;
-		for (uint c = gl_LocalInvocationID.x; c < cols; c += lanes) PUT(y, n * cols + c, AT(table, v * cols + c));
+		for (uint c = RUN * gl_LocalInvocationID.x; c < cols; c += RUN * lanes) {
+			REAL x[RUN];
+			EACH(k) x[k] = AT(table, v * cols + c + k);
+			PUT_RUN(y, n * cols + c, x, cols - c);
+		}
 	}
 }

@@ -28,10 +28,10 @@ void main() {
 		vec4 inv = 1 / sqrt(group_sum(s) / float(D) + eps);
 		for (uint c = RUN * lane; c < cols; c += RUN * lanes) {
 			REAL gain[RUN], v[RUN];
-			[[unroll]] for (uint i = 0; i < RUN; i++) gain[i] = AT(g, c + i);
+			EACH(i) gain[i] = AT(g, c + i);
 			[[unroll]] for (uint k = 0; k < 4; k++) {
 				uint o = (n + k) * cols + c;
-				[[unroll]] for (uint i = 0; i < RUN; i++) v[i] = AT(x, o + i) * gain[i] * inv[k];
+				EACH(i) v[i] = AT(x, o + i) * gain[i] * inv[k];
 				if (n + k < end) PUT_RUN(y, o, v, cols - c);
 			}
 		}

@@ -40,13 +40,13 @@ void main() {
 	for (uint h = 0; h < 2; h++) back[h] = rs[h] * rs[h] * rs[h] * group_sum(s[h]) / float(D);
 	for (uint c = RUN * lane; c < cols; c += RUN * lanes) {
 		REAL gain[RUN], sum[RUN], value[RUN];
-		[[unroll]] for (uint i = 0; i < RUN; i++) {
+		EACH(i) {
 			gain[i] = AT(g, c + i);
 			sum[i] = REAL(0);
 		}
 		[[unroll]] for (uint k = 0; k < 8; k++) {
 			uint o = min(first + k, last) * cols + c;
-			[[unroll]] for (uint i = 0; i < RUN; i++) {
+			EACH(i) {
 				REAL d = AT(dy, o + i) * rs[k / 4][k % 4], v = AT(x, o + i);
 				sum[i] += d * v;
 				value[i] = gain[i] * d - v * back[k / 4][k % 4];

@@ -14,3 +14,4 @@ const uint RUN = 1;
 #define OUTPUT_RUNS(b, name) OUTPUT(b, name)
 #define PUT_RUN(name, i, v, count) PUT(name, i, v[0])
 #endif
+#define EACH(k) [[unroll]] for (uint k = 0; k < RUN; k++)

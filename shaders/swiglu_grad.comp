@@ -6,19 +6,26 @@
 // A workgroup takes some rows. Dispatch ceil(N / rows) over x and y.
 #include "index.glsl"
 #include "wide.glsl"
+#define PAIRED_ID 2
+#include "runs.glsl"
 INPUT(0, gu);
 INPUT(1, dy);
-OUTPUT(2, dgu);
+OUTPUT_RUNS(2, dgu);
 layout(push_constant) uniform P { uint N, F, rows; };
 
 void main() {
 	uint n = group_index() * rows, end = min(n + rows, N), lanes = gl_WorkGroupSize.x, cols = F / WIDE;
 	for (; n < end; n++)
-		for (uint c = gl_LocalInvocationID.x; c < cols; c += lanes) {
+		for (uint c = RUN * gl_LocalInvocationID.x; c < cols; c += RUN * lanes) {
 			uint i = 2 * n * cols + c;
-			REAL a = AT(gu, i), up = AT(gu, i + cols), d = AT(dy, n * cols + c);
-			REAL s = 1 / (1 + exp(-a));
-			PUT(dgu, i, d * up * s * (1 + a * (1 - s)));
-			PUT(dgu, i + cols, d * a * s);
+			REAL dgate[RUN], dup[RUN];
+			EACH(k) {
+				REAL a = AT(gu, i + k), up = AT(gu, i + cols + k), d = AT(dy, n * cols + c + k);
+				REAL s = 1 / (1 + exp(-a));
+				dgate[k] = d * up * s * (1 + a * (1 - s));
+				dup[k] = d * a * s;
+			}
+			PUT_RUN(dgu, i, dgate, cols - c);
+			PUT_RUN(dgu, i + cols, dup, cols - c);
 		}
 }
