@@ -38,6 +38,9 @@ const (
 // the data ask for more than the teacher has to give, and a teacher that knows little holds the student back: what is to be
 // minimised there is w^2 (tau-1)^2 + (1-w)^2 V, the bias beside the variance that is left, with a V that halves w at tau = 3/2.
 //
+// The lesser of the last two windows' w_g counts, and none before the first: trust is lost at once and won slowly, as a teacher that is
+// bad does its harm early, when the student's steps are large and what tau says changes from window to window.
+//
 // A bucket in which tau plus its standard error was below 1/2 in two windows in a row is over for good. (The plain tau < 1/2
 // would end some bucket by chance: a stop is final and there are many windows. To wait costs the teacher's arithmetic alone, as w_g is
 // 0 there.) A window that knows too little decides nothing: the next one is added to it, so windows can be short.
@@ -49,6 +52,7 @@ const (
 type Auto struct {
 	Edges   []float64         `json:"edges"`   // entropies between the buckets; nil before the first step
 	Factors [Buckets]float64  `json:"factors"` // w_g / w_max in this window
+	Called  [Buckets]float64  `json:"called"`  // what the last judgement alone would make them
 	Below   [Buckets]int      `json:"below"`   // windows in a row that spoke for a stop
 	Stops   [Buckets]Stop     `json:"stops"`
 	Tokens  [Buckets]float64  `json:"tokens"` // of all windows
@@ -71,11 +75,15 @@ const (
 // Evidence is what a bucket is judged by, as in Sums.
 type Evidence struct{ Credibility, Crossing Ratio }
 
-// NewAuto is the state before the first step, which weighs all tokens alike.
-func NewAuto() *Auto {
+// NewAuto is the state before the first step: nothing is known of the teacher, and nothing learned from it. Where there will be no tau
+// its NLL alone decides, against it: it begins with its whole weight.
+func NewAuto(r Rule) *Auto {
 	a := &Auto{}
-	for g := range a.Factors {
-		a.Factors[g] = 1
+	for g := range Buckets {
+		a.Called[g] = 1
+		if r.Sparse {
+			a.Factors[g] = 1
+		}
 	}
 	return a
 }
@@ -173,7 +181,8 @@ func (a *Auto) judge(g int, done int64, r Rule) BucketSeen {
 	case !settles(seen.Tau, seen.TauError):
 		return seen
 	case a.Stops[g].Step == 0:
-		a.Factors[g] = factor(seen.Tau)
+		f := factor(seen.Tau)
+		a.Factors[g], a.Called[g] = min(f, a.Called[g]), f
 	}
 	a.Since[g] = Evidence{}
 	a.Below[g]++

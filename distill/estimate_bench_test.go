@@ -18,6 +18,6 @@ func BenchmarkObserve(b *testing.B) {
 	var s Sums
 	b.SetBytes(n * T)
 	for b.Loop() {
-		s.Observe(stats, witness, T, 0.5, NewAuto().Factors, 0)
+		s.Observe(stats, witness, T, 0.5, whole, 0)
 	}
 }

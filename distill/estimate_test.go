@@ -118,7 +118,7 @@ func TestCredibility(t *testing.T) {
 		policy[i] = 1
 	}
 	for _, mix := range []float64{0, 0.3, 0.5, 1} {
-		s, brier, tv, divergence := observed(7, 400, 16, mix, policy, 0.5, NewAuto().Factors, 0)
+		s, brier, tv, divergence := observed(7, 400, 16, mix, policy, 0.5, whole, 0)
 		w := s.describe(Rule{})
 		if w.TauError > 0.05 {
 			t.Fatalf("the case is too noisy: tau is known to %g", w.TauError)

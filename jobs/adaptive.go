@@ -25,7 +25,7 @@ func (a *adaptive) begin(b compute.Backend, s *progressState) error {
 		return nil
 	}
 	if s.Auto == nil {
-		s.Auto = distill.NewAuto()
+		s.Auto = distill.NewAuto(a.rule)
 	}
 	a.auto = s.Auto
 	return a.SetPolicy(b, a.auto)
