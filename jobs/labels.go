@@ -69,7 +69,8 @@ func (l *labeling) cost(slm model.Config, f *labels.File) (*labelingCost, error)
 	}, err
 }
 
-// others names the labels beside these of an SLM that is not there any more.
+// others names the labels beside these that differ in the teacher alone: an SLM that was trained anew has no use for those of the
+// one before.
 func (l *labeling) others(s *session) {
 	found, _ := filepath.Glob(filepath.Join(filepath.Dir(l.dir), "*", filepath.Base(l.path()))) // the pattern is a good one
 	for _, path := range found {
@@ -77,8 +78,9 @@ func (l *labeling) others(s *session) {
 		if err != nil {
 			continue // no concern of this training
 		}
-		if f.Teacher != l.Teacher {
-			s.say("labels: %s is of an SLM that was trained before; remove it to have %s back", path, compute.Bytes(f.Bytes()))
+		was := f.Settings
+		if was.Teacher = l.Teacher; was == l.Settings && f.Teacher != l.Teacher {
+			s.say("labels: %s is of another teacher; if nothing learns from that any more, remove it to have %s back", path, compute.Bytes(f.Bytes()))
 		}
 		_ = f.Close() // it was only read
 	}
