@@ -36,21 +36,28 @@ func (t *training) labeling(s *session) (*labeling, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &labeling{Settings: labels.Settings{
-		Form: t.Distill.LabelForm, Count: t.Distill.LabelCount, Sequence: t.Train.Sequence, Vocab: t.Model.Vocab, Temperature: t.Distill.Temperature,
-		Precision: t.Train.Precision, Teacher: t.Teacher, Corpus: t.Corpus, Seed: t.Seed,
-	}, denoising: d}
+	l := &labeling{Settings: t.labelSettings(), denoising: d}
 	samples := t.Distill.TeacherSteps(t.Train.Steps) * int64(t.Train.Batch)
 	if d == nil { // later epochs read the same sequences again
 		samples = min(samples, order.Sequences)
-	} else {
-		l.Objective = t.Train.Objective
 	}
 	l.dir = filepath.Join(filepath.Dir(t.dir), "labels", fmt.Sprintf("%s-%d-%s", l.Form, l.Count, l.Key()))
 	for sample := range samples {
 		l.sequences = append(l.sequences, d.number(order, s.set.Train.Sequences(l.Sequence), sample))
 	}
 	return l, nil
+}
+
+// labelSettings decide what the training's teacher says of a sequence.
+func (t *training) labelSettings() labels.Settings {
+	s := labels.Settings{
+		Form: t.Distill.LabelForm, Count: t.Distill.LabelCount, Sequence: t.Train.Sequence, Vocab: t.Model.Vocab, Temperature: t.Distill.Temperature,
+		Precision: t.Train.Precision, Teacher: t.Teacher, Corpus: t.Corpus, Seed: t.Seed,
+	}
+	if t.Train.Objective == model.UL2 {
+		s.Objective = model.UL2
+	}
+	return s
 }
 
 // labelingCost is what the soft labels of one student took.
