@@ -229,6 +229,16 @@ func (c *comparison) scoresAddress(t *training) string {
 	return hex.EncodeToString(sum[:6])
 }
 
+// remove removes all of the comparison, unless another process is at work on it.
+func (c *comparison) remove() error {
+	for _, t := range c.order {
+		if err := t.remove(); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(c.dir)
+}
+
 // look finds out what has been done already, here or by "saltern run". What learned from a training that is to be done itself waits
 // for that one: which teacher it had cannot be told yet.
 func (c *comparison) look() error {
