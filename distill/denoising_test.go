@@ -39,6 +39,13 @@ func maskedExample(number int64, x ul2.Example) error {
 // teacher's soft labels where there are any, and w < 0 for plain training.
 func maskedStep(t *testing.T, b compute.Backend, student, teacher *model.Model, seed int64, w float64, soft *labels.Labels) (model.Step, []float32) {
 	t.Helper()
+	step, grad, _ := maskedAutoStep(t, b, student, teacher, seed, w, soft, nil)
+	return step, grad
+}
+
+// maskedAutoStep is maskedStep weighed by what auto decided, unless that is nil, and gives what is known of the step's tokens.
+func maskedAutoStep(t *testing.T, b compute.Backend, student, teacher *model.Model, seed int64, w float64, soft *labels.Labels, auto *Auto) (model.Step, []float32, Sums) {
+	t.Helper()
 	c := model.TrainConfig{Steps: 5, Batch: 3, Microbatch: 3, Sequence: maskedT, LR: 1e-9, Precision: model.Float32, Objective: model.UL2}.Defaults()
 	c.ClipNorm = 0
 	offline, objective := &Offline{Ghost: true}, Objective(teacher)
@@ -49,6 +56,10 @@ func maskedStep(t *testing.T, b compute.Backend, student, teacher *model.Model, 
 		offline.Count = len(soft.IDs) / len(soft.Tail)
 		objective = offline.Objective
 	}
+	adaptive := &Adaptive{Teacher: teacher}
+	if auto != nil {
+		objective = adaptive.Objective
+	}
 	trainer, err := model.Programs(student, c, objective)
 	if err != nil {
 		t.Fatal(err)
@@ -58,8 +69,14 @@ func maskedStep(t *testing.T, b compute.Backend, student, teacher *model.Model, 
 	}
 	defer func() {
 		trainer.Close()
-		b.Free(slices.Concat(student.Storages(), teacher.Storages(), offline.Storages())...)
+		b.Free(slices.Concat(student.Storages(), teacher.Storages(), offline.Storages(), adaptive.Storages())...)
 	}()
+	var sums Sums
+	if auto != nil {
+		if err := adaptive.SetPolicy(b, auto); err != nil {
+			t.Fatal(err)
+		}
+	}
 	step, err := trainer.Step(0, 0, w, 1, func(_ int, ids, next []uint32) (err error) {
 		x := maskedExamples()
 		copy(ids, x.IDs)
@@ -78,7 +95,12 @@ func maskedStep(t *testing.T, b compute.Backend, student, teacher *model.Model, 
 	if err := b.Read(last.Mean.View(compute.F32, 0, last.Len), grad); err != nil {
 		t.Fatal(err)
 	}
-	return step, grad
+	if auto != nil {
+		if err := adaptive.Collect(b, maskedT, auto, Rule{Weight: w, Vocab: maskedVocab}, &sums); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return step, grad, sums
 }
 
 // maskedExamples are the examples of maskedStep.
@@ -141,6 +163,35 @@ func TestZeroWeightIsPlainOnMasks(t *testing.T) {
 	if plain.NLL != zero.NLL || plain.Norm != zero.Norm || !slices.Equal(got, want) {
 		t.Errorf("loss %v and norm %v, without a teacher %v and %v", zero.NLL, zero.Norm, plain.NLL, plain.Norm)
 	}
+}
+
+// TestAutoDoesNotCountMasks: what is not predicted decides nothing. The sums hold the predicted tokens alone and say of them what the
+// step does, and with all buckets at their whole weight the gradient is that of one weight, bit for bit.
+func TestAutoDoesNotCountMasks(t *testing.T) {
+	d := computetest.Device(t)
+	llm, slm := func() *model.Model { return model.New(maskedShape(24), "llm", true) }, func() *model.Model { return model.New(maskedShape(16), "slm", false) }
+	step, want := maskedStep(t, d, llm(), slm(), 2, 0.5, nil)
+	watched, got, sums := maskedAutoStep(t, d, llm(), slm(), 2, 0.5, nil, NewAuto())
+	if watched.NLL != step.NLL || !slices.Equal(got, want) {
+		t.Errorf("loss %v watched, %v else, or another gradient", watched.NLL, step.NLL)
+	}
+	predicted := 0.0
+	for _, label := range maskedExamples().Labels {
+		if label != compute.Masked {
+			predicted++
+		}
+	}
+	if all := 3. * maskedT; sums.Tokens != predicted || predicted == all || sums.AllCrossing.D != predicted {
+		t.Errorf("%g tokens in the sums, %g by sequences, %g of %g are predicted", sums.Tokens, sums.AllCrossing.D, predicted, all)
+	}
+	near(t, "NLL", sums.Data/sums.Tokens, step.NLL, 1e-5)
+	near(t, "CE", sums.CE/sums.Tokens, step.KD, 1e-5)
+	near(t, "w", sums.Weight/sums.Tokens, 0.5, 1e-12)
+	counted := 0.0
+	for _, n := range sums.Entropies {
+		counted += n
+	}
+	near(t, "entropies", counted, predicted, 0)
 }
 
 // TestOfflineFollowsOnlineOnMasks: soft labels of the whole vocabulary teach what the teacher at hand does, on masked sequences too. Of

@@ -10,6 +10,8 @@
 // with student p, teacher q at temperature T, gold token y. Objective records it with the teacher beside the student. Offline does
 // without: a Labeler has made sparse soft labels before, which package labels keeps and a Feed reads ahead of the steps.
 //
+// Config.Teacher says who teaches; Smoothing is a teacher that knows nothing, label smoothing.
+//
 // With transition "auto" WeightAt is what w can be at most. Adaptive records the loss with a weight for each class of tokens, and
 //
 //	for each step { for each microbatch { adaptive.Collect(&sums) }; window = auto.Step(done, sums, rule) }
@@ -31,4 +33,6 @@
 //  3. No token is judged that the early SLM was trained to predict (TestCandidates).
 //  4. No token is weighed by its own label: a teacher that is right stays the mean of the targets (TestPolicyGradient).
 //  5. A selection depends on scores and ids alone, not on the order in which they come (TestRankBreaksTies).
+//  6. w = 0 is plain training, bit for bit, and a teacher that is the student leaves no gradient (TestZeroWeightIsPlain,
+//     TestTeacherSeesTheSameMasks).
 package distill

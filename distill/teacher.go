@@ -36,8 +36,11 @@ func (c Config) checkTeacher(bad func(key, message string)) {
 func (c Config) Named() bool { return strings.Contains(c.Teacher, "/") }
 
 // NeedsSLM says that a training by c asks a small model: to teach, to select text, or how uncertain it is.
-func (c Config) NeedsSLM() bool {
-	return c.Method == "salt-ds" || c.Method != "baseline" && (c.Teacher == SLM || c.Teacher == EqualEntropy)
+func (c Config) NeedsSLM() bool { return c.Method == "salt-ds" || c.AsksSLM() }
+
+// AsksSLM says that a training by c asks a small model about what the student reads: to teach, or how uncertain it is.
+func (c Config) AsksSLM() bool {
+	return c.Method != "baseline" && (c.Teacher == SLM || c.Teacher == EqualEntropy)
 }
 
 // Smooths says that the teacher knows nothing, so that the loss is NLL with smoothed labels.
@@ -54,11 +57,11 @@ func (c Config) Deciding() Config {
 	if !c.staged() {
 		c.KDSteps, c.Transition = 0, ""
 	}
-	if !c.Auto() {
-		c.Window = 0
-	}
 	if c.Weight == 0 {
 		c.Transition, c.Temperature = "", 0
+	}
+	if !c.Auto() {
+		c.Window = 0
 	}
 	if c.Teacher == "" {
 		c.Teacher = SLM // the only one that there was when the setting was written down

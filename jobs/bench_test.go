@@ -84,3 +84,29 @@ func TestJobProgramsAreAllOfThem(t *testing.T) {
 		t.Error("the update has no adamw")
 	}
 }
+
+// TestJobProgramsOffline: a job that learns from soft labels runs the program that makes them, and the teacher nowhere else.
+func TestJobProgramsOffline(t *testing.T) {
+	count := func(labels string) (makers, programs int) {
+		job, err := jobOrBuiltin("tune", nil, []string{"distill.labels=" + labels, "slm.train.microbatch=2", "llm.train.microbatch=2", "distill.transition=auto"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := jobPrograms(job, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range list {
+			if len(onlyOp(p, "sample").Nodes) > 0 {
+				makers++
+			}
+		}
+		return makers, len(list)
+	}
+	if makers, n := count("online"); makers != 0 || n != 3+4 {
+		t.Errorf("online %d of %d programs make soft labels", makers, n)
+	}
+	if makers, n := count("offline"); makers != 1 || n != 3+4+1 {
+		t.Errorf("offline %d of %d programs make soft labels", makers, n)
+	}
+}

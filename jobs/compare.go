@@ -61,7 +61,7 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			}
 			c.again = flags.command(job.File)
 			if flags.fresh && !flags.dry && !flags.report {
-				if err := os.RemoveAll(c.dir); err != nil {
+				if err := c.remove(); err != nil {
 					return err
 				}
 			}

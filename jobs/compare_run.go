@@ -229,15 +229,29 @@ func (c *comparison) scoresAddress(t *training) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// look finds out what has been done already, here or by "saltern run".
-func (c *comparison) look() error {
+// remove removes all of the comparison, unless another process is at work on it.
+func (c *comparison) remove() error {
 	for _, t := range c.order {
-		o, err := t.finished()
-		if err != nil {
+		if err := t.remove(); err != nil {
 			return err
 		}
-		if o == nil {
-			o = c.adopt(t)
+	}
+	return os.RemoveAll(c.dir)
+}
+
+// look finds out what has been done already, here or by "saltern run". What learned from a training that is to be done itself waits
+// for that one: which teacher it had cannot be told yet.
+func (c *comparison) look() error {
+	for _, t := range c.order {
+		var o *outcome
+		if !slices.ContainsFunc(t.needs(), func(d *training) bool { return c.of(d).outcome == nil }) {
+			var err error
+			if o, err = t.finished(); err != nil {
+				return err
+			}
+			if o == nil {
+				o = c.adopt(t)
+			}
 		}
 		if o == nil {
 			if text, err := os.ReadFile(t.failureFile()); err == nil {
@@ -256,8 +270,13 @@ func (c *comparison) look() error {
 	return nil
 }
 
+// of finds a training among those of the comparison.
+func (c *comparison) of(t *training) *compared {
+	return c.order[slices.IndexFunc(c.order, func(u *compared) bool { return u.training == t })]
+}
+
 // adopt takes a training from the run folder, where there is one that ended and had the same settings; those that it needs have
-// been looked at.
+// ended.
 func (c *comparison) adopt(t *compared) *outcome {
 	own := t.dir
 	t.dir = filepath.Join(c.job.RunDir, t.name)
@@ -301,9 +320,8 @@ func (c *comparison) run(ctx context.Context, report func() error) error {
 // train trains t. What is wrong with it alone is noted there and is no error.
 func (c *comparison) train(ctx context.Context, t *compared) error {
 	for _, d := range t.needs() {
-		i := slices.IndexFunc(c.order, func(u *compared) bool { return u.training == d })
-		if c.order[i].failed != nil {
-			t.failed, t.lacks = fmt.Errorf("it needs %s, which failed: %w", d.label, c.order[i].failed), true
+		if failed := c.of(d).failed; failed != nil {
+			t.failed, t.lacks = fmt.Errorf("it needs %s, which failed: %w", d.label, failed), true
 			return nil
 		}
 	}

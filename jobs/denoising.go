@@ -156,7 +156,7 @@ func denoisingCharts(llms []finishedTraining, curves map[string][]metrics.Record
 
 // checkObjectives refuses a teacher that does not know what its student is to learn: it has never seen a sentinel.
 func (c Config) checkObjectives(bad func(key, message string)) {
-	if c.Distill.Method != "baseline" && c.LLM.Train.Objective == model.UL2 && c.SLM.Train.Objective == model.Causal {
+	if c.Distill.AsksSLM() && c.LLM.Train.Objective == model.UL2 && c.SLM.Train.Objective == model.Causal {
 		bad("slm.train.objective", fmt.Sprintf("objective = %q leaves the teacher without a notion of what llm.train.objective = %q asks; "+
 			"set slm.train.objective = %q as well, or distill.method = \"baseline\"", model.Causal, model.UL2, model.UL2))
 	}

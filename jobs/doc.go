@@ -8,6 +8,14 @@
 // defaults resolved, every problem reported at once with file:line:column, each value knowing where it came from. Results
 // leave as a Table, aligned text or JSON. What goes wrong leaves as an Error whose Kind is the exit code.
 //
+// Those that train open a session (text, tokenizer, device) and list the trainings that the job has, each after those that it
+// learns from:
+//
+//	for each training { find its teacher; select its text; claim its folder; loop to its last step }
+//
+// A teaching is what one of them has of its teacher, at hand or from a file. A comparison is the trainings of many arms and seeds,
+// each once, by its address.
+//
 // A new command is one file, which holds a function returning its Command literal, and one line in commands.go.
 //
 // Invariants a change must keep:
@@ -17,4 +25,6 @@
 //     the literals and comments say (TestDocsAreFresh).
 //  3. A resolved job, written out and read again, is the same job (TestResolvedJobRoundTrips).
 //  4. Exit codes are an interface: numbers are added, never changed (TestExitCodesStay).
+//  5. A training that was killed or stopped at any moment ends with the bits of one that nobody disturbed (TestWholeJobs).
+//  6. What decides a training's result decides its address, and nothing else does (TestAddress, TestAddressStays).
 package jobs

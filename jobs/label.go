@@ -18,10 +18,11 @@ func labelCommand() *Command {
 		Name:    "label",
 		Usage:   "[--set key=value]... [--device D] [--fresh] [--json] job.toml",
 		Summary: "write the teacher's soft labels to a file, for students that train without the teacher",
-		Help: `Runs the SLM once over each sequence that the LLM reads with its help, and keeps of every token's
-distribution what distill.label_form says: ids drawn from it ("sample") or the likeliest ones
-("top-k"), with -log q of the gold token and the entropy. The text is prepared and the SLM
-trained first where that is not done yet.
+		Help: `Runs the teacher, the SLM or whom distill.teacher names, once over each sequence that the LLM
+reads with its help, and keeps of every token's distribution what distill.label_form says: ids
+drawn from it ("sample") or the likeliest ones ("top-k"), with -log q of the gold token and the
+entropy. The text is prepared, and a teacher that is the job's own trained, where that is not
+done yet.
 
 Students with distill.labels = "offline" train from that file, any number of them that have the
 same teacher, text and settings: "saltern run" and "saltern train" make what is missing by

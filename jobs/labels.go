@@ -36,21 +36,28 @@ func (t *training) labeling(s *session) (*labeling, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &labeling{Settings: labels.Settings{
-		Form: t.Distill.LabelForm, Count: t.Distill.LabelCount, Sequence: t.Train.Sequence, Vocab: t.Model.Vocab, Temperature: t.Distill.Temperature,
-		Precision: t.Train.Precision, Teacher: t.Teacher, Corpus: t.Corpus, Seed: t.Seed,
-	}, denoising: d}
+	l := &labeling{Settings: t.labelSettings(), denoising: d}
 	samples := t.Distill.TeacherSteps(t.Train.Steps) * int64(t.Train.Batch)
 	if d == nil { // later epochs read the same sequences again
 		samples = min(samples, order.Sequences)
-	} else {
-		l.Objective = t.Train.Objective
 	}
 	l.dir = filepath.Join(filepath.Dir(t.dir), "labels", fmt.Sprintf("%s-%d-%s", l.Form, l.Count, l.Key()))
 	for sample := range samples {
 		l.sequences = append(l.sequences, d.number(order, s.set.Train.Sequences(l.Sequence), sample))
 	}
 	return l, nil
+}
+
+// labelSettings decide what the training's teacher says of a sequence.
+func (t *training) labelSettings() labels.Settings {
+	s := labels.Settings{
+		Form: t.Distill.LabelForm, Count: t.Distill.LabelCount, Sequence: t.Train.Sequence, Vocab: t.Model.Vocab, Temperature: t.Distill.Temperature,
+		Precision: t.Train.Precision, Teacher: t.Teacher, Corpus: t.Corpus, Seed: t.Seed,
+	}
+	if t.Train.Objective == model.UL2 {
+		s.Objective = model.UL2
+	}
+	return s
 }
 
 // labelingCost is what the soft labels of one student took.
@@ -69,7 +76,8 @@ func (l *labeling) cost(slm model.Config, f *labels.File) (*labelingCost, error)
 	}, err
 }
 
-// others names the labels beside these of an SLM that is not there any more.
+// others names the labels beside these that differ in the teacher alone: an SLM that was trained anew has no use for those of the
+// one before.
 func (l *labeling) others(s *session) {
 	found, _ := filepath.Glob(filepath.Join(filepath.Dir(l.dir), "*", filepath.Base(l.path()))) // the pattern is a good one
 	for _, path := range found {
@@ -77,8 +85,9 @@ func (l *labeling) others(s *session) {
 		if err != nil {
 			continue // no concern of this training
 		}
-		if f.Teacher != l.Teacher {
-			s.say("labels: %s is of an SLM that was trained before; remove it to have %s back", path, compute.Bytes(f.Bytes()))
+		was := f.Settings
+		if was.Teacher = l.Teacher; was == l.Settings && f.Teacher != l.Teacher {
+			s.say("labels: %s is of another teacher; if nothing learns from that any more, remove it to have %s back", path, compute.Bytes(f.Bytes()))
 		}
 		_ = f.Close() // it was only read
 	}

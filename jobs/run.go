@@ -25,7 +25,8 @@ func runCommand() *Command {
 		Summary: "do a whole job: prepare, train the SLM, train the LLM with and without it, compare",
 		Help: `Prepares the text, trains the small model (SLM), then trains the same large model (LLM) twice
 from the same seed on the same data: BASELINE alone, and by the job's method with the SLM's
-help. Evaluates all on held-out documents, prints one table, and writes report.html.
+help, or that of whom distill.teacher names; the SLM is trained only where it is asked.
+Evaluates all on held-out documents, prints one table, and writes report.html.
 
 Everything lies in the run folder (run_dir, usually runs/<name>). Interrupt it at any
 moment: the same command goes on from the last checkpoint, and what is finished is not

@@ -87,14 +87,9 @@ func (t *training) measureSmoothing(ctx context.Context, s *session, of smoothed
 		return found, badCheckpoint(err, "")
 	}
 	defer s.device.Free(slm.Storages()...)
-	objective := ""
-	if d != nil {
-		objective = t.Train.Objective
-	}
-	maker, err := distill.NewLabeler(slm, labels.Settings{
-		Form: labels.TopK, Count: 1, Sequence: t.Train.Sequence, Vocab: t.Model.Vocab, Temperature: t.Distill.Temperature, Precision: t.Train.Precision,
-		Objective: objective,
-	}, t.Train.Microbatch)
+	settings := t.labelSettings()
+	settings.Form, settings.Count = labels.TopK, 1 // only what is known of the whole distribution is looked at
+	maker, err := distill.NewLabeler(slm, settings, t.Train.Microbatch)
 	if err != nil {
 		return found, err
 	}

@@ -24,10 +24,10 @@ func (t *training) teacherModel() model.Config {
 	return t.teacher.Model
 }
 
-// teacherCheckpoints is the folder of who teaches.
+// teacherCheckpoints is the folder of who teaches; of a named one the checkpoint that was met, as its run may go on meanwhile.
 func (t *training) teacherCheckpoints() string {
 	if t.named != nil {
-		return t.named.path
+		return t.named.dir
 	}
 	return t.teacher.checkpoints()
 }

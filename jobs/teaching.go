@@ -24,8 +24,9 @@ type teaching struct {
 }
 
 // help is the teacher's part with a teacher at hand; where that is nil, with its soft labels, from a file that may be nil for a plan, or
-// with label smoothing.
+// with label smoothing, whose weight has been found.
 func (t *training) help(teacher *model.Model, file *labels.File) *teaching {
+	t = t.withSmoothing()
 	h := &teaching{teacher: teacher, file: file}
 	switch {
 	case t.Distill.Smooths():

@@ -134,8 +134,17 @@ func (t *training) train(ctx context.Context, s *session) (*outcome, error) {
 	return o, nil
 }
 
-// remove removes a training, and the scores that it selects by, or the soft labels that it would be the teacher of.
-func (t *training) remove() error {
+// remove removes a training, and the scores that it selects by, or the soft labels that it would be the teacher of. One that another
+// process is at work on is an error.
+func (t *training) remove() (err error) {
+	release, err := own(t.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		release, err = func() error { return nil }, nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	if t.name == "slm" {
 		if err := os.RemoveAll(filepath.Join(filepath.Dir(t.dir), "labels")); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"saltern/compute"
+	"saltern/distill"
 	"saltern/jobs/progress"
 	"saltern/model"
 )
@@ -161,52 +162,73 @@ func jobOrBuiltin(command string, args []string, sets []string) (*Job, error) {
 // jobPrograms are the programs that a job's trainings run, on a device with that much memory.
 func jobPrograms(job *Job, memory int64) ([]*compute.Program, error) {
 	var list []*compute.Program
-	add := func(c ModelConfig, name string, objectives ...model.Objective) error {
+	add := func(c ModelConfig, name string, objectives ...model.Objective) (train model.TrainConfig, err error) {
 		m := model.New(c.Model, name, true)
-		train, err := model.ChooseMicrobatch(m, c.Train, memory, objectives...)
-		if err != nil {
-			return fail(NoMemory, "%s: %w", name, err)
+		if train, err = model.ChooseMicrobatch(m, c.Train, memory, objectives...); err != nil {
+			return train, fail(NoMemory, "%s: %w", name, err)
 		}
 		t, err := model.Programs(m, train, objectives...)
 		if err != nil {
-			return err
+			return train, err
 		}
 		list = append(list, t.Programs()...)
-		return nil
+		return train, nil
 	}
-	objectives := []model.Objective{model.Plain}
 	if c := job.Config.SLM; c != (ModelConfig{}) {
-		if err := add(c, "slm", model.Plain); err != nil {
+		if _, err := add(c, "slm", model.Plain); err != nil {
 			return nil, err
 		}
 	}
-	if llm := job.student(""); llm.named != nil || job.Config.SLM != (ModelConfig{}) {
-		teacher := job.SLM.Model
-		if llm.named != nil {
-			if err := llm.meetTeacher(); err != nil {
-				return nil, err
-			}
-			teacher = llm.named.model
-		}
-		llm.Distill = job.Distill // whatever the method
-		objectives = llm.help(model.New(teacher, "teacher", false), nil).objectives()
-	}
-	if err := add(job.Config.LLM, "llm", objectives...); err != nil || job.Distill.Method != "salt-ds" {
-		return list, err
-	}
-	p, err := scoringProgram(job, memory, objectives)
-	return append(list, p), err
-}
-
-// scoringProgram is what judges text for a job's selection.
-func scoringProgram(job *Job, memory int64, objectives []model.Objective) (*compute.Program, error) {
-	c, err := model.ChooseMicrobatch(model.New(job.LLM.Model, "llm", true), job.LLM.Train, memory, objectives...)
+	llm, teacher, err := job.taught()
 	if err != nil {
 		return nil, err
 	}
+	help, offline := (*teaching)(nil), teacher != nil && llm.Distill.Offline()
+	if offline {
+		help = llm.help(nil, nil)
+	} else if teacher != nil || llm.Distill.Smooths() {
+		help = llm.help(teacher, nil)
+	}
+	if llm.Train, err = add(job.Config.LLM, "llm", help.objectives()...); err != nil {
+		return nil, err
+	}
+	if offline {
+		l, err := distill.NewLabeler(teacher, llm.labelSettings(), llm.Train.Microbatch)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, l.Program())
+	}
+	if job.Distill.Method != "salt-ds" {
+		return list, nil
+	}
+	p, err := scoringProgram(job, llm.Train)
+	return append(list, p), err
+}
+
+// taught is the LLM's training with its teacher, whatever the method: the SLM for a job whose method has none, nil for one that has no
+// SLM either.
+func (j *Job) taught() (llm *training, teacher *model.Model, err error) {
+	llm = j.student("")
+	llm.Distill = j.Distill
+	config := j.SLM.Model
+	if llm.teacher != nil || llm.named != nil {
+		if err := llm.meetTeacher(); err != nil {
+			return nil, nil, err
+		}
+		config = llm.teacherModel()
+	}
+	if config == (model.Config{}) {
+		return llm, nil, nil
+	}
+	return llm, model.New(config, "teacher", false), nil
+}
+
+// scoringProgram is what judges text for a job's selection, beside an LLM's training.
+func scoringProgram(job *Job, llm model.TrainConfig) (*compute.Program, error) {
 	m := model.New(job.SLM.Model, "slm", false)
 	m.Precision = job.SLM.Train.DType()
-	s, err := model.NewScorer(m, scoringBatch(c.Microbatch, c.Sequence), c.Sequence)
+	s, err := model.NewScorer(m, scoringBatch(llm.Microbatch, llm.Sequence), llm.Sequence)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,8 @@
 // checkpoints.
 //
 // What a teacher adds to the loss is not here but in distill; kernels and devices are in compute; text becomes tokens in
-// model/token and batches in model/corpus; which job runs when is in jobs.
+// model/token, batches in model/corpus, and examples of other objectives than the next token in model/ul2; which job runs when is in
+// jobs.
 //
 // Config is the shape of a model and TrainConfig the way it is trained. Both are plain values with three duties: the
 // comment of each field is its reference page, Defaults resolves what was left out, and Check reports every problem at
@@ -11,6 +12,6 @@
 // One letter per dimension, here and in every comment of the project: B batch, T sequence, N tokens (B times T), D
 // width, H heads, F hidden size of the feed-forward network, V vocabulary, L layers.
 //
-// Invariants: LearningRate depends on nothing but the step (TestLearningRate); a preset counts what its name says
-// (TestPresetsCountWhatTheirNamesSay).
+// Invariants: no row sees the token that it is to predict, whatever the objective (TestModelCannotPeek); LearningRate depends on
+// nothing but the step (TestLearningRate); a preset counts what its name says (TestPresetsCountWhatTheirNamesSay).
 package model

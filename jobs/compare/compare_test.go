@@ -267,7 +267,7 @@ func TestCostRule(t *testing.T) {
 		want float64
 	}{
 		{Setting{"distill.teacher", "self"}, 1 + 0.25*2/6.0}, {Setting{"distill.teacher", "uniform"}, nan},
-		{Setting{"distill.transition", "auto"}, nan}, {Setting{"distill.kd_steps", "0"}, nan},
+		{Setting{"distill.transition", "auto"}, nan}, {Setting{"distill.kd_steps", "0"}, nan}, {Setting{"distill.weight", "0"}, 1},
 	} {
 		q := newPage(invented(2))
 		q.Arms[1].Settings = append(q.Arms[1].Settings, c.set)
@@ -297,7 +297,10 @@ func TestTrainingOfTheTeacher(t *testing.T) {
 	}{
 		{"0.75 and 0.65", nil, 0.7},
 		{"BASELINE is its teacher", []Setting{{"distill.teacher", "self"}}, 1.5},
+		{"BASELINE is its teacher, and the SLM selects", []Setting{{"distill.teacher", "self"}, {"distill.method", "salt-ds"}}, 1.7},
+		{"another BASELINE is its teacher", []Setting{{"distill.teacher", "self"}, {"llm.train.lr", "1"}}, nan},
 		{"no teacher", []Setting{{"distill.teacher", "uniform"}}, 0.5},
+		{"no teacher, and the SLM selects", []Setting{{"distill.teacher", "uniform"}, {"distill.method", "salt-ds"}}, 0.7},
 		{"another SLM", []Setting{{"slm.train.steps", "9"}}, nan},
 		{"plain training", []Setting{{"distill.method", "baseline"}}, 0.5},
 	} {

@@ -3,6 +3,7 @@ package compare
 import (
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,6 +37,9 @@ func (p page) costRule(i int) float64 {
 	default:
 		return math.NaN()
 	}
+	if w, err := strconv.ParseFloat(p.value(a, "distill.weight"), 64); err == nil && w == 0 {
+		helped = 0 // nobody asks the teacher
+	}
 	return f + helped*2*teacher/(6*student)
 }
 
@@ -48,24 +52,35 @@ func (p page) trainingFLOPs(a Arm, seed int64) float64 {
 	if slices.ContainsFunc(a.Settings, func(s Setting) bool { return strings.HasPrefix(s.Key, "slm.") }) {
 		return math.NaN() // another SLM than the study's
 	}
-	teacher := p.Teacher
+	slm, sum := p.method(a) == "salt-ds", 0.0 // which has text selected by the SLM
 	switch p.value(a, "distill.teacher") {
 	case "uniform":
-		if p.method(a) != "salt-ds" { // which has text selected by the SLM
-			return 0
-		}
 	case "self":
-		base := p.baseline()
-		teacher = &base
+		if slices.ContainsFunc(a.Settings, func(s Setting) bool { return strings.HasPrefix(s.Key, "llm.") }) {
+			return math.NaN() // another BASELINE than the study's
+		}
+		sum = p.baseline().flops(seed)
 	case "", "slm", "equal-entropy":
+		slm = true
 	default: // another run's
 		return math.NaN()
 	}
-	if teacher == nil || len(teacher.Runs) == 0 {
+	if !slm {
+		return sum
+	}
+	if p.Teacher == nil {
 		return math.NaN()
 	}
-	i := slices.IndexFunc(teacher.Runs, func(r Run) bool { return r.Seed == seed })
-	return known(teacher.Runs[max(i, 0)].FLOPs) // of one SLM for all seeds the only one
+	return sum + p.Teacher.flops(seed)
+}
+
+// flops are those of the run with a seed; of an arm with one run for all seeds, of that.
+func (a Arm) flops(seed int64) float64 {
+	if len(a.Runs) == 0 {
+		return math.NaN()
+	}
+	i := slices.IndexFunc(a.Runs, func(r Run) bool { return r.Seed == seed })
+	return known(a.Runs[max(i, 0)].FLOPs)
 }
 
 // reachInAll is Reach in FLOPs with the training of the teacher counted in full, as if it served this one run alone.
