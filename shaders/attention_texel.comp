@@ -12,8 +12,16 @@ layout(binding = 2) buffer O { u64vec2 o[]; };
 layout(binding = 3) buffer L { float lse[]; };
 TEXELS(5, before); // o
 
-// For the largest and the sum over the lanes: a reduction is a loop over them in some drivers.
-float partner(float x, uint k) { return subgroupShuffle(x, lane ^ 1 << k); }
+// m[r] of eight rows, each lane's own: joined over the lanes, m[0] is that of row lane % 8. In three exchanges a lane gives half of its rows away
+// and gets the partner's of those it keeps, which for eight rows costs hardly more than for two. A reduction is a loop over the lanes in some drivers.
+#define OVER_LANES(m, join) { \
+	UPTO(k, 3) UPTO(i, 4 >> k) { \
+		bool second = (lane >> k & 1) == 1; \
+		m[i] = join(second ? m[2 * i + 1] : m[2 * i], subgroupShuffle(second ? m[2 * i] : m[2 * i + 1], lane ^ 1 << k)); \
+	} \
+	UPTO(k, 7) if (k > 2 && 1 << k < LANES) m[0] = join(m[0], subgroupShuffle(m[0], lane ^ 1 << k)); \
+}
+float plus(float a, float b) { return a + b; }
 
 void main() {
 	if (!take(H, true)) return;
@@ -28,15 +36,13 @@ void main() {
 		seen[i] = keys_of(n);
 	}
 	vec4 y[ROWS][COLS];
-	float top[ROWS], sum[ROWS]; // of the exponents, base 2; the sum is this lane's part
+	float top[NA];   // of the exponents, base 2, of row 8 i + lane % 8
+	float sum[ROWS]; // this lane's part
+	bool again = least < s0; // earlier keys were met by the launch before
+	UPTO(i, NA) top[i] = again ? lse[(own_row(8 * i + lane % 8) - m0) * H + head] * LOG2E : NEVER;
 	UPTO(r, ROWS) {
-		UPTO(c, COLS) y[r][c] = LEFT(least < s0, before, ((own_row(r) - m0) * H + head) * NT + column(c));
-		top[r] = NEVER;
-		sum[r] = 0;
-	}
-	if (least < s0) UPTO(r, ROWS) { // earlier keys were met by the launch before
-		top[r] = lse[(own_row(r) - m0) * H + head] * LOG2E;
-		sum[r] = lane == 0 ? 1 : 0;
+		UPTO(c, COLS) y[r][c] = LEFT(again, before, ((own_row(r) - m0) * H + head) * NT + column(c));
+		sum[r] = again && lane == 0 ? 1 : 0;
 	}
 	for (uint j0 = from; j0 < to; j0 += STEP) {
 		vec4 p[ROWS];
@@ -44,27 +50,40 @@ void main() {
 		uvec4 key = j0 + 4 * lane + uvec4(0, 1, 2, 3);
 		uvec4 bt = (min(key, to - 1) - s0) * stride + keys;
 		PRODUCTS(p, mine, at, theirs, bt)
-		UPTO(r, ROWS) {
-			uint start = subgroupShuffle(seen[r / 8].x, r % 8), end = min(subgroupShuffle(seen[r / 8].y, r % 8), to);
-			bvec4 met;
-			UPTO(i, 4) met[i] = key[i] >= start && key[i] < end;
-			p[r] = mix(vec4(NEVER), p[r] * (SCALE * LOG2E), met);
-			float high = max(max(p[r].x, p[r].y), max(p[r].z, p[r].w));
-			UPTO(k, 7) if (1 << k < LANES) high = max(high, partner(high, k));
-			high = max(high, top[r]);
-			float shrink = exp2(top[r] - high);
-			top[r] = high;
-			p[r] = exp2(p[r] - high);
-			sum[r] = sum[r] * shrink + ((p[r].x + p[r].y) + (p[r].z + p[r].w));
-			UPTO(c, COLS) y[r][c] *= shrink;
+		UPTO(i, NA) {
+			float high[8];
+			UPTO(k, 8) {
+				uint r = 8 * i + k, start = subgroupShuffle(seen[i].x, k), end = min(subgroupShuffle(seen[i].y, k), to);
+				bvec4 met;
+				UPTO(j, 4) met[j] = key[j] >= start && key[j] < end;
+				p[r] = mix(vec4(NEVER), p[r] * (SCALE * LOG2E), met);
+				high[k] = max(max(p[r].x, p[r].y), max(p[r].z, p[r].w));
+			}
+			OVER_LANES(high, max)
+			float highest = max(high[0], top[i]), shrinks = exp2(top[i] - highest);
+			top[i] = highest;
+			UPTO(k, 8) {
+				uint r = 8 * i + k;
+				float shrink = subgroupShuffle(shrinks, k);
+				p[r] = exp2(p[r] - subgroupShuffle(highest, k));
+				sum[r] = sum[r] * shrink + ((p[r].x + p[r].y) + (p[r].z + p[r].w));
+				UPTO(c, COLS) y[r][c] *= shrink;
+			}
 		}
 		COMBINE(y, p, theirs, j0, to, stride, values)
 	}
-	UPTO(r, ROWS) {
-		UPTO(k, 7) if (1 << k < LANES) sum[r] += partner(sum[r], k);
-		if (own_row(r) != begin + r) continue;
-		uint n = (begin + r - m0) * H + head;
-		UPTO(c, COLS) if (c * LANES + lane < NT) o[n * NT + c * LANES + lane] = words64(y[r][c] / sum[r]);
-		if (lane == 0) lse[n] = (top[r] + log2(sum[r])) / LOG2E;
+	UPTO(i, NA) {
+		float whole[8];
+		UPTO(k, 8) whole[k] = sum[8 * i + k];
+		OVER_LANES(whole, plus)
+		float inverse = 1 / whole[0];
+		uint one = 8 * i + lane % 8;
+		if (lane < 8 && own_row(one) == begin + one) lse[(begin + one - m0) * H + head] = (top[i] + log2(whole[0])) / LOG2E;
+		UPTO(k, 8) {
+			uint r = 8 * i + k, n = (begin + r - m0) * H + head;
+			float scale = subgroupShuffle(inverse, k);
+			if (own_row(r) != begin + r) continue;
+			UPTO(c, COLS) if (c * LANES + lane < NT) o[n * NT + c * LANES + lane] = words64(y[r][c] * scale);
+		}
 	}
 }
