@@ -38,8 +38,7 @@ const (
 // the data ask for more than the teacher has to give, and a teacher that knows little holds the student back: what is to be
 // minimised there is w^2 (tau-1)^2 + (1-w)^2 V, the bias beside the variance that is left, with a V that halves w at tau = 3/2.
 //
-// The lesser of the last two windows' w_g counts, and none before the first: trust is lost at once and won slowly, as a teacher that is
-// bad does its harm early, when the student's steps are large and what tau says changes from window to window.
+// Before the first window ends w is 0: a teacher that is bad does its harm in the first steps, which are large.
 //
 // A bucket in which tau plus its standard error was below 1/2 in two windows in a row is over for good. (The plain tau < 1/2
 // would end some bucket by chance: a stop is final and there are many windows. To wait costs the teacher's arithmetic alone, as w_g is
@@ -52,7 +51,6 @@ const (
 type Auto struct {
 	Edges   []float64         `json:"edges"`   // entropies between the buckets; nil before the first step
 	Factors [Buckets]float64  `json:"factors"` // w_g / w_max in this window
-	Called  [Buckets]float64  `json:"called"`  // what the last judgement alone would make them
 	Below   [Buckets]int      `json:"below"`   // windows in a row that spoke for a stop
 	Stops   [Buckets]Stop     `json:"stops"`
 	Tokens  [Buckets]float64  `json:"tokens"` // of all windows
@@ -79,9 +77,8 @@ type Evidence struct{ Credibility, Crossing Ratio }
 // its NLL alone decides, against it: it begins with its whole weight.
 func NewAuto(r Rule) *Auto {
 	a := &Auto{}
-	for g := range Buckets {
-		a.Called[g] = 1
-		if r.Sparse {
+	if r.Sparse {
+		for g := range a.Factors {
 			a.Factors[g] = 1
 		}
 	}
@@ -181,8 +178,7 @@ func (a *Auto) judge(g int, done int64, r Rule) BucketSeen {
 	case !settles(seen.Tau, seen.TauError):
 		return seen
 	case a.Stops[g].Step == 0:
-		f := factor(seen.Tau)
-		a.Factors[g], a.Called[g] = min(f, a.Called[g]), f
+		a.Factors[g] = factor(seen.Tau)
 	}
 	a.Since[g] = Evidence{}
 	a.Below[g]++
