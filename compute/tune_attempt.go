@@ -81,7 +81,7 @@ func (t *Tuner) recover() {
 		}
 		t.known.Crashed[a.Kernel] = fmt.Sprintf("process %d ended while it ran, on %s", a.PID, a.Started.Format(time.DateTime))
 		t.known.fresh = true
-		t.warn("%s is not used on %s (%s): %s; saltern tune --again tries it once more", a.Kernel, t.dev.vk.Name, t.dev.vk.Driver, t.known.Crashed[a.Kernel])
+		t.warn("%s is not used on %s (%s): %s; saltern tune tries it once more", a.Kernel, t.dev.vk.Name, t.dev.vk.Driver, t.known.Crashed[a.Kernel])
 		t.save()
 		os.Remove(path)
 	}

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -192,7 +193,19 @@ func (t *Tuner) save() {
 	}
 }
 
-func (t *Tuner) write() error {
+func (t *Tuner) write() (err error) {
+	dir := filepath.Dir(t.file)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	held, err := os.Open(dir) // from what is read to what is written no other process comes in between
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, held.Close()) }()
+	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
 	c, _ := readCache(t.file) // a bad one was reported by load, and is replaced
 	if have := c.Devices[t.known.device]; have != nil {
 		for name, wrong := range have.Checked {
@@ -227,10 +240,6 @@ func (t *Tuner) write() error {
 	}
 	text, err := json.MarshalIndent(c, "", " ")
 	if err != nil {
-		return err
-	}
-	dir := filepath.Dir(t.file)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
 	return renameio.WriteFile(t.file, append(text, '\n'), 0o644, renameio.WithTempDir(dir))

@@ -3,12 +3,14 @@ package compute
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -264,6 +266,34 @@ func TestTunerKeepsOthersKnowledge(t *testing.T) {
 	}
 	if other := got.Devices["another device"].Choices; other["y"] != "k" || len(other) != 1 {
 		t.Errorf("the other device's choices are %v", other)
+	}
+}
+
+// TestTunersSaveAtOnce lets many tuners, as of many processes, save at the same time: nothing that one of them knows is lost.
+func TestTunersSaveAtOnce(t *testing.T) {
+	d := openTest(t)
+	file := filepath.Join(t.TempDir(), "tune.json")
+	const tuners, rounds = 8, 10
+	var all sync.WaitGroup
+	for i := range tuners {
+		tuner, _ := newTestTuner(t, d, file)
+		tuner.load()
+		all.Go(func() {
+			for round := range rounds {
+				tuner.known.choose(fmt.Sprintf("class %d of %d", round, i), "k")
+				tuner.save()
+			}
+		})
+	}
+	all.Wait()
+	got, err := readCache(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range got.Devices {
+		if len(k.Choices) != tuners*rounds {
+			t.Errorf("%d choices are kept of %d", len(k.Choices), tuners*rounds)
+		}
 	}
 }
 

@@ -171,7 +171,11 @@ func TestAutoDoesNotCountMasks(t *testing.T) {
 	d := computetest.Device(t)
 	llm, slm := func() *model.Model { return model.New(maskedShape(24), "llm", true) }, func() *model.Model { return model.New(maskedShape(16), "slm", false) }
 	step, want := maskedStep(t, d, llm(), slm(), 2, 0.5, nil)
-	watched, got, sums := maskedAutoStep(t, d, llm(), slm(), 2, 0.5, nil, NewAuto(Rule{Sparse: true}))
+	whole := &Auto{}
+	for g := range whole.Factors {
+		whole.Factors[g] = 1
+	}
+	watched, got, sums := maskedAutoStep(t, d, llm(), slm(), 2, 0.5, nil, whole)
 	if watched.NLL != step.NLL || !slices.Equal(got, want) {
 		t.Errorf("loss %v watched, %v else, or another gradient", watched.NLL, step.NLL)
 	}

@@ -6,7 +6,7 @@
 //	{"step":120,"tokens":983040,"train/loss":4.8123,"lr":0.0006,"grad_norm":0.91,"tokens_per_sec":26300,"seconds":37.4}
 //
 // The order of use: [Open] with the step that the run goes on from, [Writer.Write] at each step, [Writer.Sync] before each
-// checkpoint; [Read] and [Series] afterwards.
+// checkpoint; [Read] afterwards.
 //
 // Invariants:
 //  1. step, tokens, then the named keys in the order of [Keys], then others by name: files compare by text (TestLine).
@@ -135,19 +135,4 @@ func (r Record) Value(key string) float64 {
 		return v
 	}
 	return math.NaN()
-}
-
-// Point is a pair of values of one record.
-type Point struct{ X, Y float64 }
-
-// Series returns the points (x, y) of the records that have both keys, "step" and "tokens" included, as finite numbers.
-func Series(records []Record, x, y string) []Point {
-	var points []Point
-	for _, r := range records {
-		p := Point{r.Value(x), r.Value(y)}
-		if sum := p.X - p.X + p.Y - p.Y; sum == 0 { // NaN for what is not finite
-			points = append(points, p)
-		}
-	}
-	return points
 }

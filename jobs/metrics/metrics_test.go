@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -137,23 +136,5 @@ func TestBrokenMiddle(t *testing.T) {
 	}
 	if content(t, dir) != text {
 		t.Error("Open changed a file that it could not read")
-	}
-}
-
-func TestSeries(t *testing.T) {
-	records := []Record{
-		{1, 10, map[string]float64{TrainLoss: 3}},
-		{2, 20, map[string]float64{TrainLoss: math.NaN()}},
-		{2, 20, map[string]float64{ValLoss: 2.5, FLOPs: 100}},
-		{3, 30, map[string]float64{TrainLoss: 2}},
-	}
-	if got, want := Series(records, "step", TrainLoss), []Point{{1, 3}, {3, 2}}; !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, want %v", got, want)
-	}
-	if got, want := Series(records, FLOPs, ValLoss), []Point{{100, 2.5}}; !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, want %v", got, want)
-	}
-	if got, want := Series(records, "tokens", ValLoss), []Point{{20, 2.5}}; !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, want %v", got, want)
 	}
 }
