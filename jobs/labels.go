@@ -164,7 +164,9 @@ func (t *training) makeLabels(ctx context.Context, s *session, l *labeling) (err
 	if todo == 0 {
 		return nil
 	}
-	l.others(s)
+	if filepath.Base(t.dir) == t.name { // in a comparison no SLM takes the place of another
+		l.others(s)
+	}
 	teacher, _, err := model.Load(s.device, t.teacherCheckpoints(), "labels.teacher")
 	if err != nil {
 		return badCheckpoint(err, "")
