@@ -93,7 +93,9 @@ func (l *labeling) others(s *session) {
 	}
 }
 
-func (l *labeling) path() string { return filepath.Join(l.dir, "soft_labels") }
+const labelsName = "soft_labels"
+
+func (l *labeling) path() string { return filepath.Join(l.dir, labelsName) }
 
 // lacks is how many of the sequences a file does not hold.
 func (l *labeling) lacks(f *labels.File) (n int) {
