@@ -60,7 +60,7 @@ func (c *comparison) heldOut(ctx context.Context, t *compared) (*heldOut, error)
 	}
 	defer scorer.Close()
 	if h.Loss, h.Tokens, err = scorer.ScoreText(ctx, c.s.set.HeldOut, train.EvalTokens); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: while its held-out loss was measured: %w", t.label, err)
 	}
 	return &h, writeJSON(path, h)
 }

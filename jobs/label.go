@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"os"
 	"time"
 
 	"saltern/compute"
@@ -88,7 +87,7 @@ func writeLabels(ctx context.Context, s *session, student *training, fresh bool)
 		return Table{}, fail(BadConfig, "%s: distill: weight = %g gives the teacher no step to help in; there is nothing to label", s.job.File, student.Distill.Weight)
 	}
 	if fresh {
-		if err := os.RemoveAll(l.dir); err != nil {
+		if err := removeFolder(l.dir, labelsName); err != nil {
 			return Table{}, err
 		}
 	}

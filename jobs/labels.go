@@ -93,7 +93,9 @@ func (l *labeling) others(s *session) {
 	}
 }
 
-func (l *labeling) path() string { return filepath.Join(l.dir, "soft_labels") }
+const labelsName = "soft_labels"
+
+func (l *labeling) path() string { return filepath.Join(l.dir, labelsName) }
 
 // lacks is how many of the sequences a file does not hold.
 func (l *labeling) lacks(f *labels.File) (n int) {
@@ -164,7 +166,9 @@ func (t *training) makeLabels(ctx context.Context, s *session, l *labeling) (err
 	if todo == 0 {
 		return nil
 	}
-	l.others(s)
+	if filepath.Base(t.dir) == t.name { // in a comparison no SLM takes the place of another
+		l.others(s)
+	}
 	teacher, _, err := model.Load(s.device, t.teacherCheckpoints(), "labels.teacher")
 	if err != nil {
 		return badCheckpoint(err, "")

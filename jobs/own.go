@@ -3,7 +3,10 @@ package jobs
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
+
+	"saltern/distill/blockfile"
 )
 
 // own takes a folder for this process, until release is called or the process ends, however it ends: two trainings in one folder
@@ -18,4 +21,18 @@ func own(dir string) (release func() error, err error) {
 		return nil, fmt.Errorf("another process is training in %s (%w); wait for that one, or end it", dir, err)
 	}
 	return f.Close, nil
+}
+
+// removeFolder removes a folder with its files of labels or scores, which the pattern finds in it, unless another process adds to one.
+func removeFolder(dir, pattern string) error {
+	files, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		return err
+	}
+	for _, path := range files {
+		if err := blockfile.Remove(path); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(dir)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"os"
 
 	"saltern/distill/scores"
 )
@@ -45,7 +44,7 @@ saltern score --set select.candidates=100000 job.toml`,
 			}
 			defer func() { err = errors.Join(err, s.close()) }()
 			if flags.fresh {
-				if err := os.RemoveAll(job.scoreDir()); err != nil {
+				if err := removeFolder(job.scoreDir(), scoresName); err != nil {
 					return err
 				}
 			}

@@ -105,8 +105,8 @@ func (t *training) measureSmoothing(ctx context.Context, s *session, of smoothed
 	sum := 0.0
 	wanted := make([]uint32, 0, maker.B*t.Train.Sequence) // the labels of a batch, of which masked ones do not count
 	for first := int64(0); first < read; first += int64(maker.B) {
-		if err := ctx.Err(); err != nil {
-			return found, err
+		if ctx.Err() != nil {
+			return found, fmt.Errorf("%s: stopped while the SLM was asked how uncertain it is; the same command asks again: %w", t.label, context.Cause(ctx))
 		}
 		var batch []int64
 		for sample := first; sample < min(read, first+int64(maker.B)); sample++ {

@@ -146,12 +146,12 @@ func (t *training) remove() (err error) {
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	if t.name == "slm" {
-		if err := os.RemoveAll(filepath.Join(filepath.Dir(t.dir), "labels")); err != nil {
+		if err := removeFolder(filepath.Join(filepath.Dir(t.dir), "labels"), filepath.Join("*", labelsName)); err != nil {
 			return err
 		}
 	}
 	if t.Select != nil {
-		if err := os.RemoveAll(t.scores); err != nil {
+		if err := removeFolder(t.scores, scoresName); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,7 @@
 // Invariants:
 //  1. Cut anywhere, a file opens as its whole blocks before the cut, and going on gives the same bytes (TestCutAnywhere).
 //  2. A byte changed anywhere is noticed by whoever reads it, and by whoever goes on (TestDamage).
-//  3. One process writes to a file at a time (TestOneWriter).
+//  3. One process writes to a file at a time, and nobody removes it meanwhile by Remove (TestOneWriter).
 package blockfile
 
 import (

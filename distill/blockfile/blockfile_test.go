@@ -227,6 +227,9 @@ func TestOneWriter(t *testing.T) {
 	if _, err := Append(path, []byte("head")); err == nil || !strings.Contains(err.Error(), path+": another process is adding to it") {
 		t.Errorf("a second writer: %v", err)
 	}
+	if err := Remove(path); err == nil || !strings.Contains(err.Error(), path+": another process is adding to it") {
+		t.Errorf("removed while somebody writes: %v", err)
+	}
 	if err := w.Write(3, blockOf(0)); err != nil {
 		t.Fatal(err)
 	}
@@ -241,6 +244,12 @@ func TestOneWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
+	if err := Remove(path); err != nil {
+		t.Error(err)
+	}
+	if err := Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("removed twice: %v", err)
+	}
 }
 
 // TestDamageWhileOpen: what changes after the file was opened is noticed too.

@@ -39,6 +39,28 @@ func Append(path string, head []byte) (*Writer, error) {
 	return w, nil
 }
 
+// take takes the file for this process, until it is closed.
+func take(f *os.File) error {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("another process is adding to it (%w); wait for that one", err)
+	}
+	return nil
+}
+
+// Remove removes a file, unless another process writes to it.
+func Remove(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	if err = take(f); err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	} else {
+		err = os.Remove(path)
+	}
+	return errors.Join(err, f.Close())
+}
+
 // begin writes the head where there is no more than the beginning of one: the file is new, or the process that began it was killed. It
 // is not written aside and renamed, as the lock is on this file.
 func begin(f *os.File, head []byte) error {
@@ -58,8 +80,8 @@ func begin(f *os.File, head []byte) error {
 
 // resume takes the file for this process, until it ends at the latest, and finds out what it holds.
 func (w *Writer) resume(f *os.File, head []byte) (err error) {
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("another process is adding to it (%w); wait for that one", err)
+	if err := take(f); err != nil {
+		return err
 	}
 	if err := begin(f, head); err != nil {
 		return err

@@ -216,6 +216,8 @@ func (w *Writer) Add(sequence int64, l *Labels) (err error) {
 	if w.plain, err = w.codec.encode(w.plain[:0], l); err != nil {
 		return fmt.Errorf("what the teacher says of sequence %d is no distribution: %w", sequence, err)
 	}
-	w.has[sequence] = true
-	return w.Write(uint64(sequence), w.plain)
+	if err = w.Write(uint64(sequence), w.plain); err == nil {
+		w.has[sequence] = true
+	}
+	return err
 }
