@@ -31,6 +31,21 @@ func (w *bitWriter) golomb(v uint32, k int) {
 	w.put(uint64(v)&(1<<k-1), k)
 }
 
+// count appends how often an id was drawn, 1 to most: whether more than once, and by how much in Elias' gamma code. Nothing, where it
+// cannot be otherwise.
+func (w *bitWriter) count(n, most int) {
+	switch {
+	case most == 1:
+	case n == 1:
+		w.put(1, 1)
+	default:
+		w.put(0, 1)
+		if most > 2 {
+			w.golomb(uint32(n-2), 0)
+		}
+	}
+}
+
 // end fills the last byte with zeros.
 func (w *bitWriter) end() []byte {
 	if w.n > 0 {
@@ -97,3 +112,17 @@ func (r *bitReader) golomb(k int) uint32 {
 	r.n -= size
 	return uint32(high<<k | low)
 }
+
+// count takes what bitWriter.count wrote.
+func (r *bitReader) count(most int) int {
+	switch {
+	case most == 1 || r.take(1) == 1:
+		return 1
+	case most == 2:
+		return 2
+	}
+	return int(r.golomb(0)) + 2
+}
+
+// ended says whether all there was has been taken.
+func (r *bitReader) ended() bool { return !r.over && len(r.data) == 0 && r.next == 0 }

@@ -12,7 +12,11 @@ type gap struct {
 // settled chooses the order for the sums as they are: about half the mean, since long gaps are more frequent than a geometric
 // distribution has them.
 func (g gap) settled() gap {
-	g.k = max(0, bits.Len32((g.sum-1)/g.n)-1)
+	g.k = bits.Len32(g.sum-1) - bits.Len32(g.n)
+	if g.k > 0 && g.n<<g.k > g.sum-1 {
+		g.k--
+	}
+	g.k = max(0, g.k)
 	return g
 }
 
@@ -32,13 +36,19 @@ func (g *gap) add(x uint32) {
 // gaps is the contexts by where a gap begins and how many ids are to come, both by their number of bits.
 type gaps [21][10]gap
 
-// at is the context of the gap that begins at id from with left ids to come.
+// context is that of the gap that begins at rank from with left ids to come.
+func context(from uint32, left int) (int, int) { return bits.Len32(from), bits.Len(uint(left)) }
+
 func (g *gaps) at(from uint32, left int) *gap {
-	return &g[bits.Len32(from)][bits.Len(uint(left))]
+	i, j := context(from, left)
+	return &g[i][j]
 }
 
-// weight is how many gaps the first guess counts for.
-const weight = 4
+// How many gaps the first guess counts for: by Zipf's law, and where the teacher's own were counted.
+const (
+	weight  = 4
+	learned = 16
+)
 
 // newGaps guesses: m ids to come, log-uniform between x and v, lie a factor of (v/x)^(1/m) apart.
 func newGaps(v int) *gaps {
