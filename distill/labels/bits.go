@@ -95,9 +95,12 @@ func (r *bitReader) take(n int) uint64 {
 	return v
 }
 
-// golomb takes a number that bitWriter.golomb wrote.
+// ready is what is at hand before a code is read: the longest, of 2^20 - 1 in order 0, has 41 bits.
+const ready = 41
+
+// golomb takes a number that bitWriter.golomb wrote. Shifts are by less than 64, which the compiler is told.
 func (r *bitReader) golomb(k int) uint32 {
-	if r.n < 56 {
+	if r.n < ready {
 		r.fill()
 	}
 	n := bits.TrailingZeros64(r.next)
@@ -106,17 +109,28 @@ func (r *bitReader) golomb(k int) uint32 {
 		r.over = true
 		return 0
 	}
-	v := r.next >> (n + 1)
-	high, low := v&(1<<n-1)+1<<n-1, v>>n&(1<<k-1)
-	r.next >>= size
+	v, one := r.next>>((n+1)&63), uint64(1)<<(n&63)
+	high, low := v&(one-1)+one-1, v>>(n&63)&(1<<(k&63)-1)
+	r.next >>= size & 63
 	r.n -= size
-	return uint32(high<<k | low)
+	return uint32(high<<(k&63) | low)
 }
 
 // count takes what bitWriter.count wrote.
 func (r *bitReader) count(most int) int {
+	if most == 1 {
+		return 1
+	}
+	if r.n < ready {
+		r.fill()
+	}
+	once := r.next & 1
+	r.next >>= 1
+	if r.n--; r.n < 0 {
+		r.over, r.n = true, 0
+	}
 	switch {
-	case most == 1 || r.take(1) == 1:
+	case once == 1:
 		return 1
 	case most == 2:
 		return 2

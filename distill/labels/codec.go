@@ -143,7 +143,7 @@ func (c *codec) encodeToken(w *bitWriter, g *gaps, list []label) error {
 	for i, l := range list {
 		left := len(list) - i
 		at := g.at(from, left)
-		w.golomb(l.rank-from, at.k)
+		w.golomb(l.rank-from, at.order())
 		at.add(l.rank - from)
 		from = l.rank + 1
 		if c.form == TopK {
@@ -206,7 +206,7 @@ func (c *codec) decodeToken(r *bitReader, g *gaps, set *sorter, ids []uint32, q 
 	for i := range n {
 		left := n - i
 		at := g.at(from, left)
-		d := r.golomb(at.k)
+		d := r.golomb(at.order())
 		if uint64(from)+uint64(d) >= uint64(c.vocab) {
 			return fmt.Errorf("an id beyond the vocabulary")
 		}

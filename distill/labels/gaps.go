@@ -2,36 +2,17 @@ package labels
 
 import "math/bits"
 
-// gap follows the mean gap of one context, to give the order of its Golomb code. Whole numbers only: whoever reads must come to
-// the same orders.
-type gap struct {
-	sum, n uint32
-	k      int
-}
+// gap is the mean gap of one context in units of 1/recent, which follows the gaps that are seen. Whole numbers only: whoever reads must
+// come to the same orders.
+type gap uint32
 
-// settled chooses the order for the sums as they are: about half the mean, since long gaps are more frequent than a geometric
-// distribution has them.
-func (g gap) settled() gap {
-	g.k = bits.Len32(g.sum-1) - bits.Len32(g.n)
-	if g.k > 0 && g.n<<g.k > g.sum-1 {
-		g.k--
-	}
-	g.k = max(0, g.k)
-	return g
-}
+// recent is how many gaps are remembered, roughly: text changes from page to page.
+const recent = 16
 
-// forget is how many gaps are remembered, roughly: text changes from page to page.
-const forget = 64
+// order is that of its Golomb code: half the mean, since long gaps are more frequent than a geometric distribution has them.
+func (g gap) order() int { return bits.Len32(uint32(g) / (2 * recent)) }
 
-func (g *gap) add(x uint32) {
-	g.sum += x
-	g.n++
-	if g.n >= forget {
-		g.sum, g.n = g.sum/2, g.n/2
-	}
-	g.sum = max(g.sum, 1)
-	*g = g.settled()
-}
+func (g *gap) add(x uint32) { *g += gap(x) - *g/recent }
 
 // gaps is the contexts by where a gap begins and how many ids are to come, both by their number of bits.
 type gaps [21][10]gap
@@ -43,12 +24,6 @@ func (g *gaps) at(from uint32, left int) *gap {
 	i, j := context(from, left)
 	return &g[i][j]
 }
-
-// How many gaps the first guess counts for: by Zipf's law, and where the teacher's own were counted.
-const (
-	weight  = 4
-	learned = 16
-)
 
 // newGaps guesses: m ids to come, log-uniform between x and v, lie a factor of (v/x)^(1/m) apart.
 func newGaps(v int) *gaps {
@@ -63,7 +38,7 @@ func newGaps(v int) *gaps {
 			} else {
 				mean = x * doublings * 11 / (16 * m) // 2^(d/m) - 1 is about ln 2 d/m
 			}
-			g[i][j] = gap{sum: uint32(weight * max(1, mean)), n: weight}.settled()
+			g[i][j] = gap(recent * max(1, mean))
 		}
 	}
 	return g

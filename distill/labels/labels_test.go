@@ -230,28 +230,48 @@ func TestNoDistribution(t *testing.T) {
 	}
 }
 
+// BenchmarkDecode reads the last of a few sequences, whose file has counted its ids.
 func BenchmarkDecode(b *testing.B) {
-	s := settings(Sample, 50, 32768, 512)
-	path := filepath.Join(b.TempDir(), "labels")
-	w, err := Append(path, s)
-	if err != nil {
-		b.Fatal(err)
+	s, rng := settings(Sample, 50, 32768, 512), rand.New(rand.NewPCG(1, 2))
+	weak := NewWeakTeacher(s.Vocab, 1)
+	for _, c := range []struct {
+		name string
+		make func() *Labels
+	}{
+		{"distinct=12", func() *Labels { return teacherLike(rng, s, s.Sequence, [2]float64{1.7, 4}) }},
+		{"distinct=26", func() *Labels { return teacherLike(rng, s, s.Sequence, [2]float64{1.05, 2.6}) }},
+		{"distinct=34,weak", func() *Labels {
+			l := New(s.Sequence, s.Count)
+			weak.Fill(l)
+			return l
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "labels")
+			w, err := Append(path, s)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := range int64(3) {
+				err = errors.Join(err, w.Add(i, c.make()))
+			}
+			if err := errors.Join(err, w.Close()); err != nil {
+				b.Fatal(err)
+			}
+			f, err := Open(path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			l := New(s.Sequence, s.Count)
+			for b.Loop() {
+				if err := f.Sequence(2, l); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*s.Sequence), "ns/token")
+		})
 	}
-	if err := errors.Join(w.Add(0, teacherLike(rand.New(rand.NewPCG(1, 2)), s, s.Sequence, [2]float64{1.05, 2.6})), w.Close()); err != nil {
-		b.Fatal(err)
-	}
-	f, err := Open(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	l := New(s.Sequence, s.Count)
-	for b.Loop() {
-		if err := f.Sequence(0, l); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*s.Sequence), "ns/token")
 }
 
 func read(t *testing.T, path string) []byte {

@@ -20,7 +20,7 @@ type ranks struct {
 // inOrder ranks ids as they come, which is by frequency where a byte-pair vocabulary was made from such text: for a file that knows
 // nothing of its teacher yet.
 func inOrder(v int) *ranks {
-	r := &ranks{make([]uint32, v), make([]uint32, v), newGaps(v)}
+	r := &ranks{order: make([]uint32, v), of: make([]uint32, v), guess: newGaps(v)}
 	for i := range r.order {
 		r.order[i], r.of[i] = uint32(i), uint32(i)
 	}
@@ -118,7 +118,7 @@ func decodeRanks(src []byte, v int) (*ranks, error) {
 				if k > 20 {
 					return nil, fmt.Errorf("gaps of 2^%d ids", k)
 				}
-				r.guess[a][b] = gap{sum: uint32(learned * (3 << k >> 1)), n: learned, k: int(k)}
+				r.guess[a][b] = gap(recent * (3 << k >> 1))
 			}
 		}
 	}
