@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"saltern/compute"
 	"saltern/distill"
 	"saltern/distill/labels"
 	"saltern/model"
@@ -71,42 +69,21 @@ func (b *bench) labels(ctx context.Context) error {
 	return nil
 }
 
-// inventLabels writes a file of draws for a batch, half of a few likely ids and half of all by Zipf's law, and opens it.
+// inventLabels writes a file of draws for a batch, those of a weak teacher, which take longest to decode, and opens it.
 func inventLabels(c ModelConfig, count int) (*labels.File, error) {
 	dir, err := os.MkdirTemp("", "saltern-labels-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	path, v, T := filepath.Join(dir, "soft_labels"), float64(c.Model.Vocab), c.Train.Sequence
-	s := labels.Settings{Form: labels.Sample, Count: count, Sequence: T, Vocab: c.Model.Vocab, Temperature: 1}
-	w, err := labels.Append(path, s)
+	path, T := filepath.Join(dir, "soft_labels"), c.Train.Sequence
+	w, err := labels.Append(path, labels.Settings{Form: labels.Sample, Count: count, Sequence: T, Vocab: c.Model.Vocab, Temperature: 1})
 	if err != nil {
 		return nil, err
 	}
-	rng, drawn := rand.New(rand.NewPCG(2, 2)), make([]uint32, count)
+	teacher, l := labels.NewWeakTeacher(c.Model.Vocab, 2), labels.New(T, count)
 	for sequence := range c.Train.Batch {
-		l := labels.New(T, count)
-		for t := range T {
-			for i := range drawn {
-				if drawn[i] = uint32(math.Pow(v, rng.Float64())) - 1; i%2 == 1 {
-					drawn[i] = drawn[rng.IntN(1+i/8)]
-				}
-			}
-			slices.Sort(drawn)
-			ids, q := l.IDs[t*count:(t+1)*count], l.Q[t*count:(t+1)*count]
-			at := -1
-			for i, id := range drawn {
-				if i == 0 || id != drawn[i-1] {
-					at++
-				}
-				ids[at] = id
-				q[at] += 1 / float32(count)
-			}
-			for at++; at < count; at++ {
-				ids[at] = compute.Masked
-			}
-		}
+		teacher.Fill(l)
 		if err := w.Add(int64(sequence), l); err != nil {
 			return nil, errors.Join(err, w.Close())
 		}

@@ -28,6 +28,12 @@ same teacher, text and settings: "saltern run" and "saltern train" make what is 
 themselves. Use this command to see what the labels take, and on a cluster, once, before the
 students are queued.
 
+The table says what a token takes, and the floor: what draws like these take in any code, even one that
+knows the teacher's whole distribution, statistics included. 50 draws of a 32K vocabulary take 20 to 37
+bytes a token, and some 43 of a teacher that has learned next to nothing, whose floor is 37 to 38; a
+label_count of 40 or a temperature of 0.9 makes them fewer. The first 1,024 tokens of a file take more,
+as it does not know yet how often the teacher says an id.
+
 Every sequence that is there already is checked. The file may be interrupted at any moment, by
 kill -9 too: the same command goes on after the last whole sequence, and what comes out is the
 same file, byte for byte.`,
@@ -100,21 +106,22 @@ func writeLabels(ctx context.Context, s *session, student *training, fresh bool)
 	if err != nil {
 		return Table{}, err
 	}
-	distinct, err := distinctIDs(f, l.sequences)
+	distinct, floor, err := measureLabels(f, l.sequences)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return Table{}, err
 	}
 	s.say("labels: %s", l.path())
-	return labelTable(f, distinct, seconds), nil
+	return labelTable(f, distinct, floor, seconds), nil
 }
 
-// distinctIDs is how many ids a token has on average, in a sample of the sequences.
-func distinctIDs(f *labels.File, sequences []int64) (float64, error) {
+// measureLabels gives, in a sample of the sequences, how many ids a token has on average, and what no code of its draws goes below in
+// bytes; nil, where labels are not drawn.
+func measureLabels(f *labels.File, sequences []int64) (distinct float64, floor any, err error) {
 	const most = 256
-	l, ids, tokens := labels.New(f.Settings.Sequence, f.Count), 0, 0
-	for i, n := 0, min(most, len(sequences)); i < n; i++ {
+	l, ids, tokens, sum, n := labels.New(f.Settings.Sequence, f.Count), 0, 0, 0.0, min(most, len(sequences))
+	for i := range n {
 		if err := f.Sequence(sequences[i*len(sequences)/n], l); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		for _, id := range l.IDs {
 			if id != compute.Masked {
@@ -122,21 +129,26 @@ func distinctIDs(f *labels.File, sequences []int64) (float64, error) {
 			}
 		}
 		tokens += f.Settings.Sequence
+		sum += l.Floor()
 	}
-	return float64(ids) / float64(max(1, tokens)), nil
+	if f.Form == labels.Sample && n > 0 {
+		floor = sum / float64(n)
+	}
+	return float64(ids) / float64(max(1, tokens)), floor, nil
 }
 
 // labelTable says what the labels take, beside the whole distribution in 16-bit floats.
-func labelTable(f *labels.File, distinct, seconds float64) Table {
+func labelTable(f *labels.File, distinct float64, floor any, seconds float64) Table {
 	tokens := int64(f.Len()) * int64(f.Settings.Sequence)
 	each := float64(f.Bytes()) / float64(max(1, tokens))
 	return Table{
 		Columns: []Column{
 			{Key: "form", Title: "form"}, {Key: "count", Title: "count"}, {Key: "vocabulary", Title: "vocabulary"}, {Key: "sequences", Title: "sequences"},
 			{Key: "tokens", Title: "tokens"}, {Key: "distinct_ids", Title: "distinct ids", Unit: "per token", Format: "%.1f"}, {Key: "bytes", Title: "bytes"},
-			{Key: "bytes_per_token", Title: "bytes", Unit: "per token", Format: "%.1f"}, {Key: "dense_fp16_bytes_per_token", Title: "dense fp16", Unit: "per token"},
+			{Key: "bytes_per_token", Title: "bytes", Unit: "per token", Format: "%.1f"},
+			{Key: "floor_bytes_per_token", Title: "floor", Unit: "per token", Format: "%.1f"}, {Key: "dense_fp16_bytes_per_token", Title: "dense fp16", Unit: "per token"},
 			{Key: "ratio", Title: "smaller", Unit: "times", Format: "%.0f"}, {Key: "seconds", Title: "time", Unit: "s", Format: "%.1f"},
 		},
-		Rows: [][]any{{f.Form, f.Count, f.Vocab, f.Len(), tokens, distinct, f.Bytes(), each, f.DenseBytes(), float64(f.DenseBytes()) / each, seconds}},
+		Rows: [][]any{{f.Form, f.Count, f.Vocab, f.Len(), tokens, distinct, f.Bytes(), each, floor, f.DenseBytes(), float64(f.DenseBytes()) / each, seconds}},
 	}
 }

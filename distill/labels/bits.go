@@ -31,6 +31,21 @@ func (w *bitWriter) golomb(v uint32, k int) {
 	w.put(uint64(v)&(1<<k-1), k)
 }
 
+// count appends how often an id was drawn, 1 to most: whether more than once, and by how much in Elias' gamma code. Nothing, where it
+// cannot be otherwise.
+func (w *bitWriter) count(n, most int) {
+	switch {
+	case most == 1:
+	case n == 1:
+		w.put(1, 1)
+	default:
+		w.put(0, 1)
+		if most > 2 {
+			w.golomb(uint32(n-2), 0)
+		}
+	}
+}
+
 // end fills the last byte with zeros.
 func (w *bitWriter) end() []byte {
 	if w.n > 0 {
@@ -80,9 +95,12 @@ func (r *bitReader) take(n int) uint64 {
 	return v
 }
 
-// golomb takes a number that bitWriter.golomb wrote.
+// ready is what is at hand before a code is read: the longest, of 2^20 - 1 in order 0, has 41 bits.
+const ready = 41
+
+// golomb takes a number that bitWriter.golomb wrote. Shifts are by less than 64, which the compiler is told.
 func (r *bitReader) golomb(k int) uint32 {
-	if r.n < 56 {
+	if r.n < ready {
 		r.fill()
 	}
 	n := bits.TrailingZeros64(r.next)
@@ -91,9 +109,34 @@ func (r *bitReader) golomb(k int) uint32 {
 		r.over = true
 		return 0
 	}
-	v := r.next >> (n + 1)
-	high, low := v&(1<<n-1)+1<<n-1, v>>n&(1<<k-1)
-	r.next >>= size
+	v, one := r.next>>((n+1)&63), uint64(1)<<(n&63)
+	high, low := v&(one-1)+one-1, v>>(n&63)&(1<<(k&63)-1)
+	r.next >>= size & 63
 	r.n -= size
-	return uint32(high<<k | low)
+	return uint32(high<<(k&63) | low)
 }
+
+// count takes what bitWriter.count wrote.
+func (r *bitReader) count(most int) int {
+	if most == 1 {
+		return 1
+	}
+	if r.n < ready {
+		r.fill()
+	}
+	once := r.next & 1
+	r.next >>= 1
+	if r.n--; r.n < 0 {
+		r.over, r.n = true, 0
+	}
+	switch {
+	case once == 1:
+		return 1
+	case most == 2:
+		return 2
+	}
+	return int(r.golomb(0)) + 2
+}
+
+// ended says whether all there was has been taken.
+func (r *bitReader) ended() bool { return !r.over && len(r.data) == 0 && r.next == 0 }

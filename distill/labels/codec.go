@@ -1,10 +1,12 @@
 package labels
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 
 	"saltern/compute"
 )
@@ -65,12 +67,10 @@ func fixed(x float32) (uint16, error) {
 type codec struct {
 	form         string
 	count, vocab int
-	guess        *gaps
+	*ranks
 }
 
-func newCodec(s Settings) *codec {
-	return &codec{s.Form, s.Count, s.Vocab, newGaps(s.Vocab)}
-}
+func newCodec(s Settings, r *ranks) *codec { return &codec{s.Form, s.Count, s.Vocab, r} }
 
 // columns is the number of 16-bit numbers of each token.
 func (c *codec) columns() int {
@@ -96,49 +96,70 @@ func (c *codec) encode(dst []byte, l *Labels) ([]byte, error) {
 			dst = binary.LittleEndian.AppendUint16(dst, v)
 		}
 	}
-	w, g := bitWriter{data: dst}, *c.guess
+	w, g := bitWriter{data: dst}, *c.guess // adapted within the sequence
+	var list []label
 	for t := range T {
-		if err := c.encodeToken(&w, &g, l.IDs[t*c.count:(t+1)*c.count], l.Q[t*c.count:(t+1)*c.count]); err != nil {
+		var err error
+		if list, err = c.ranked(list[:0], l.IDs[t*c.count:(t+1)*c.count], l.Q[t*c.count:(t+1)*c.count]); err == nil {
+			err = c.encodeToken(&w, &g, list)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("token %d: %w", t, err)
 		}
 	}
 	return w.end(), nil
 }
 
-// encodeToken writes the number of ids, then each with its count or q.
-func (c *codec) encodeToken(w *bitWriter, g *gaps, ids []uint32, q []float32) error {
-	n := 0
-	for n < len(ids) && ids[n] != compute.Masked {
-		n++
-	}
-	if n == 0 {
-		return fmt.Errorf("no id")
-	}
-	w.put(uint64(n), bits.Len(uint(c.count)))
-	from, draws := uint32(0), c.count
-	for i, id := range ids[:n] {
-		if id < from || int(id) >= c.vocab {
-			return fmt.Errorf("id %d after %d in a vocabulary of %d", id, int64(from)-1, c.vocab)
+// label is an id with its rank.
+type label struct {
+	rank, id uint32
+	q        float32
+}
+
+// ranked are a token's labels by rank.
+func (c *codec) ranked(list []label, ids []uint32, q []float32) ([]label, error) {
+	least := uint32(0)
+	for i, id := range ids {
+		if id == compute.Masked {
+			break
 		}
-		left := n - i
+		if id < least || int(id) >= c.vocab {
+			return nil, fmt.Errorf("id %d after %d in a vocabulary of %d", id, int64(least)-1, c.vocab)
+		}
+		list = append(list, label{c.of[id], id, q[i]})
+		least = id + 1
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("no id")
+	}
+	slices.SortFunc(list, func(a, b label) int { return cmp.Compare(a.rank, b.rank) })
+	return list, nil
+}
+
+// encodeToken writes the number of ids, then each with its count or q.
+func (c *codec) encodeToken(w *bitWriter, g *gaps, list []label) error {
+	w.put(uint64(len(list)), bits.Len(uint(c.count)))
+	from, draws := uint32(0), c.count
+	for i, l := range list {
+		left := len(list) - i
 		at := g.at(from, left)
-		w.golomb(id-from, at.k)
-		at.add(id - from)
-		from = id + 1
+		w.golomb(l.rank-from, at.order())
+		at.add(l.rank - from)
+		from = l.rank + 1
 		if c.form == TopK {
-			x := -math.Log(float64(q[i])) * qNat
-			if !(q[i] >= 0 && q[i] <= 1.001) {
-				return fmt.Errorf("q of %d is %g", id, q[i])
+			x := -math.Log(float64(l.q)) * qNat
+			if !(l.q >= 0 && l.q <= 1.001) {
+				return fmt.Errorf("q of %d is %g", l.id, l.q)
 			}
 			w.put(uint64(math.Round(min(1<<qBits-1, max(0, x)))), qBits)
 			continue
 		}
-		count := int(math.Round(float64(q[i]) * float64(c.count)))
+		count := int(math.Round(float64(l.q) * float64(c.count)))
 		if count < 1 || count > draws-(left-1) || left == 1 && count != draws {
-			return fmt.Errorf("%g of %d draws gave id %d, of %d that are left for %d ids", q[i]*float32(c.count), c.count, id, draws, left)
+			return fmt.Errorf("%g of %d draws gave id %d, of %d that are left for %d ids", l.q*float32(c.count), c.count, l.id, draws, left)
 		}
-		if left > 1 && draws > left {
-			w.golomb(uint32(count-1), 0)
+		if left > 1 {
+			w.count(count, 1+draws-left)
 		}
 		draws -= count
 	}
@@ -146,7 +167,7 @@ func (c *codec) encodeToken(w *bitWriter, g *gaps, ids []uint32, q []float32) er
 }
 
 // decode fills l, of as many tokens as were encoded, from the whole of a sequence.
-func (c *codec) decode(src []byte, l *Labels) error {
+func (c *codec) decode(src []byte, l *Labels, set *sorter) error {
 	T := len(l.Tail)
 	head := 2 * T * c.columns()
 	if len(src) < head {
@@ -165,17 +186,18 @@ func (c *codec) decode(src []byte, l *Labels) error {
 	r, g := bitReader{data: src[head:]}, *c.guess
 	for t := range T {
 		i, j := t*c.count, (t+1)*c.count
-		if err := c.decodeToken(&r, &g, l.IDs[i:j], l.Q[i:j], l.Tail[t]); err != nil {
+		if err := c.decodeToken(&r, &g, set, l.IDs[i:j], l.Q[i:j], l.Tail[t]); err != nil {
+			set.drain(l.IDs[i:j], l.Q[i:j])
 			return fmt.Errorf("token %d: %w", t, err)
 		}
 	}
-	if r.over || len(r.data) > 0 || r.next != 0 {
+	if !r.ended() {
 		return fmt.Errorf("its bits do not end where they should")
 	}
 	return nil
 }
 
-func (c *codec) decodeToken(r *bitReader, g *gaps, ids []uint32, q []float32, tail float32) error {
+func (c *codec) decodeToken(r *bitReader, g *gaps, set *sorter, ids []uint32, q []float32, tail float32) error {
 	n := int(r.take(bits.Len(uint(c.count))))
 	if n < 1 || n > c.count || r.over {
 		return fmt.Errorf("%d ids", n)
@@ -184,30 +206,29 @@ func (c *codec) decodeToken(r *bitReader, g *gaps, ids []uint32, q []float32, ta
 	for i := range n {
 		left := n - i
 		at := g.at(from, left)
-		d := r.golomb(at.k)
+		d := r.golomb(at.order())
 		if uint64(from)+uint64(d) >= uint64(c.vocab) {
 			return fmt.Errorf("an id beyond the vocabulary")
 		}
 		at.add(d)
-		ids[i] = from + d
+		id := c.order[from+d]
 		from += d + 1
 		if c.form == TopK {
-			q[i] = expTable[r.take(qBits)]
-			sum += q[i]
+			x := expTable[r.take(qBits)]
+			set.add(id, x)
+			sum += x
 			continue
 		}
-		count := 1
-		switch {
-		case left == 1:
-			count = draws
-		case draws > left:
-			count = int(r.golomb(0)) + 1
+		count := draws
+		if left > 1 {
+			count = r.count(1 + draws - left)
 		}
 		if draws -= count; draws < left-1 {
 			return fmt.Errorf("more than %d draws", c.count)
 		}
-		q[i] = float32(count) * share
+		set.add(id, float32(count)*share)
 	}
+	set.drain(ids, q)
 	if c.form == TopK { // rounded one by one, they do not sum to what the tail leaves
 		for i := range n {
 			q[i] *= (1 - tail) / sum

@@ -66,7 +66,7 @@ var ErrMissing = errors.New("no soft labels")
 const anew = "move it away, and they are made anew"
 
 // version is that of the codec.
-const version = 2
+const version = 3
 
 // head is what a file begins with.
 type head struct {
@@ -79,8 +79,14 @@ type File struct {
 	Settings
 	blocks *blockfile.File
 	order  []int // blocks, ascending by sequence
-	codec  *codec
-	buffer sync.Pool // of *blockfile.Buffer
+	eras   eras
+	reader sync.Pool // of *reader
+}
+
+// reader is memory that reading takes again and again.
+type reader struct {
+	buffer blockfile.Buffer
+	set    *sorter
 }
 
 // Open reads where each sequence lies; blocks are checked when they are read. What a process that was killed left half written at the
@@ -92,16 +98,20 @@ func Open(path string) (*File, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("the soft labels cannot be read: %w", err)
 	}
-	f := &File{blocks: b, order: make([]int, b.Blocks())}
-	if f.Settings, err = settingsOf(b); err != nil {
+	f := &File{blocks: b}
+	if f.Settings, err = settingsOf(b); err == nil {
+		f.eras, err = erasOf(b, f.Settings)
+	}
+	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	for i := range f.order {
-		f.order[i] = i
+	for i := range b.Blocks() {
+		if b.Key(i) != countsKey {
+			f.order = append(f.order, i)
+		}
 	}
 	slices.SortFunc(f.order, func(i, j int) int { return cmp.Compare(b.Key(i), b.Key(j)) })
-	f.codec = newCodec(f.Settings)
-	f.buffer.New = func() any { return &blockfile.Buffer{} }
+	f.reader.New = func() any { return &reader{set: newSorter(f.Vocab)} }
 	return f, nil
 }
 
@@ -155,15 +165,16 @@ func (f *File) Sequence(sequence int64, into *Labels) error {
 	if len(into.Tail) != f.Settings.Sequence || len(into.IDs) != f.Settings.Sequence*f.Count {
 		return fmt.Errorf("bug: room for %d tokens and %d labels, %s has %d tokens of %d", len(into.Tail), len(into.IDs), f.blocks.Name(), f.Settings.Sequence, f.Count)
 	}
-	buffer := f.buffer.Get().(*blockfile.Buffer)
-	defer f.buffer.Put(buffer)
-	block, err := f.blocks.Block(i, buffer)
-	if errors.Is(err, blockfile.ErrDamaged) {
+	r := f.reader.Get().(*reader)
+	defer f.reader.Put(r)
+	e := f.eras.of(i)
+	block, err := f.blocks.Block(i, &r.buffer)
+	if err = errors.Join(err, e.err); errors.Is(err, blockfile.ErrDamaged) {
 		return fmt.Errorf("the soft labels of sequence %d: %w; run saltern label, which makes what follows anew", sequence, err)
 	} else if err != nil {
 		return err
 	}
-	if err := f.codec.decode(block, into); err != nil {
+	if err := e.codec.decode(block, into, r.set); err != nil {
 		return fmt.Errorf("%s: what is kept of sequence %d is %w: %w; %s", f.blocks.Name(), sequence, blockfile.ErrDamaged, err, anew)
 	}
 	return nil
@@ -172,9 +183,10 @@ func (f *File) Sequence(sequence int64, into *Labels) error {
 // Writer adds sequences to a file, at its end only.
 type Writer struct {
 	*blockfile.Writer
-	codec *codec
-	has   map[int64]bool
-	plain []byte
+	settings Settings
+	eras     eras
+	has      map[int64]bool
+	plain    []byte
 }
 
 // Append opens the file to go on with it, or begins it. Every sequence that is there is read and checked; from the first that
@@ -201,9 +213,18 @@ func Append(path string, s Settings) (*Writer, error) {
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	w := &Writer{Writer: b, codec: newCodec(s), has: map[int64]bool{}}
+	w := &Writer{Writer: b, settings: s, has: map[int64]bool{}}
+	w.eras, err = erasOf(b.File, s)
+	for _, e := range w.eras {
+		err = errors.Join(err, e.err)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%w; %s", err, anew), b.Close())
+	}
 	for i := range b.Blocks() {
-		w.has[int64(b.Key(i))] = true
+		if key := b.Key(i); key != countsKey {
+			w.has[int64(key)] = true
+		}
 	}
 	return w, nil
 }
@@ -213,7 +234,12 @@ func (w *Writer) Has(sequence int64) bool { return w.has[sequence] }
 
 // Add writes a sequence of T tokens at the end.
 func (w *Writer) Add(sequence int64, l *Labels) (err error) {
-	if w.plain, err = w.codec.encode(w.plain[:0], l); err != nil {
+	if last := w.Blocks() - 1; due(len(w.has), w.settings.Sequence) && w.Key(last) != countsKey {
+		if err := w.count(); err != nil {
+			return err
+		}
+	}
+	if w.plain, err = w.eras.of(w.Blocks()).codec.encode(w.plain[:0], l); err != nil {
 		return fmt.Errorf("what the teacher says of sequence %d is no distribution: %w", sequence, err)
 	}
 	if err = w.Write(uint64(sequence), w.plain); err == nil {

@@ -2,43 +2,28 @@ package labels
 
 import "math/bits"
 
-// gap follows the mean gap of one context, to give the order of its Golomb code. Whole numbers only: whoever reads must come to
-// the same orders.
-type gap struct {
-	sum, n uint32
-	k      int
-}
+// gap is the mean gap of one context in units of 1/recent, which follows the gaps that are seen. Whole numbers only: whoever reads must
+// come to the same orders.
+type gap uint32
 
-// settled chooses the order for the sums as they are: about half the mean, since long gaps are more frequent than a geometric
-// distribution has them.
-func (g gap) settled() gap {
-	g.k = max(0, bits.Len32((g.sum-1)/g.n)-1)
-	return g
-}
+// recent is how many gaps are remembered, roughly: text changes from page to page.
+const recent = 16
 
-// forget is how many gaps are remembered, roughly: text changes from page to page.
-const forget = 64
+// order is that of its Golomb code: half the mean, since long gaps are more frequent than a geometric distribution has them.
+func (g gap) order() int { return bits.Len32(uint32(g) / (2 * recent)) }
 
-func (g *gap) add(x uint32) {
-	g.sum += x
-	g.n++
-	if g.n >= forget {
-		g.sum, g.n = g.sum/2, g.n/2
-	}
-	g.sum = max(g.sum, 1)
-	*g = g.settled()
-}
+func (g *gap) add(x uint32) { *g += gap(x) - *g/recent }
 
 // gaps is the contexts by where a gap begins and how many ids are to come, both by their number of bits.
 type gaps [21][10]gap
 
-// at is the context of the gap that begins at id from with left ids to come.
-func (g *gaps) at(from uint32, left int) *gap {
-	return &g[bits.Len32(from)][bits.Len(uint(left))]
-}
+// context is that of the gap that begins at rank from with left ids to come.
+func context(from uint32, left int) (int, int) { return bits.Len32(from), bits.Len(uint(left)) }
 
-// weight is how many gaps the first guess counts for.
-const weight = 4
+func (g *gaps) at(from uint32, left int) *gap {
+	i, j := context(from, left)
+	return &g[i][j]
+}
 
 // newGaps guesses: m ids to come, log-uniform between x and v, lie a factor of (v/x)^(1/m) apart.
 func newGaps(v int) *gaps {
@@ -53,7 +38,7 @@ func newGaps(v int) *gaps {
 			} else {
 				mean = x * doublings * 11 / (16 * m) // 2^(d/m) - 1 is about ln 2 d/m
 			}
-			g[i][j] = gap{sum: uint32(weight * max(1, mean)), n: weight}.settled()
+			g[i][j] = gap(recent * max(1, mean))
 		}
 	}
 	return g

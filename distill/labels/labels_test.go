@@ -76,17 +76,7 @@ func teacherLike(rng *rand.Rand, s Settings, T int, sharp [2]float64) *Labels {
 			drawn[i] = sort.SearchFloat64s(sums, rng.Float64()*sum)
 		}
 		slices.Sort(drawn)
-		at := t*s.Count - 1
-		for i, id := range drawn {
-			if i == 0 || id != drawn[i-1] {
-				at++
-			}
-			l.IDs[at] = uint32(id)
-			l.Q[at] += 1 / float32(s.Count)
-		}
-		for at++; at < (t+1)*s.Count; at++ {
-			l.IDs[at] = compute.Masked
-		}
+		keepDrawn(l.IDs[t*s.Count:(t+1)*s.Count], l.Q[t*s.Count:(t+1)*s.Count], drawn)
 		l.Stats[2*t], l.Stats[2*t+1] = float32(rng.ExpFloat64()), float32(rng.ExpFloat64())
 	}
 	return l
@@ -240,28 +230,48 @@ func TestNoDistribution(t *testing.T) {
 	}
 }
 
+// BenchmarkDecode reads the last of a few sequences, whose file has counted its ids.
 func BenchmarkDecode(b *testing.B) {
-	s := settings(Sample, 50, 32768, 512)
-	path := filepath.Join(b.TempDir(), "labels")
-	w, err := Append(path, s)
-	if err != nil {
-		b.Fatal(err)
+	s, rng := settings(Sample, 50, 32768, 512), rand.New(rand.NewPCG(1, 2))
+	weak := NewWeakTeacher(s.Vocab, 1)
+	for _, c := range []struct {
+		name string
+		make func() *Labels
+	}{
+		{"distinct=12", func() *Labels { return teacherLike(rng, s, s.Sequence, [2]float64{1.7, 4}) }},
+		{"distinct=26", func() *Labels { return teacherLike(rng, s, s.Sequence, [2]float64{1.05, 2.6}) }},
+		{"distinct=34,weak", func() *Labels {
+			l := New(s.Sequence, s.Count)
+			weak.Fill(l)
+			return l
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "labels")
+			w, err := Append(path, s)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := range int64(3) {
+				err = errors.Join(err, w.Add(i, c.make()))
+			}
+			if err := errors.Join(err, w.Close()); err != nil {
+				b.Fatal(err)
+			}
+			f, err := Open(path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			l := New(s.Sequence, s.Count)
+			for b.Loop() {
+				if err := f.Sequence(2, l); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*s.Sequence), "ns/token")
+		})
 	}
-	if err := errors.Join(w.Add(0, teacherLike(rand.New(rand.NewPCG(1, 2)), s, s.Sequence, [2]float64{1.05, 2.6})), w.Close()); err != nil {
-		b.Fatal(err)
-	}
-	f, err := Open(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	l := New(s.Sequence, s.Count)
-	for b.Loop() {
-		if err := f.Sequence(0, l); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*s.Sequence), "ns/token")
 }
 
 func read(t *testing.T, path string) []byte {
@@ -271,4 +281,41 @@ func read(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// TestWeakTeacher measures a file of a teacher that has learned little: what it takes once its ids were counted, and the floor.
+func TestWeakTeacher(t *testing.T) {
+	s := settings(Sample, 50, 32768, 256)
+	w, err := Append(filepath.Join(t.TempDir(), "labels"), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	teacher, l := NewWeakTeacher(s.Vocab, 1), New(s.Sequence, s.Count)
+	per := func(bytes int64, sequences int) float64 { return float64(bytes) / float64(sequences*s.Sequence) }
+	uncounted, distinct, floor, before := 0.0, 0.0, 0.0, int64(0)
+	const sequences, last = 76, 8 // the last are measured, well between two counts
+	for i := range sequences {
+		switch i {
+		case countFirst / s.Sequence:
+			uncounted = per(w.Bytes(), i)
+		case sequences - last:
+			before = w.Bytes()
+		}
+		teacher.Fill(l)
+		if err := w.Add(int64(i), l); err != nil {
+			t.Fatal(err)
+		}
+		floor += l.Floor() / sequences
+		for _, id := range l.IDs {
+			if id != compute.Masked {
+				distinct += 1. / sequences / float64(s.Sequence)
+			}
+		}
+	}
+	counted := per(w.Bytes()-before, last)
+	t.Logf("%.1f distinct ids: %.1f bytes per token, %.1f once counted, floor %.1f", distinct, uncounted, counted, floor)
+	if math.Abs(distinct-34) > 1 || counted > 40 || uncounted < 44 || counted < floor {
+		t.Errorf("%.1f distinct ids take %.1f bytes per token, then %.1f, floor %.1f; want 34, above 44, at most 40", distinct, uncounted, counted, floor)
+	}
 }
