@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -22,6 +23,7 @@ var onFleet = flag.Bool("fleet", false, "run TestFleet on the Vulkan drivers of 
 // fleet runs saltern and the tests of kernels on drivers of other systems, and gathers what docs/FLEET.md says.
 type fleet struct {
 	script, saltern, kernels string // paths: fleet.sh, the program, the tests of package compute
+	text                     string // folder of what the small job reads
 	executed                 []executor
 	compiled                 []gpu
 	wrong                    []string // kernels that the tuner rejected on the driver that miscompiles
@@ -53,7 +55,7 @@ type kernelRow struct {
 // fleetJob is small enough to be trained in seconds by any driver; its text is this project's own pages.
 const fleetJob = `
 [corpus]
-sources = ["*.md"]
+sources = ["%s/*.md"]
 max_bytes = 60000
 document_bytes = 2000
 [tokenizer]
@@ -113,6 +115,23 @@ func newFleet(t *testing.T) *fleet {
 		}
 	}
 	t.Log(f.run(t, nil, "up"))
+	f.text = filepath.Join(bin, "text")
+	if err := os.Mkdir(f.text, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages { // copied, as somebody may write one meanwhile
+		text, err := os.ReadFile(page)
+		if name := filepath.Base(page); err == nil && name != "FLEET.md" { // which this run changes
+			err = os.WriteFile(filepath.Join(f.text, name), text, 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	return f
 }
 
@@ -216,22 +235,7 @@ func failures(out []byte) []byte {
 func (f *fleet) train(t *testing.T, env []string, root string, most int) (losses []float64, deaths int) {
 	t.Helper()
 	dir := t.TempDir()
-	pages, err := filepath.Glob("../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, page := range pages {
-		if name := filepath.Base(page); name != "FLEET.md" { // which this run may change
-			text, err := os.ReadFile(page)
-			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, name), text, 0o666)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := os.WriteFile(filepath.Join(dir, "job.toml"), []byte(fleetJob), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "job.toml"), fmt.Appendf(nil, fleetJob, f.text), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	var out []byte
