@@ -120,7 +120,7 @@ func settingsOf(b *blockfile.File) (Settings, error) {
 	var h head
 	err := json.Unmarshal(b.Head, &h)
 	if err == nil && h.Version != version {
-		err = fmt.Errorf("it has version %d, and this program reads %d", h.Version, version)
+		return h.Settings, fmt.Errorf("%s: its version is %d, and this program reads %d; %s", b.Name(), h.Version, version, anew)
 	}
 	s := h.Settings
 	if err == nil {

@@ -262,7 +262,7 @@ func TestOlderVersion(t *testing.T) {
 	_, opened := Open(path)
 	_, appended := Append(path, s)
 	for _, err := range []error{opened, appended} {
-		if err == nil || !strings.Contains(err.Error(), "version 2, and this program reads 3; move it away, and they are made anew") {
+		if err == nil || !strings.Contains(err.Error(), "version is 2, and this program reads 3; move it away, and they are made anew") {
 			t.Errorf("%v", err)
 		}
 	}
