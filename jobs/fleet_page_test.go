@@ -63,13 +63,13 @@ driver, which had nothing to say.
 	writeMarkdown(b, head, append(rows, row))
 	for _, e := range f.executed {
 		if e.root == "trixie" {
-			ended := "It ended no process here, as it does on processors without AVX-512, and"
+			ended := "It ended no process here, as it does on processors without AVX-512."
 			if f.deaths > 0 {
-				ended = fmt.Sprintf("In %d other kernels that driver ended the process; the same command,\ngiven again, went on without the one, and", f.deaths)
+				ended = fmt.Sprintf("In %d other kernels that driver ended the process; the same command,\ngiven again, went on without the one.", f.deaths)
 			}
 			fmt.Fprintf(b, `
 One driver computes wrong, without a word: %s with LP_NATIVE_VECTOR_WIDTH=512. There the tuner
-rejects %s, and says so. %s ended the job with the same losses.
+rejects %s, and says so. %s The job ended with the same losses.
 `, e.driver, strings.Join(f.wrong, ", "), ended)
 		}
 	}
