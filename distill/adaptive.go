@@ -5,12 +5,9 @@ import (
 	"saltern/model"
 )
 
-// Adaptive is the loss l_w with a weight for each bucket of tokens, which Auto decides on: that of a teacher at hand, of its soft
-// labels, or of one that knows nothing. A training has one of its own.
+// Adaptive is the loss l_w with a weight for each bucket of tokens, which Auto decides on. A training has one of its own.
 type Adaptive struct {
-	Teacher   *model.Model // at hand, or
-	Offline   *Offline     // its soft labels, or
-	Smoothing *Smoothing
+	Source Source
 
 	policy         *compute.Tensor // Host [PolicyLen]
 	stats, witness *compute.Tensor // Host [N,StatsColumns], [N,WitnessColumns], of the microbatch recorded last
@@ -25,16 +22,8 @@ func (a *Adaptive) Objective(r *compute.Recorder, m *model.Model, hidden *comput
 	}
 	a.policy, a.stats, a.witness = host("policy", compute.PolicyLen), host("token_stats", n, compute.StatsColumns), host("witness", n, compute.WitnessColumns)
 	a.rows = make([]float32, n*(compute.StatsColumns+compute.WitnessColumns))
-	var in compute.LossInputs
-	switch {
-	case a.Offline != nil:
-		in = a.Offline.inputs(m, hidden, t, params)
-	case a.Smoothing != nil:
-		in = a.Smoothing.inputs(m, hidden, t, params)
-	default:
-		in = online(a.Teacher, r, m, hidden, t, params)
-	}
-	in.Gradient, in.Policy, in.Stats, in.Witness = gradient, a.policy, a.stats, a.witness
+	in := inputs(a.Source, r, m, hidden, t, params, gradient)
+	in.Policy, in.Stats, in.Witness = a.policy, a.stats, a.witness
 	return r.LinearLoss(in)
 }
 
@@ -59,7 +48,7 @@ func (a *Adaptive) Collect(b compute.Backend, T int, s *Auto, r Rule, sums *Sums
 	return nil
 }
 
-// Storages lists the memory to be freed, that of soft labels apart.
+// Storages lists the memory to be freed, that of the source apart.
 func (a *Adaptive) Storages() []*compute.Storage {
 	if a.policy == nil {
 		return nil

@@ -48,15 +48,15 @@ func maskedAutoStep(t *testing.T, b compute.Backend, student, teacher *model.Mod
 	t.Helper()
 	c := model.TrainConfig{Steps: 5, Batch: 3, Microbatch: 3, Sequence: maskedT, LR: 1e-9, Precision: model.Float32, Objective: model.UL2}.Defaults()
 	c.ClipNorm = 0
-	offline, objective := &Offline{Ghost: true}, Objective(teacher)
+	offline, objective := &Offline{Ghost: true}, Objective(Online{teacher})
 	if w < 0 {
 		objective, w = model.Plain, 0
 	}
 	if soft != nil {
 		offline.Count = len(soft.IDs) / len(soft.Tail)
-		objective = offline.Objective
+		objective = Objective(offline)
 	}
-	adaptive := &Adaptive{Teacher: teacher}
+	adaptive := &Adaptive{Source: Online{teacher}}
 	if auto != nil {
 		objective = adaptive.Objective
 	}

@@ -7,10 +7,10 @@
 //
 //	loss = (1-w) NLL(y) + w CE(q_T, p)
 //
-// with student p, teacher q at temperature T, gold token y. Objective records it with the teacher beside the student. Offline does
+// with student p, teacher q at temperature T, gold token y. Objective records it, of a Source: Online is the teacher beside the student. Offline does
 // without: a Labeler has made sparse soft labels before, which package labels keeps and a Feed reads ahead of the steps.
 //
-// Config.Teacher says who teaches; Smoothing is a teacher that knows nothing, label smoothing.
+// Config.Teacher says who teaches; Smoothing is the source that knows nothing, label smoothing.
 //
 // With transition "auto" WeightAt is what w can be at most. Adaptive records the loss with a weight for each class of tokens, and
 //

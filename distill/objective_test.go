@@ -27,8 +27,8 @@ func trainAuto(t *testing.T, b compute.Backend, objective int, w, temperature fl
 	teacher := model.New(shape(16), "slm", false)
 	student := model.New(shape(24), "llm", true)
 	c := model.TrainConfig{Steps: 5, Batch: 4, Microbatch: 2, Sequence: 8, LR: 1e-2}.Defaults()
-	adaptive := &Adaptive{Teacher: teacher}
-	trainer, err := model.Programs(student, c, model.Plain, Objective(teacher), adaptive.Objective)
+	adaptive := &Adaptive{Source: Online{teacher}}
+	trainer, err := model.Programs(student, c, model.Plain, Objective(Online{teacher}), adaptive.Objective)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,7 @@ import (
 	"saltern/model"
 )
 
-// Offline is the loss l_w = (1-w) NLL + w CE(q, p) with soft labels of the teacher in place of the teacher. A training has one of
-// its own.
+// Offline is soft labels in place of the teacher, which Write sets for each microbatch before it runs.
 type Offline struct {
 	Count int  // labels of a token
 	Ghost bool // see Config.LabelTail
@@ -15,24 +14,14 @@ type Offline struct {
 	soft *compute.SoftLabels // of the microbatch recorded last
 }
 
-// Objective records the loss of a microbatch, whose soft labels Write sets before it runs.
-func (o *Offline) Objective(r *compute.Recorder, m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor, gradient bool) *compute.Tensor {
-	in := o.inputs(m, hidden, t, params)
-	in.Gradient = gradient
-	return r.LinearLoss(in)
-}
-
-// inputs declares the soft labels of a microbatch and gives what the loss takes.
-func (o *Offline) inputs(m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor) compute.LossInputs {
+func (o *Offline) teach(_ *compute.Recorder, _ *model.Model, t *model.Tokens, in *compute.LossInputs) {
 	n := t.B * t.T
 	o.soft = &compute.SoftLabels{
 		IDs:   compute.NewTensor(compute.Host, "soft_ids", compute.U32, n, o.Count),
 		Q:     compute.NewTensor(compute.Host, "soft_q", compute.F32, n, o.Count),
 		Stats: compute.NewTensor(compute.Host, "label_stats", compute.F32, n, compute.LabelColumns),
 	}
-	return compute.LossInputs{
-		Precision: m.Precision, Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, Soft: o.soft, Ghost: o.Ghost,
-	}
+	in.Soft, in.Ghost = o.soft, o.Ghost
 }
 
 // Write hands the soft labels of a microbatch to the backend.

@@ -95,10 +95,10 @@ func studentGradient(t *testing.T, d compute.Backend, soft *labels.Labels, ghost
 	c := model.TrainConfig{Steps: 5, Batch: 2, Microbatch: 2, Sequence: testT, LR: 1e-9, Precision: model.Float32}.Defaults()
 	c.ClipNorm = 0
 	offline := &Offline{Ghost: ghost}
-	objective := Objective(teacher)
+	objective := Objective(Online{teacher})
 	if soft != nil {
 		offline.Count = len(soft.IDs) / len(soft.Tail)
-		objective = offline.Objective
+		objective = Objective(offline)
 	}
 	trainer, err := model.Programs(student, c, objective)
 	if err != nil {

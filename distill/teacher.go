@@ -84,26 +84,16 @@ func (c Config) Deciding() Config {
 // smoothWidth is the width of the zeros below, one tile of a matrix product.
 const smoothWidth = 16
 
-// Smoothing is the loss l_w = (1-w) NLL + w CE(u, p) with the uniform u(v) = 1/V: label smoothing (Szegedy et al., arXiv 1512.00567)
-// in the form of a teacher whose logits are all zero. It has the states of the teacher's place, which stay as a backend makes
-// them: zero. A training has one of its own.
+// Smoothing is the uniform u(v) = 1/V in the teacher's place: label smoothing (Szegedy et al., arXiv 1512.00567) in the form of a
+// teacher whose logits are all zero. It has the states of the teacher's place, which stay as a backend makes them: zero.
 type Smoothing struct {
 	hidden, head *compute.Tensor
 }
 
-// Objective records the loss of a microbatch.
-func (s *Smoothing) Objective(r *compute.Recorder, m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor, gradient bool) *compute.Tensor {
-	in := s.inputs(m, hidden, t, params)
-	in.Gradient = gradient
-	return r.LinearLoss(in)
-}
-
-func (s *Smoothing) inputs(m *model.Model, hidden *compute.Tensor, t *model.Tokens, params *compute.Tensor) compute.LossInputs {
+func (s *Smoothing) teach(_ *compute.Recorder, m *model.Model, t *model.Tokens, in *compute.LossInputs) {
 	s.hidden = compute.NewTensor(compute.State, "smoothing.hidden", compute.F32, t.B*t.T, smoothWidth)
 	s.head = compute.NewTensor(compute.State, "smoothing.head", compute.F32, m.Head().Shape[0], smoothWidth)
-	return compute.LossInputs{
-		Precision: m.Precision, Hidden: hidden, Weight: m.Head(), Labels: t.Labels, Params: params, TeacherHidden: s.hidden, TeacherWeight: s.head,
-	}
+	in.TeacherHidden, in.TeacherWeight = s.hidden, s.head
 }
 
 // Storages lists the memory of the zeros, to be freed.

@@ -57,7 +57,7 @@ func smooth(t *testing.T, b compute.Backend, precision string, w float64) (steps
 	var s Smoothing
 	m := model.New(shape(24), "llm", true)
 	c := model.TrainConfig{Steps: 5, Batch: 4, Microbatch: 2, Sequence: 8, LR: 1e-2, Precision: precision}.Defaults()
-	trainer, err := model.Programs(m, c, model.Plain, s.Objective)
+	trainer, err := model.Programs(m, c, model.Plain, Objective(&s))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,14 +53,14 @@ func (a *adaptive) collect(b compute.Backend) error {
 // decide ends a step, after which so many are done, and gives the mean w of its tokens. Where a window ended with it, what was seen
 // there is among the values of the step's record. Of a step that was skipped nothing is kept.
 func (a *adaptive) decide(l *loop, skipped bool, values map[string]float64) (w float64, err error) {
-	sums := a.sums
-	a.sums = distill.Sums{}
-	w = sums.Weight / sums.Tokens
+	w = a.sums.Weight / a.sums.Tokens
 	if skipped {
+		a.sums = distill.Sums{}
 		return w, nil
 	}
 	before := a.auto.Stops
-	if seen := a.auto.Step(l.step, sums, a.rule); seen != nil {
+	seen, err := a.end(l.tracer, l.step)
+	if seen != nil {
 		windowValues(seen, values)
 	}
 	for g, stop := range a.auto.Stops {
@@ -71,7 +71,15 @@ func (a *adaptive) decide(l *loop, skipped bool, values map[string]float64) (w f
 	if a.ended() { // and is not asked again, so this is said once
 		l.s.say("%s: step %d: the teacher leaves: %s", l.label, l.step, reason(a.auto.LastStop().By))
 	}
-	return w, a.SetPolicy(l.tracer, a.auto)
+	return w, err
+}
+
+// end decides by the step under way, after which so many are done, and hands what follows from it to the backend. It gives what was
+// seen in the window that ended with the step, if one did.
+func (a *adaptive) end(b compute.Backend, done int64) (*distill.Window, error) {
+	seen := a.auto.Step(done, a.sums, a.rule)
+	a.sums = distill.Sums{}
+	return seen, a.SetPolicy(b, a.auto)
 }
 
 // reason words why a bucket ended.

@@ -16,11 +16,12 @@ func (b *bench) auto(ctx context.Context) error {
 	c := b.job.Config.LLM
 	c.Train = c.Train.OnDevice(b.device.Limits())
 	m, teacher := model.New(c.Model, "llm", true), model.New(b.job.Config.SLM.Model, "teacher", false)
-	a := &adaptive{Adaptive: &distill.Adaptive{Teacher: teacher}, T: c.Train.Sequence, rule: distill.Rule{Weight: 0.5, Window: 2, Vocab: c.Model.Vocab}}
+	source := distill.Online{Teacher: teacher}
+	a := &adaptive{Adaptive: &distill.Adaptive{Source: source}, T: c.Train.Sequence, rule: distill.Rule{Weight: 0.5, Window: 2, Vocab: c.Model.Vocab}}
 	defer func() {
 		b.device.Free(append(append(m.Storages(), teacher.Storages()...), a.Storages()...)...)
 	}()
-	objectives := []model.Objective{distill.Objective(teacher), a.Objective}
+	objectives := []model.Objective{distill.Objective(source), a.Objective}
 	var err error
 	if c.Train, err = model.ChooseMicrobatch(m, c.Train, b.device.Limits().Memory, objectives...); err != nil {
 		return fail(NoMemory, "%w", err)
@@ -71,10 +72,9 @@ func (b *bench) watchedSteps(ctx context.Context, trainer *model.Trainer, a *ada
 			return errors.Join(err, text(first, ids, targets))
 		})
 		if number++; err == nil && objective == 1 {
-			err = a.collect(b.device)
-			a.auto.Step(number, a.sums, a.rule)
-			a.sums = distill.Sums{}
-			err = errors.Join(err, a.SetPolicy(b.device, a.auto))
+			if err = a.collect(b.device); err == nil {
+				_, err = a.end(b.device, number)
+			}
 		}
 		return time.Since(start), err
 	}

@@ -24,10 +24,10 @@ func (b *bench) labels(ctx context.Context) error {
 	m := model.New(c.Model, "llm", true)
 	defer func() { b.device.Free(append(m.Storages(), offline.Storages()...)...) }()
 	var err error
-	if c.Train, err = model.ChooseMicrobatch(m, c.Train, b.device.Limits().Memory, offline.Objective); err != nil {
+	if c.Train, err = model.ChooseMicrobatch(m, c.Train, b.device.Limits().Memory, distill.Objective(offline)); err != nil {
 		return fail(NoMemory, "%w", err)
 	}
-	trainer, err := model.Programs(m, c.Train, offline.Objective)
+	trainer, err := model.Programs(m, c.Train, distill.Objective(offline))
 	if err != nil {
 		return err
 	}

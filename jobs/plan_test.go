@@ -121,7 +121,7 @@ func TestPlanIsWhatIsAllocated(t *testing.T) {
 		t.Fatal(err)
 	}
 	student, teacher := model.New(job.LLM.Model, "llm", true), model.New(job.SLM.Model, "teacher", false)
-	trainer, err := model.Programs(student, plans[2].train, model.Plain, distill.Objective(teacher))
+	trainer, err := model.Programs(student, plans[2].train, model.Plain, distill.Objective(distill.Online{Teacher: teacher}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,33 +11,30 @@ import (
 
 // teaching is the teacher's part in a training: the teacher itself, on the device, or a file of what it has to say.
 type teaching struct {
-	teacher *model.Model // online
+	source   distill.Source
+	adaptive *adaptive // nil unless the training itself ends the teacher's help
 
-	file    *labels.File // offline
-	offline *distill.Offline
+	// Of offline soft labels alone.
+	offline *distill.Offline // the source
+	file    *labels.File
 	feed    *distill.Feed
 	cost    *labelingCost
-
-	smoothing *distill.Smoothing // in place of a teacher
-
-	adaptive *adaptive // nil unless the training itself ends the teacher's help
 }
 
 // help is the teacher's part with a teacher at hand; where that is nil, with its soft labels, from a file that may be nil for a plan, or
 // with label smoothing, whose weight has been found.
 func (t *training) help(teacher *model.Model, file *labels.File) *teaching {
 	t = t.withSmoothing()
-	h := &teaching{teacher: teacher, file: file}
+	h := &teaching{source: distill.Online{Teacher: teacher}, file: file}
 	switch {
 	case t.Distill.Smooths():
-		h.smoothing = &distill.Smoothing{}
+		h.source = &distill.Smoothing{}
 	case teacher == nil:
 		h.offline = &distill.Offline{Count: t.Distill.LabelCount, Ghost: t.Distill.Ghost()}
+		h.source = h.offline
 	}
 	if t.Distill.Auto() {
-		h.adaptive = &adaptive{
-			Adaptive: &distill.Adaptive{Teacher: teacher, Offline: h.offline, Smoothing: h.smoothing}, rule: t.Distill.Rule(t.Model.Vocab), T: t.Train.Sequence,
-		}
+		h.adaptive = &adaptive{Adaptive: &distill.Adaptive{Source: h.source}, rule: t.Distill.Rule(t.Model.Vocab), T: t.Train.Sequence}
 	}
 	return h
 }
@@ -70,12 +67,8 @@ func (h *teaching) objectives() []model.Objective {
 		return []model.Objective{model.Plain}
 	case h.adaptive != nil:
 		return []model.Objective{model.Plain, h.adaptive.Objective}
-	case h.smoothing != nil:
-		return []model.Objective{model.Plain, h.smoothing.Objective}
-	case h.offline != nil:
-		return []model.Objective{model.Plain, h.offline.Objective}
 	}
-	return []model.Objective{model.Plain, distill.Objective(h.teacher)}
+	return []model.Objective{model.Plain, distill.Objective(h.source)}
 }
 
 // labeled is what the soft labels took before the training; nil without any.
@@ -132,14 +125,9 @@ func (h *teaching) close(d *compute.Device) error {
 	if h.adaptive != nil {
 		d.Free(h.adaptive.Storages()...)
 	}
-	if h.smoothing != nil {
-		d.Free(h.smoothing.Storages()...)
+	d.Free(h.source.Storages()...)
+	if h.file == nil {
 		return nil
 	}
-	if h.teacher != nil {
-		d.Free(h.teacher.Storages()...)
-		return nil
-	}
-	d.Free(h.offline.Storages()...)
 	return h.file.Close()
 }
