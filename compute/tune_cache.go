@@ -203,10 +203,8 @@ func (t *Tuner) write() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Close()) }()
-	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
-	}
-	c, _ := readCache(t.file) // a bad one was reported by load, and is replaced
+	_ = syscall.Flock(int(held.Fd()), syscall.LOCK_EX) // a folder on NFS has no such lock: there two can come in between, and one tunes again
+	c, _ := readCache(t.file)                          // a bad one was reported by load, and is replaced
 	if have := c.Devices[t.known.device]; have != nil {
 		for name, wrong := range have.Checked {
 			if _, ok := t.known.Checked[name]; !ok {

@@ -4,21 +4,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"saltern/distill/blockfile"
 )
 
-// own takes a folder for this process, until release is called or the process ends, however it ends: two trainings in one folder
-// would write over each other's checkpoints.
-func own(dir string) (release func() error, err error) {
-	f, err := os.Open(dir)
+// own takes a training's folder, which has been claimed, for this process, until release is called or the process ends, however it
+// ends: two trainings in one folder would write over each other's checkpoints.
+func (t *training) own() (release func() error, err error) {
+	f, err := os.OpenFile(t.settingsFile(), os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := blockfile.Lock(f); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("another process is training in %s (%w); wait for that one, or end it", dir, err)
+		return nil, fmt.Errorf("another process is training in %s (%w); wait for that one, or end it", t.dir, err)
 	}
 	return f.Close, nil
 }

@@ -134,7 +134,7 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		}
 		return o, err
 	}
-	release, err := own(t.dir)
+	release, err := t.own()
 	if err != nil {
 		return nil, err
 	}

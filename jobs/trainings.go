@@ -137,7 +137,7 @@ func (t *training) train(ctx context.Context, s *session) (*outcome, error) {
 // remove removes a training, and the scores that it selects by, or the soft labels that it would be the teacher of. One that another
 // process is at work on is an error.
 func (t *training) remove() (err error) {
-	release, err := own(t.dir)
+	release, err := t.own()
 	if errors.Is(err, os.ErrNotExist) {
 		release, err = func() error { return nil }, nil
 	}

@@ -39,9 +39,18 @@ func Append(path string, head []byte) (*Writer, error) {
 	return w, nil
 }
 
+// Lock takes a file that is open for writing, which locks over NFS ask for, until it is closed. An error where another process has it;
+// where the file system knows no locks, as Lustre often does not, nobody is kept out.
+func Lock(f *os.File) error {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		return err
+	}
+	return nil
+}
+
 // take takes the file for this process, until it is closed.
 func take(f *os.File) error {
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := Lock(f); err != nil {
 		return fmt.Errorf("another process is adding to it (%w); wait for that one", err)
 	}
 	return nil
@@ -49,7 +58,7 @@ func take(f *os.File) error {
 
 // Remove removes a file, unless another process writes to it.
 func Remove(path string) error {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
