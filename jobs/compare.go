@@ -71,15 +71,16 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			if flags.dry {
 				return c.plan().Write(io.Out, flags.json)
 			}
-			if flags.report {
-				err = c.write(ctx)
-			} else {
-				err = c.run(ctx, func() error { return c.write(ctx) })
-			}
-			if err != nil {
+			var study compare.Study // what the page was written of last
+			write := func() (err error) {
+				study, err = c.write(ctx)
 				return err
 			}
-			study, err := c.study(ctx)
+			if flags.report {
+				err = write()
+			} else {
+				err = c.run(ctx, write)
+			}
 			if err != nil {
 				return err
 			}
@@ -153,19 +154,19 @@ func shellWord(s string) string {
 }
 
 // write writes the page of what is known up to now into the comparison's folder.
-func (c *comparison) write(ctx context.Context) error {
+func (c *comparison) write(ctx context.Context) (compare.Study, error) {
 	study, err := c.study(context.WithoutCancel(ctx))
 	if err != nil {
-		return err
+		return study, err
 	}
 	if err := os.MkdirAll(c.dir, 0o777); err != nil {
-		return err
+		return study, err
 	}
 	path, err := writePages(c.dir, compare.Report(study))
 	if err == nil {
 		c.s.say("report: %s", path)
 	}
-	return err
+	return study, err
 }
 
 // state says what has become of a training.

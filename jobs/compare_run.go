@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"saltern/model"
 )
 
 // comparison is a study under way: its arms and seeds, and the trainings that they need, each once.
@@ -105,9 +103,8 @@ func (c *comparison) findSLM(seed int64) (*compared, error) {
 		return nil, nil
 	}
 	t := c.own.small(c.s.set.Manifest.Key)
-	if t.Seed = seed; c.job.Compare.Teacher == "shared" {
-		t.Seed = c.job.Seed
-	}
+	t.Seed = seed
+	c.share(t)
 	address, err := t.address()
 	if err != nil {
 		return nil, err
@@ -118,58 +115,17 @@ func (c *comparison) findSLM(seed int64) (*compared, error) {
 	return nil, nil
 }
 
-// settle settles what the arms leave to the device, once for all that train the same model on batches of the same shape: precision
-// and microbatch are orders of summation, and a comparison wants the same in each.
-func (s *session) settle(jobs []*Job) error {
-	type shape struct {
-		model.Config
-		batch, sequence, asked int
-		precision              string
+// share gives an SLM the job's seed, where it is one for all seeds.
+func (c *comparison) share(t *training) {
+	if c.job.Compare.Teacher == "shared" && t.name == "slm" {
+		t.Seed = c.job.Seed
 	}
-	of := func(m model.Config, t model.TrainConfig, asked int) shape {
-		return shape{m, t.Batch, t.Sequence, asked, t.Precision}
-	}
-	least := map[shape]int{}
-	for _, j := range jobs {
-		j.Config = j.withVocab(s.set.Manifest.VocabSize)
-		if err := j.checkTeacher(s.tokenizer, s.set); err != nil {
-			return err
-		}
-		j.settlePrecision(s.device.Limits())
-		plans, err := planJob(j, s.device.Limits().Memory)
-		if err == nil {
-			err = tooLarge(plans)
-		}
-		if err != nil {
-			return err
-		}
-		for _, p := range plans {
-			asked := j.LLM.Train.Microbatch
-			if p.label == "SLM" {
-				asked = j.SLM.Train.Microbatch
-			}
-			k := of(p.model, p.train, asked)
-			if n := least[k]; n == 0 || p.train.Microbatch < n {
-				least[k] = p.train.Microbatch
-			}
-		}
-	}
-	for _, j := range jobs {
-		for _, m := range []*ModelConfig{&j.SLM, &j.LLM} {
-			if n := least[of(m.Model, m.Train, m.Train.Microbatch)]; n > 0 {
-				m.Train.Microbatch = n
-			}
-		}
-	}
-	return nil
 }
 
 // add gives a training, and first those that it needs, its place among those of the comparison, or finds it there. own: it is the
 // arm's own, and not one that it needs.
 func (c *comparison) add(t *training, a arm, own bool) (*compared, error) {
-	if c.job.Compare.Teacher == "shared" && t.name == "slm" {
-		t.Seed = c.job.Seed
-	}
+	c.share(t)
 	for _, role := range []**training{&t.judge, &t.teacher} {
 		if *role != nil {
 			d, err := c.add(*role, a, false)

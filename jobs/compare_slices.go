@@ -3,11 +3,8 @@ package jobs
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -31,12 +28,8 @@ func (c *comparison) heldOut(ctx context.Context, t *compared) (*heldOut, error)
 	}
 	path := filepath.Join(t.dir, "held_out.json")
 	var h heldOut
-	text, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(text, &h)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w; remove it to measure anew", path, err)
+	if err := readJSON(path, &h, "remove it to measure anew"); err != nil {
+		return nil, err
 	}
 	if h.Sequence == train.Sequence && h.Asked == train.EvalTokens {
 		return &h, nil

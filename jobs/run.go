@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"saltern/compute"
+	"saltern/model"
 )
 
 // runCommand does a whole job: text, SLM, LLM with and without its help, comparison.
@@ -163,12 +164,8 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := job.checkTeacher(s.tokenizer, s.set); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	job.settlePrecision(s.device.Limits())
 	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
-	if err := chooseMicrobatches(job, s.device.Limits().Memory); err != nil {
+	if err := s.settle([]*Job{job}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -179,21 +176,47 @@ func (j *Job) settlePrecision(l *compute.Limits) {
 	j.SLM.Train, j.LLM.Train = j.SLM.Train.OnDevice(l), j.LLM.Train.OnDevice(l)
 }
 
-// chooseMicrobatches settles what the job leaves open, once for all trainings of a model: the microbatch is an order of
-// summation, and a comparison wants the same in each.
-func chooseMicrobatches(job *Job, memory int64) error {
-	plans, err := planJob(job, memory)
-	if err == nil {
-		err = tooLarge(plans)
+// settle settles what jobs leave to the device and to the text, once for all trainings of the same model on batches of the same shape:
+// precision and microbatch are orders of summation, and a comparison wants the same in each.
+func (s *session) settle(jobs []*Job) error {
+	type shape struct {
+		model.Config
+		batch, sequence, asked int
+		precision              string
 	}
-	if err != nil {
-		return err
+	of := func(m model.Config, t model.TrainConfig, asked int) shape {
+		return shape{m, t.Batch, t.Sequence, asked, t.Precision}
 	}
-	for _, p := range plans { // the last of the LLM's is the one with a teacher, which needs the most
-		if p.label == "SLM" {
-			job.SLM.Train.Microbatch = p.train.Microbatch
-		} else {
-			job.LLM.Train.Microbatch = p.train.Microbatch
+	least := map[shape]int{}
+	for _, j := range jobs {
+		j.Config = j.withVocab(s.set.Manifest.VocabSize)
+		if err := j.checkTeacher(s.tokenizer, s.set); err != nil {
+			return err
+		}
+		j.settlePrecision(s.device.Limits())
+		plans, err := planJob(j, s.device.Limits().Memory)
+		if err == nil {
+			err = tooLarge(plans)
+		}
+		if err != nil {
+			return err
+		}
+		for _, p := range plans {
+			asked := j.LLM.Train.Microbatch
+			if p.label == "SLM" {
+				asked = j.SLM.Train.Microbatch
+			}
+			k := of(p.model, p.train, asked)
+			if n := least[k]; n == 0 || p.train.Microbatch < n {
+				least[k] = p.train.Microbatch
+			}
+		}
+	}
+	for _, j := range jobs {
+		for _, m := range []*ModelConfig{&j.SLM, &j.LLM} {
+			if n := least[of(m.Model, m.Train, m.Train.Microbatch)]; n > 0 {
+				m.Train.Microbatch = n
+			}
 		}
 	}
 	return nil

@@ -2,8 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -42,12 +40,9 @@ func (t *training) findSmoothing(ctx context.Context, s *session) error {
 	}
 	of := smoothed{t.Teacher, t.Distill.Weight, t.Distill.Temperature}
 	var found smoothing
-	text, err := os.ReadFile(t.smoothingFile())
-	if err == nil {
-		err = json.Unmarshal(text, &found)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s: %w; remove it to measure anew", t.smoothingFile(), err)
+	err := readJSON(t.smoothingFile(), &found, "remove it to measure anew")
+	if err != nil {
+		return err
 	}
 	if found.Of != of {
 		if found, err = t.measureSmoothing(ctx, s, of); err != nil {

@@ -2,10 +2,8 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -93,20 +91,9 @@ func (t *training) orderAt(ordinary corpus.Order, step int64) corpus.Order {
 	return corpus.Order{Seed: ordinary.Seed, Sequences: int64(len(t.selected)), Only: t.selected}
 }
 
-// finished reads the outcome of a training that is done already.
-func (t *training) finished() (*outcome, error) {
-	text, err := os.ReadFile(filepath.Join(t.dir, "result.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var o outcome
-	if err := json.Unmarshal(text, &o); err != nil {
-		return nil, fmt.Errorf("%s: %w; remove it to train again", filepath.Join(t.dir, "result.json"), err)
-	}
-	return &o, nil
+// finished reads the outcome of a training that is done already; nil where it is not.
+func (t *training) finished() (o *outcome, err error) {
+	return o, readJSON(filepath.Join(t.dir, "result.json"), &o, "remove it to train again")
 }
 
 // start lays out the model and loads the programs on the backend, which is the session's device or a look at it.
@@ -188,8 +175,8 @@ func weightsSum(c *checkpoint.Checkpoint) (string, error) {
 	return "", fmt.Errorf("%w: %s lists no weights", checkpoint.ErrCorrupt, c.Dir)
 }
 
-// stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, and with a teacher its forward pass, a
-// third of that, which its soft labels took as well, as if they had been made for this student alone.
+// stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, counted as causal, and with a teacher its forward pass,
+// a third of that, which its soft labels take as well.
 func (t *training) stepFLOPs(teacher bool) float64 {
 	tokens := float64(t.Train.Batch * t.Train.Sequence)
 	f := t.Model.FLOPsPerToken(t.Train.Sequence) * tokens

@@ -1,5 +1,7 @@
 package compare
 
+import "saltern/jobs/report"
+
 // The study's own numbers as report.json has them. JSON has no NaN, so what is not known is null.
 type (
 	armJSON struct {
@@ -47,22 +49,15 @@ func dataOf(a Arm) armJSON {
 		j.Settings[s.Key] = s.Value
 	}
 	for _, r := range a.Runs {
-		run := runJSON{Seed: r.Seed, Loss: orNull(r.Loss), Accuracy: orNull(r.Accuracy), BitsPerByte: orNull(r.BitsPerByte), Steps: r.Steps, Tokens: r.Tokens,
-			FLOPs: orNull(r.FLOPs), Seconds: orNull(r.Seconds), Params: r.Params, Columns: []string{"step", "tokens", "flops", "seconds", "loss"}}
+		run := runJSON{Seed: r.Seed, Loss: report.OrNull(r.Loss), Accuracy: report.OrNull(r.Accuracy), BitsPerByte: report.OrNull(r.BitsPerByte), Steps: r.Steps, Tokens: r.Tokens,
+			FLOPs: report.OrNull(r.FLOPs), Seconds: report.OrNull(r.Seconds), Params: r.Params, Columns: []string{"step", "tokens", "flops", "seconds", "loss"}}
 		for i, v := range r.Slices {
-			run.Slices[i] = orNull(v)
+			run.Slices[i] = report.OrNull(v)
 		}
 		for _, p := range r.Points {
-			run.Evaluations = append(run.Evaluations, [5]*float64{orNull(float64(p.Step)), orNull(float64(p.Tokens)), orNull(p.FLOPs), orNull(p.Seconds), orNull(p.Loss)})
+			run.Evaluations = append(run.Evaluations, [5]*float64{report.OrNull(float64(p.Step)), report.OrNull(float64(p.Tokens)), report.OrNull(p.FLOPs), report.OrNull(p.Seconds), report.OrNull(p.Loss)})
 		}
 		j.Runs = append(j.Runs, run)
 	}
 	return j
-}
-
-func orNull(v float64) *float64 {
-	if !finite(v) {
-		return nil
-	}
-	return &v
 }

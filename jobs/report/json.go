@@ -106,7 +106,7 @@ func (t Table) json() tableJSON {
 	for _, row := range t.Rows {
 		r := rowJSON{Name: row.Name, Reference: row.Reference}
 		for _, c := range row.Cells {
-			r.Cells = append(r.Cells, cellJSON{c.Text, c.Detail, c.Best, orNull(c.Value), orNull(c.Low), orNull(c.High)})
+			r.Cells = append(r.Cells, cellJSON{c.Text, c.Detail, c.Best, OrNull(c.Value), OrNull(c.Low), OrNull(c.High)})
 		}
 		j.Rows = append(j.Rows, r)
 	}
@@ -123,12 +123,12 @@ func chartsJSON(charts []Chart) []chartJSON {
 			}
 		}
 		for _, l := range c.Levels {
-			j.Levels = append(j.Levels, estimateJSON{Name: l.Name, Value: orNull(l.Y), Low: orNull(l.Low), High: orNull(l.High)})
+			j.Levels = append(j.Levels, estimateJSON{Name: l.Name, Value: OrNull(l.Y), Low: OrNull(l.Low), High: OrNull(l.High)})
 		}
 		for _, e := range c.Rows {
-			row := estimateJSON{Name: e.Name, Label: e.Label, Group: e.Group, Value: orNull(e.Value), Low: orNull(e.Low), High: orNull(e.High)}
+			row := estimateJSON{Name: e.Name, Label: e.Label, Group: e.Group, Value: OrNull(e.Value), Low: OrNull(e.Low), High: OrNull(e.High)}
 			for _, v := range e.Each {
-				row.Each = append(row.Each, orNull(v))
+				row.Each = append(row.Each, OrNull(v))
 			}
 			j.Rows = append(j.Rows, row)
 		}
@@ -137,8 +137,8 @@ func chartsJSON(charts []Chart) []chartJSON {
 	return list
 }
 
-// orNull keeps a zero, which a difference may be.
-func orNull(v float64) *float64 {
+// OrNull is a number as JSON has it, which knows no NaN: null where there is none. It keeps a zero, which a difference may be.
+func OrNull(v float64) *float64 {
 	if !finite(v) {
 		return nil
 	}
@@ -154,10 +154,10 @@ func measured(v float64) *float64 {
 
 // MarshalJSON writes [x, y].
 func (p Point) MarshalJSON() ([]byte, error) {
-	return json.Marshal([]*float64{orNull(p.X), orNull(p.Y)})
+	return json.Marshal([]*float64{OrNull(p.X), OrNull(p.Y)})
 }
 
 // MarshalJSON writes [x, low, high].
 func (b Band) MarshalJSON() ([]byte, error) {
-	return json.Marshal([]*float64{orNull(b.X), orNull(b.Low), orNull(b.High)})
+	return json.Marshal([]*float64{OrNull(b.X), OrNull(b.Low), OrNull(b.High)})
 }
