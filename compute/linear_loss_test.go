@@ -109,22 +109,28 @@ func TestLinearLossGradient(t *testing.T) {
 				}
 				return 0.25 * sum
 			}
-			for _, p := range []struct{ x, g *Tensor }{{m.e, m.de}, {m.a, m.da}} {
-				x, g := b.Float64(p.x), b.Float64(p.g)
-				for i := range x {
-					const h = 1e-5
-					keep := x[i]
-					x[i] = keep + h
-					up := loss()
-					x[i] = keep - h
-					down := loss()
-					x[i] = keep
-					if want := (up - down) / (2 * h); math.Abs(g[i]-want) > 1e-6*(1+math.Abs(want)) {
-						t.Errorf("gradient of %v at %d is %v, differences say %v", p.x, i, g[i], want)
-					}
-				}
-			}
+			m.checkGradient(t, b, loss)
 		})
+	}
+}
+
+// checkGradient compares the gradients, as they lie there, with central finite differences of a loss, for every element.
+func (m *lossModel) checkGradient(t *testing.T, b *Reference, loss func() float64) {
+	t.Helper()
+	for _, p := range []struct{ x, g *Tensor }{{m.e, m.de}, {m.a, m.da}} {
+		x, g := b.Float64(p.x), b.Float64(p.g)
+		for i := range x {
+			const h = 1e-5
+			keep := x[i]
+			x[i] = keep + h
+			up := loss()
+			x[i] = keep - h
+			down := loss()
+			x[i] = keep
+			if want := (up - down) / (2 * h); math.Abs(g[i]-want) > 1e-6*(1+math.Abs(want)) {
+				t.Errorf("gradient of %v at %d is %v, differences say %v", p.x, i, g[i], want)
+			}
+		}
 	}
 }
 

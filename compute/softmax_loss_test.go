@@ -41,8 +41,19 @@ func lossRun(t *testing.T, d *Device, k *Kernel, z, zt []float32, soft *softRows
 	must(t, d.Write(logits, z))
 	must(t, d.WriteU32(ids, labels))
 	must(t, d.Write(p, params))
+	program := runOne(t, d, k, "softmax_loss", softmaxLoss{Teacher: form, Gradient: true}, in, s, logits)
+	dz, stats = make([]float32, n*v), make([]float32, n*StatsColumns)
+	must(t, d.Read(logits, dz))
+	must(t, d.Read(s, stats))
+	d.Free(program.Storages()...)
+	return dz, stats
+}
+
+// runOne runs one operation by one kernel, and gives the program, whose memory is to be freed.
+func runOne(t *testing.T, d *Device, k *Kernel, op string, attr any, in []*Tensor, out ...*Tensor) *Program {
+	t.Helper()
 	r := NewRecorder()
-	r.Record("softmax_loss", softmaxLoss{Teacher: form, Gradient: true}, in, s, logits)
+	r.Record(op, attr, in, out...)
 	program, err := r.Finish()
 	must(t, err)
 	d.Choose = func(*Node, []*Kernel) (*Kernel, error) { return k, nil }
@@ -51,11 +62,7 @@ func lossRun(t *testing.T, d *Device, k *Kernel, z, zt []float32, soft *softRows
 	must(t, err)
 	must(t, exes[0].Run())
 	exes[0].Close()
-	dz, stats = make([]float32, n*v), make([]float32, n*StatsColumns)
-	must(t, d.Read(logits, dz))
-	must(t, d.Read(s, stats))
-	d.Free(program.Storages()...)
-	return dz, stats
+	return program
 }
 
 func must(t *testing.T, err error) {

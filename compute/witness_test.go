@@ -55,21 +55,7 @@ func TestPolicyGradient(t *testing.T) {
 				}
 				return 0.25 * sum
 			}
-			for _, p := range []struct{ x, g *Tensor }{{m.e, m.de}, {m.a, m.da}} {
-				x, g := b.Float64(p.x), b.Float64(p.g)
-				for i := range x {
-					const h = 1e-5
-					keep := x[i]
-					x[i] = keep + h
-					up := loss()
-					x[i] = keep - h
-					down := loss()
-					x[i] = keep
-					if want := (up - down) / (2 * h); math.Abs(g[i]-want) > 1e-6*(1+math.Abs(want)) {
-						t.Errorf("gradient of %v at %d is %v, differences say %v", p.x, i, g[i], want)
-					}
-				}
-			}
+			m.checkGradient(t, b, loss)
 			if len(seen) != 3 {
 				t.Errorf("the case is too easy: its tokens are in the buckets %v", seen)
 			}
@@ -190,16 +176,7 @@ func witnessRun(t *testing.T, d *Device, k *Kernel, z, zt []float32, labels []ui
 	must(t, d.WriteU32(ids, labels))
 	must(t, d.Write(p, params))
 	must(t, d.Write(q, policy))
-	r := NewRecorder()
-	r.Record("softmax_loss", softmaxLoss{logitsTeacher, true, true}, []*Tensor{logits, ids, p, teacher, q}, s, logits, u)
-	program, err := r.Finish()
-	must(t, err)
-	d.Choose = func(*Node, []*Kernel) (*Kernel, error) { return k, nil }
-	defer func() { d.Choose = nil }()
-	exes, err := d.Load(program)
-	must(t, err)
-	must(t, exes[0].Run())
-	exes[0].Close()
+	program := runOne(t, d, k, "softmax_loss", softmaxLoss{logitsTeacher, true, true}, []*Tensor{logits, ids, p, teacher, q}, s, logits, u)
 	dz, stats, witness = make([]float32, n*v), make([]float32, n*StatsColumns), make([]float32, n*WitnessColumns)
 	must(t, d.Read(logits, dz))
 	must(t, d.Read(s, stats))

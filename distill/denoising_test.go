@@ -204,18 +204,7 @@ func TestOfflineFollowsOnlineOnMasks(t *testing.T) {
 	d := computetest.Device(t)
 	want, online := maskedStep(t, d, model.New(maskedShape(24), "llm", true), model.New(maskedShape(16), "slm", false), 2, 1, nil)
 	s := labels.Settings{Form: labels.TopK, Count: maskedVocab, Sequence: maskedT, Vocab: maskedVocab, Temperature: 1, Precision: model.Float32, Objective: model.UL2}
-	teacher := model.New(maskedShape(16), "slm", false)
-	l, err := NewLabeler(teacher, s, 4) // one more than there is to do
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(l.Load(d), teacher.Init(d, 1)); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		l.Close()
-		d.Free(teacher.Storages()...)
-	}()
+	l := newLabeler(t, d, maskedShape(16), s, 4) // one more than there is to do
 	soft, err := l.Make([]int64{0, 1, 2}, maskedExample)
 	if err != nil {
 		t.Fatal(err)

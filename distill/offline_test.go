@@ -37,10 +37,10 @@ func testSettings(form string, count int) labels.Settings {
 	return labels.Settings{Form: form, Count: count, Sequence: testT, Vocab: testVocab, Temperature: 1.25, Precision: model.Float32, Seed: 11}
 }
 
-// label makes the soft labels of some sequences with a teacher of the given seed, in batches of b.
-func label(t *testing.T, d compute.Backend, s labels.Settings, b int, sequences ...int64) *labels.Labels {
+// newLabeler makes one of a teacher of that shape, for the time of the test.
+func newLabeler(t *testing.T, d compute.Backend, shape model.Config, s labels.Settings, b int) *Labeler {
 	t.Helper()
-	teacher := model.New(shape(16), "slm", false)
+	teacher := model.New(shape, "slm", false)
 	l, err := NewLabeler(teacher, s, b)
 	if err != nil {
 		t.Fatal(err)
@@ -48,10 +48,17 @@ func label(t *testing.T, d compute.Backend, s labels.Settings, b int, sequences 
 	if err := errors.Join(l.Load(d), teacher.Init(d, 1)); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		l.Close()
 		d.Free(teacher.Storages()...)
-	}()
+	})
+	return l
+}
+
+// label makes the soft labels of some sequences with a teacher of the given seed, in batches of b.
+func label(t *testing.T, d compute.Backend, s labels.Settings, b int, sequences ...int64) *labels.Labels {
+	t.Helper()
+	l := newLabeler(t, d, shape(16), s, b)
 	all := labels.New(len(sequences)*testT, s.Count)
 	for i := 0; i < len(sequences); i += b {
 		part := sequences[i:min(i+b, len(sequences))]

@@ -81,27 +81,33 @@ func TestGradient(t *testing.T) {
 			if _, err := trainer.accumulate(trainer.micro[0], trainer.Config.Batch, 1, 0, 1, fill); err != nil {
 				t.Fatal(err)
 			}
-			rng := rand.New(rand.NewPCG(1, 1))
-			for _, k := range m.Buckets {
-				for _, w := range k.Weights {
-					p, g := b.Float64(w.Tensor), b.Float64(w.Grad)
-					for range 6 {
-						i := rng.IntN(len(p))
-						const h = 1e-5
-						x := p[i]
-						p[i] = x + h
-						up := loss()
-						p[i] = x - h
-						down := loss()
-						p[i] = x
-						want := (up - down) / (2 * h)
-						if math.Abs(g[i]-want) > 1e-6*math.Max(1, math.Abs(want)) {
-							t.Errorf("%s[%d]: gradient %g, finite differences %g", w.Parts[0].Name, i, g[i], want)
-						}
-					}
+			checkGradient(t, b, m, 6, loss)
+		})
+	}
+}
+
+// checkGradient compares the model's gradient, as it lies there, with central finite differences of a loss, for some elements of every
+// weight.
+func checkGradient(t *testing.T, b *compute.Reference, m *Model, elements int, loss func() float64) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, k := range m.Buckets {
+		for _, w := range k.Weights {
+			p, g := b.Float64(w.Tensor), b.Float64(w.Grad)
+			for range elements {
+				i := rng.IntN(len(p))
+				const h = 1e-5
+				x := p[i]
+				p[i] = x + h
+				up := loss()
+				p[i] = x - h
+				down := loss()
+				p[i] = x
+				if want := (up - down) / (2 * h); math.Abs(g[i]-want) > 1e-6*math.Max(1, math.Abs(want)) {
+					t.Errorf("%s[%d]: gradient %g, finite differences %g", w.Parts[0].Name, i, g[i], want)
 				}
 			}
-		})
+		}
 	}
 }
 
