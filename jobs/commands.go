@@ -18,6 +18,7 @@ func commands() []*Command {
 		tuneCommand(),
 		kernelsCommand(),
 		benchCommand(),
+		submitCommand(),
 		configCommand(),
 		versionCommand(),
 		helpCommand(),

@@ -44,24 +44,24 @@ func (j Job) Script() string {
 	line("#SBATCH --job-name=%s", quote(j.Name))
 	if j.Output != "" {
 		line("#SBATCH --output=%s", quote(j.Output))
-		line("#SBATCH --open-mode=append    # after a requeue the log goes on")
+		line("#SBATCH --open-mode=append     # after a requeue the log goes on")
 	}
 	if j.Time != "" {
 		line("#SBATCH --time=%s", j.Time)
 	}
 	if j.Grace > 0 {
-		line("#SBATCH --signal=USR1@%d      # so many seconds before the limit: finish the step, save, stop", j.Grace)
-		line("#SBATCH --requeue             # the job may be put back into the queue, where it goes on from what was saved")
+		line("#SBATCH --signal=USR1@%-8d # so many seconds before the limit: finish the step, save, stop", j.Grace)
+		line("#SBATCH --requeue              # the job may be put back into the queue, where it goes on from what was saved")
 	}
 	if j.Array != "" {
 		line("#SBATCH --array=%s", j.Array)
 	}
 	for i, g := range j.Groups {
 		if i > 0 {
-			line("#SBATCH hetjob               # what follows is for other nodes of the same job")
+			line("#SBATCH hetjob                 # what follows is for other nodes of the same job")
 		}
 		line("#SBATCH --nodes=%d", g.Nodes)
-		line("#SBATCH --ntasks-per-node=%d  # one rank each", g.Tasks)
+		line("#SBATCH --ntasks-per-node=%-5d # one rank each", g.Tasks)
 		if g.GPUs > 0 {
 			line("#SBATCH --gpus-per-node=%d", g.GPUs)
 		}
