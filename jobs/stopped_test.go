@@ -264,7 +264,7 @@ func onDisk(run string) string {
 // is that of an interruption.
 func testInterrupted(t *testing.T, saltern program, undisturbed string) {
 	dir := newJob(t, stoppedJob)
-	stopped := regexp.MustCompile(`(?m)^saltern: (SLM|BASELINE|SALT) stopped at step (\d+) of 30, saved in (\S+); the same command goes on from there: (interrupt|terminated) signal received$`)
+	stopped := regexp.MustCompile(`(?m)^saltern: (SLM|BASELINE|SALT) stopped at step (\d+) of 30, saved in (\S+); the same command goes on from there: (interrupt|terminated|user defined signal 1) signal received$`)
 	for _, test := range []struct {
 		m        moment
 		signal   os.Signal
@@ -273,8 +273,12 @@ func testInterrupted(t *testing.T, saltern program, undisturbed string) {
 	}{
 		{after("slm", 8), os.Interrupt, "SLM", "slm"},
 		{after("llm-baseline", 1), syscall.SIGTERM, "BASELINE", "llm-baseline"},
-		{after("llm-salt", 12), syscall.SIGTERM, "SALT", "llm-salt"},
+		{after("llm-salt", 12), syscall.SIGUSR1, "SALT", "llm-salt"},
 	} {
+		want := Interrupted
+		if test.signal == syscall.SIGUSR1 {
+			want = Requeue
+		}
 		p := start(t, saltern, dir, "run", "job.toml")
 		if !p.at(t, test.m, 0) {
 			t.Fatalf("%s: the run ended by itself: %v\n%s", test.m.name, p.ProcessState, p.stderr.String())
@@ -283,8 +287,8 @@ func testInterrupted(t *testing.T, saltern program, undisturbed string) {
 			t.Fatal(err)
 		}
 		<-p.ended
-		if code := p.ProcessState.ExitCode(); code != int(Interrupted) {
-			t.Fatalf("%s: %v, want exit code %d\n%s", test.m.name, p.ProcessState, Interrupted, p.stderr.String())
+		if code := p.ProcessState.ExitCode(); code != int(want) {
+			t.Fatalf("%s: %v, want exit code %d\n%s", test.m.name, p.ProcessState, want, p.stderr.String())
 		}
 		said := stopped.FindStringSubmatch(p.stderr.String())
 		if said == nil || said[1] != test.label || !strings.HasSuffix(p.stderr.String(), said[0]+"\n") {

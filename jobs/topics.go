@@ -38,6 +38,7 @@ func variables() []variable {
 	return []variable{
 		{"SALTERN_CACHE", "The folder of the cache of kernel choices, tune.json; otherwise $XDG_CACHE_HOME/saltern or ~/.cache/saltern."},
 		{"SALTERN_VALIDATION", "1 has the Vulkan validation layers, which must be installed, check every call; what they find fails the command. make test sets it."},
+		{"SLURM_JOB_ID", "Set by Slurm: a SIGTERM then means that the job is to be queued again, exit code 75, as SIGUSR1 does anywhere."},
 		{"TERM", "\"dumb\" draws no progress bars, only plain lines."},
 	}
 }
