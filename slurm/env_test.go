@@ -28,9 +28,9 @@ func with(changes ...string) func(string) (string, bool) {
 func TestFromEnv(t *testing.T) {
 	want := cluster.Identity{Job: "slurm-2-0-0", Rank: 4, Size: 6, Node: 1, Nodes: 3, LocalRank: 1, LocalSize: 2, NodeNames: []string{"node1", "node2", "node3"}}
 	for job, lookup := range map[string]func(string) (string, bool){
-		"slurm-2-0-0": with(),
-		"slurm-2-0-3": with("SLURM_RESTART_COUNT=3"),
-		"slurm-7-1-0": with("SLURM_JOB_ID=7", "SLURM_JOB_ID_HET_GROUP_0=", "SLURM_STEP_ID=1"),
+		"slurm-2-0-0":   with(),
+		"slurm-2-0-3":   with("SLURM_RESTART_COUNT=3"),
+		"slurm-7-1-0":   with("SLURM_JOB_ID=7", "SLURM_JOB_ID_HET_GROUP_0=", "SLURM_STEP_ID=1"),
 		"slurm-2-a_b-0": with("SLURM_STEP_ID=a+b"),
 	} {
 		want.Job = job
