@@ -71,15 +71,19 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	sum := sha256.Sum256([]byte(text.String()))
 	id.Digest, id.Version = hex.EncodeToString(sum[:8]), builtFrom()
 	meter := newMeter(io, 0)
-	c, err := cluster.Join(ctx, id, job.Cluster, func(format string, args ...any) { meter.Message("cluster: " + fmt.Sprintf(format, args...)) })
+	// A signal ends the meeting, and not what follows: there the ranks agree on a stop, and only the loss of one ends them all.
+	meeting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	defer stop()
+	c, err := cluster.Join(meeting, id, job.Cluster, func(format string, args ...any) { meter.Message("cluster: " + fmt.Sprintf(format, args...)) })
 	if err != nil {
 		return nil, err
 	}
 	g, err := c.Group()
 	if err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(err, c.Leave(err))
 	}
-	return &ranks{group: g, node: id.Node, local: id.LocalRank, leave: c.Close}, nil
+	return &ranks{group: g, node: id.Node, local: id.LocalRank, all: c.Context(), leave: c.Leave}, nil
 }
 
 // rankLog is the file of what a rank but the first has to say.
