@@ -319,8 +319,11 @@ func sameTraining(t *testing.T, wantDir, gotDir, training string) {
 	want, got := filepath.Join(wantDir, "runs", "job", training), filepath.Join(gotDir, "runs", "job", training)
 	if a, b := measured(t, want), measured(t, got); !reflect.DeepEqual(a, b) {
 		t.Errorf("%s: the metrics differ:\n%v\n%v", training, a, b)
-	} else if len(a) != 31 {
-		t.Errorf("%s has %d lines of metrics, want 31", training, len(a))
+	} else if len(a) == 0 {
+		t.Errorf("%s has no metrics", training)
+	}
+	if _, err := os.Stat(filepath.Join(got, "result.json")); err != nil {
+		t.Errorf("%s has not ended: %v", training, err)
 	}
 	for _, file := range []string{"model.safetensors", "optimizer.safetensors", "tokenizer.json", "config.json"} {
 		if a, b := lastFile(t, want, file), lastFile(t, got, file); !bytes.Equal(a, b) {
@@ -358,9 +361,6 @@ func lastFile(t *testing.T, training, name string) []byte {
 		t.Fatal(err)
 	}
 	folder := strings.TrimSpace(string(latest))
-	if !strings.HasPrefix(folder, "step_00000030") {
-		t.Fatalf("%s: the last checkpoint is %s", training, folder)
-	}
 	text, err := fs.ReadFile(files, folder+"/"+name)
 	if err != nil {
 		t.Fatal(err)
