@@ -23,7 +23,7 @@ compute/ref, compute/vk < compute # the reference shares nothing with the fast p
 compute < model        # kernels know nothing of networks
 model < distill        # a teacher adds to a model's training; the model knows nothing of teachers
 cluster/wire < cluster/collective # how numbers are written; it knows no ranks
-cluster/collective < jobs # sums of vectors know nothing of models, nor of what carries them
+cluster/link, cluster/collective < jobs # neither knows models; sums know nothing of what carries them, nor that of what it carries
 distill < jobs         # jobs compose; the method knows nothing of job files and command lines
 jobs < main            # main hands over the command line, nothing more
 `
