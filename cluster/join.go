@@ -189,7 +189,12 @@ func (j *joiner) lead(ctx context.Context) (_ *Cluster, err error) {
 		}
 		c.credentials = k
 	}
-	return c, j.gather(ctx, c, r)
+	if err := j.gather(ctx, c, r); err != nil {
+		r.dismiss(ctx, err.Error())
+		c.node.emptied(time.Second)
+		return nil, err
+	}
+	return c, nil
 }
 
 // gather waits until all have come.
@@ -199,7 +204,7 @@ func (j *joiner) gather(ctx context.Context, c *Cluster, r *desk) (err error) {
 	for {
 		switch missing, failed := r.state(); {
 		case failed != "":
-			return r.dismiss(ctx, failed)
+			return refusal(failed)
 		case missing == "":
 			c.members = r.members()
 			c.watch, err = c.startWatch()
@@ -209,11 +214,11 @@ func (j *joiner) gather(ctx context.Context, c *Cluster, r *desk) (err error) {
 		case <-r.changed:
 		case <-again.C:
 			if err := j.replaced(ctx, c.credentials); err != nil {
-				return r.dismiss(ctx, err.Error())
+				return err
 			}
 		case <-ctx.Done():
 			missing, _ := r.state()
-			return r.dismiss(ctx, j.waited(ctx, missing, whatToDo).Error())
+			return j.waited(ctx, missing, whatToDo)
 		}
 	}
 }
@@ -450,8 +455,8 @@ func (d *desk) members() []Member {
 	return all
 }
 
-// dismiss makes sure that who has come hears why it was in vain, and so does who comes in a moment if there is time; it returns that.
-func (d *desk) dismiss(ctx context.Context, reason string) error {
+// dismiss makes sure that who has come hears why it was in vain, and so does who comes in a moment if there is time.
+func (d *desk) dismiss(ctx context.Context, reason string) {
 	d.mu.Lock()
 	if d.roster.failed == "" {
 		d.roster.failed = reason
@@ -465,5 +470,4 @@ func (d *desk) dismiss(ctx context.Context, reason string) error {
 			break
 		}
 	}
-	return refusal(reason)
 }
