@@ -25,7 +25,7 @@ model < distill        # a teacher adds to a model's training; the model knows n
 slurm < jobs           # the queue's side: names, scripts and the environment of a task, nothing of models
 cluster < slurm, jobs  # ranks meet and send bytes; what they compute is nothing to the network, and the network nothing to models
 cluster/wire < cluster/collective # how numbers are written; it knows no ranks
-cluster/collective < cluster # sums of vectors know nothing of models, nor of what carries them
+cluster/link, cluster/collective < cluster # neither knows models; sums know nothing of what carries them, nor that of what it carries
 distill < jobs         # jobs compose; the method knows nothing of job files and command lines
 jobs < main            # main hands over the command line, nothing more
 `

@@ -11,10 +11,13 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"saltern/cluster"
+	"saltern/cluster/collective"
+	"saltern/cluster/link"
 	"saltern/slurm"
 )
 
@@ -46,6 +49,10 @@ func identity(io IO) (id cluster.Identity, several bool, err error) {
 	}
 	return slurm.FromEnv(io.Env)
 }
+
+// patience is how long a rank may keep the others waiting, with hours of text to prepare for example, as long as it lives: silence is
+// noticed much sooner.
+const patience = 24 * time.Hour
 
 // joinRanks meets the other ranks of this process's job; nil where there are none.
 func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
@@ -79,11 +86,12 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := c.Group()
+	links, err := link.Open(c.Conn(), c.Subject("link"), id.Rank, id.Size, link.Options{Deadline: patience})
 	if err != nil {
 		return nil, errors.Join(err, c.Leave(err))
 	}
-	return &ranks{group: g, node: id.Node, local: id.LocalRank, all: c.Context(), leave: c.Leave}, nil
+	leave := func(cause error) error { return errors.Join(links.Close(), c.Leave(cause)) }
+	return &ranks{group: collective.New(links, id.Rank, id.Size), node: id.Node, local: id.LocalRank, all: c.Context(), leave: leave}, nil
 }
 
 // rankLog is the file of what a rank but the first has to say.

@@ -301,7 +301,8 @@ func (l *loop) save(ctx context.Context) error {
 	}
 	defer l.tracer.after("checkpoint", time.Now())
 	l.saved = l.step
-	return l.s.ranks.first(context.WithoutCancel(ctx), func() error { return l.write(ctx) })
+	help := func() error { return l.model.HelpSave(l.s.device) }
+	return l.s.ranks.helped(context.WithoutCancel(ctx), func() error { return l.write(ctx) }, help)
 }
 
 // write writes the checkpoint.
