@@ -44,6 +44,7 @@ more memory would make all others anew: set train.microbatch to be sure that it 
 saltern compare --seeds 5 --sweep distill.kd_steps=40,80,160 job.toml
 saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Ranks: true,
 		Flags: flags.define,
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
 			job, err := flags.job(args)
@@ -54,14 +55,14 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, s.close()) }()
+			defer func() { err = errors.Join(err, s.close(err)) }()
 			c, err := newComparison(s)
 			if err != nil {
 				return err
 			}
 			c.again = flags.command(job.File)
 			if flags.fresh && !flags.dry && !flags.report {
-				if err := c.remove(); err != nil {
+				if err := s.ranks.first(ctx, c.remove); err != nil {
 					return err
 				}
 			}
@@ -73,16 +74,23 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			}
 			var study compare.Study // what the page was written of last
 			write := func() (err error) {
-				study, err = c.write(ctx)
-				return err
+				return s.ranks.first(ctx, func() error {
+					study, err = c.write(ctx)
+					return err
+				})
 			}
 			if flags.report {
 				err = write()
+			} else if flags.only != "" {
+				return c.runSeed(ctx, flags.only)
 			} else {
 				err = c.run(ctx, write)
 			}
 			if err != nil {
 				return err
+			}
+			if !s.ranks.leads() {
+				return c.failures()
 			}
 			return errors.Join(studyTable(study).Write(io.Out, flags.json), c.failures())
 		},
@@ -93,12 +101,14 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 type compareFlags struct {
 	runFlags
 	seeds       int
+	only        string
 	sweep, arms listFlag
 	dry, report bool
 }
 
 func (f *compareFlags) define(fs *flag.FlagSet) {
 	fs.IntVar(&f.seeds, "seeds", 0, "run each arm with `N` seeds, instead of compare.seeds")
+	fs.StringVar(&f.only, "only-seed", "", "train only what has this `seed`, and write no page: for the tasks of a job array")
 	fs.Var(&f.arms, "arm", "another arm, `'NAME: key=value...'`, beside those of compare.arms; may be given more than once")
 	fs.Var(&f.sweep, "sweep", "another sweep, `key=value,value...`, beside those of compare.sweep; may be given more than once")
 	fs.BoolVar(&f.dry, "dry-run", false, "list the trainings and what they will take; train nothing")

@@ -82,7 +82,7 @@ func (j *Job) checkArms(list []arm) error {
 		}
 		seen[a.name] = true
 		for _, s := range a.settings {
-			if top, _, _ := strings.Cut(s.Key, "."); slices.Contains([]string{"name", "seed", "device", "run_dir", "corpus", "tokenizer", "compare"}, top) {
+			if top, _, _ := strings.Cut(s.Key, "."); slices.Contains([]string{"name", "seed", "device", "run_dir", "corpus", "tokenizer", "compare", "cluster"}, top) {
 				return fail(BadConfig, "%s: compare: %s sets %s, which is the same for all arms; set it for the job", j.File, a.name, s.Key)
 			}
 		}

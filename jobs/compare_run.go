@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -260,7 +261,10 @@ func (c *comparison) run(ctx context.Context, report func() error) error {
 		}
 		if t.failed != nil {
 			c.s.say("%s: failed: %v", t.label, t.failed)
-		} else if _, err := c.heldOut(ctx, t); err != nil {
+		} else if err := c.s.ranks.first(ctx, func() error {
+			_, err := c.heldOut(ctx, t)
+			return err
+		}); err != nil {
 			return errors.Join(err, report())
 		}
 		if i+1 == len(c.order) || news && c.order[i+1].seeds != t.seeds {
@@ -271,6 +275,29 @@ func (c *comparison) run(ctx context.Context, report func() error) error {
 		}
 	}
 	return nil
+}
+
+// runSeed trains what has one seed and has not been trained. Other processes may do the same with the other seeds.
+func (c *comparison) runSeed(ctx context.Context, seed string) error {
+	only, err := strconv.ParseInt(seed, 10, 64)
+	if err != nil || !slices.Contains(c.seeds, only) {
+		return fail(Usage, "compare: --only-seed %s is none of the comparison's seeds, %d to %d; see seed and compare.seeds", seed, c.seeds[0], c.seeds[len(c.seeds)-1])
+	}
+	mine := slices.DeleteFunc(slices.Clone(c.order), func(t *compared) bool { return t.Seed != only })
+	for i, t := range mine {
+		if t.outcome == nil && t.failed == nil {
+			c.s.say("training %d of %d with seed %d: %s", i+1, len(mine), only, t.label)
+			if err := c.train(ctx, t); err != nil {
+				return err
+			}
+		}
+		if t.failed != nil {
+			c.s.say("%s: failed: %v", t.label, t.failed)
+		} else if _, err := c.heldOut(ctx, t); err != nil {
+			return err
+		}
+	}
+	return c.failures()
 }
 
 // train trains t. What is wrong with it alone is noted there and is no error.
@@ -288,8 +315,11 @@ func (c *comparison) train(ctx context.Context, t *compared) error {
 		return nil
 	case Diverged:
 		t.failed = err
-		return writeWhole(t.failureFile(), []byte(err.Error()+"\n"))
+		return c.s.ranks.first(ctx, func() error { return writeWhole(t.failureFile(), []byte(err.Error()+"\n")) })
 	case BadData, BadCheckpoint, NoMemory:
+		if c.s.ranks != nil { // the others may have got further
+			return err
+		}
 		t.failed = err
 		return nil
 	}

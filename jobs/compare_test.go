@@ -181,7 +181,7 @@ func addressOf(t *testing.T, tr *training) string {
 // TestAddress changes every key of the job file: the address of a training changes if and only if the key decides its result. The
 // text and its tokenizer come in by the corpus's key.
 func TestAddress(t *testing.T) {
-	never := []string{"name", "device", "run_dir", "corpus", "tokenizer", "compare", "distill.preset", "model.preset",
+	never := []string{"name", "device", "run_dir", "corpus", "tokenizer", "compare", "cluster", "distill.preset", "model.preset",
 		"checkpoint_every", "keep_checkpoints", "log_every", "max_skipped_steps", "decay_fraction"}
 	for _, test := range []struct {
 		why  string

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"saltern/cluster"
 	"saltern/distill"
 	"saltern/distill/labels"
 	"saltern/model"
@@ -51,6 +52,9 @@ type Config struct {
 
 	// Compare is what "saltern compare" compares. No other command looks at it.
 	Compare CompareConfig `toml:"compare"`
+
+	// Cluster is how several processes find each other. One process alone does not look at it.
+	Cluster cluster.Config `toml:"cluster"`
 }
 
 // ModelConfig is one of the two models of a job and how it is trained.
@@ -84,6 +88,11 @@ func (c Config) defaults(file string) Config {
 	if f := c.Tokenizer.File; f != "" && !filepath.IsAbs(f) {
 		c.Tokenizer.File = filepath.Join(folder, f)
 	}
+	for _, f := range []*string{&c.Cluster.Credentials, &c.Cluster.CA} {
+		if *f != "" && !filepath.IsAbs(*f) {
+			*f = filepath.Join(folder, *f)
+		}
+	}
 	c.Corpus = c.Corpus.Defaults()
 	c.Tokenizer = c.Tokenizer.Defaults()
 	c.Tokenizer.Denoising = c.SLM.Train.Objective == model.UL2 || c.LLM.Train.Objective == model.UL2
@@ -94,6 +103,7 @@ func (c Config) defaults(file string) Config {
 	c.Distill = c.Distill.Defaults(c.LLM.Train.Steps).ForBatch(c.LLM.Train.Steps, int64(c.LLM.Train.Batch)*int64(c.LLM.Train.Sequence))
 	c.Select = c.Select.Defaults(c.stageOne())
 	c.Compare = c.Compare.defaults()
+	c.Cluster = c.Cluster.Defaults()
 	return c
 }
 
@@ -154,6 +164,7 @@ func (c Config) check(bad func(key, message string)) {
 	c.Distill.Check(c.LLM.Train.Steps, under("distill"))
 	c.Select.Check(c.Distill.Method, c.stageOne(), under("select"))
 	c.Compare.check(under("compare"))
+	c.Cluster.Check(under("cluster"))
 	if c.SLM == (ModelConfig{}) {
 		return
 	}

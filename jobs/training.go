@@ -37,6 +37,9 @@ type training struct {
 	made  string // the command that trains it
 	trace traceFlags
 
+	ranks int  // that share its batches; 0: one
+	shard bool // each of them keeps its part of the optimizer's state
+
 	teacher *training     // whose last checkpoint teaches, or says how uncertain it is; nil without
 	named   *namedTeacher // who teaches in its place; nil without
 	judge   *training     // the SLM whose early checkpoint selects text; nil without
@@ -96,15 +99,30 @@ func (t *training) finished() (o *outcome, err error) {
 	return o, readJSON(filepath.Join(t.dir, "result.json"), &o, "remove it to train again")
 }
 
+// layOut is the model that the training trains, as the rank of that number has it.
+func (t *training) layOut(rank int) *model.Model {
+	m := model.New(t.Model, t.name, true)
+	if t.shard && t.ranks > 1 {
+		m.Shard(rank, t.ranks)
+	}
+	return m
+}
+
 // start lays out the model and loads the programs on the backend, which is the session's device or a look at it.
 func (t *training) start(ctx context.Context, s *session, b compute.Backend, objectives ...model.Objective) (*model.Model, *model.Trainer, error) {
-	m := model.New(t.Model, t.name, true)
+	m := t.layOut(s.ranks.rank())
 	trainer, err := model.Programs(m, t.Train, objectives...)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.settleKernels(ctx, t.label, t.dir, trainer.Programs()); err != nil {
+	settle := func() error { return s.settleKernels(ctx, t.label, t.dir, trainer.Programs()) }
+	if err := s.ranks.firstOfNode(ctx, settle); err != nil { // to measure undisturbed by others
 		return nil, nil, err
+	}
+	if s.ranks != nil {
+		if err := trainer.Across(s.ranks.training(b)); err != nil {
+			return nil, nil, err
+		}
 	}
 	return m, trainer, trainer.Load(b)
 }
@@ -112,7 +130,14 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, obj
 // run trains to the end, going on from the last checkpoint if there is one. A canceled context ends it after the step
 // under way, with a checkpoint.
 func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) {
-	if err := t.claim(); err != nil {
+	if err := s.ranks.first(ctx, t.claim); err != nil {
+		return nil, err
+	}
+	settings, err := t.settings()
+	if err == nil {
+		err = s.ranks.same(ctx, "the settings of "+t.label, string(settings))
+	}
+	if err != nil {
 		return nil, err
 	}
 	if o, err := t.finished(); o != nil || err != nil {
@@ -121,7 +146,11 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		}
 		return o, err
 	}
-	release, err := t.own()
+	release := func() error { return nil }
+	err = s.ranks.first(ctx, func() (err error) {
+		release, err = t.own()
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +162,12 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		}
 	}
 	defer func() { err = errors.Join(err, help.close(s.device)) }()
-	peak, err := s.peak(t.Train.DType())
+	peak := 0.0
+	err = s.ranks.first(ctx, func() (err error) {
+		peak, err = s.peak(t.Train.DType())
+		peak *= float64(s.ranks.size())
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,9 @@ type Trainer struct {
 	Memory compute.Memory
 	Scale  LossScale
 
+	scale     float64    // of the gradient of the step under way
+	gradients *gradients // on their way to other ranks; nil: there are none
+
 	programs []*compute.Program   // one per objective: forward, backward, gradients accumulated; evaluation; update
 	micro    []compute.Executable // of the objectives
 	update   compute.Executable
@@ -83,8 +86,14 @@ func (t *Trainer) recordUpdate(r *compute.Recorder) {
 	}
 	control := r.GradNorm(t.clip, grads)
 	r.SumInto(t.control, control.View(0, 1, 4))
+	if t.Model.sharded {
+		control = t.control // which updateShard changes in between
+	}
 	for _, b := range t.Model.Buckets {
-		r.AdamW(b.flat(b.P), b.flat(b.Grad), b.flat(b.Mean), b.flat(b.MeanSq), t.adam, control, b.Decayed)
+		if b.own == 0 {
+			continue
+		}
+		r.AdamW(b.segment(b.P), b.segment(b.Grad), b.Mean.View(compute.F32, 0, b.own), b.MeanSq.View(compute.F32, 0, b.own), t.adam, control, b.decayed())
 	}
 }
 
@@ -124,18 +133,43 @@ func (t *Trainer) FLOPs(objective int) int64 {
 	return micro*int64(t.Config.Batch/t.Config.Microbatch) + update
 }
 
+// backward adds up the gradient of the batch, over all ranks.
+func (t *Trainer) backward(objective int, w, temperature float64, fill Fill) (Stats, error) {
+	x := t.micro[objective]
+	sums, err := t.sums(func(last bool) error {
+		if last && t.gradients != nil {
+			return t.gradients.run(t.backend, x, objective)
+		}
+		return x.Run()
+	}, t.Config.Batch, t.Scale.Value, w, temperature, fill)
+	if err != nil {
+		return Stats{}, err
+	}
+	if t.ranks != nil {
+		sums = append(sums, t.ranks.Also...)
+	}
+	if err := t.ranks.sum(sums); err != nil {
+		return Stats{}, err
+	}
+	if t.ranks != nil {
+		copy(t.ranks.Also, sums[compute.StatsColumns:])
+	}
+	return newStats(sums)
+}
+
 // Step runs one optimizer step, counted from 0: gradients of all microbatches, then the update. w and temperature are for
 // objectives with a teacher.
 func (t *Trainer) Step(step int64, objective int, w, temperature float64, fill Fill) (Step, error) {
 	s := Step{LR: t.Config.LearningRate(step)}
-	stats, err := t.accumulate(t.micro[objective], t.Config.Batch, t.Scale.Value, w, temperature, fill)
+	stats, err := t.backward(objective, w, temperature, fill)
 	if err != nil {
 		return s, err
 	}
 	s.Stats = stats
 	c := t.Config
 	n := float64(step + 1)
-	if err := t.backend.Write(t.clip, []float32{float32(1 / (math.Max(1, float64(s.Tokens)) * t.Scale.Value)), float32(c.ClipNorm), 0, 0}); err != nil {
+	t.scale = 1 / (math.Max(1, float64(s.Tokens)) * t.Scale.Value)
+	if err := t.backend.Write(t.clip, []float32{float32(t.scale), float32(c.ClipNorm), 0, 0}); err != nil {
 		return s, err
 	}
 	if err := t.backend.Write(t.adam, []float32{
@@ -147,7 +181,11 @@ func (t *Trainer) Step(step int64, objective int, w, temperature float64, fill F
 	if err := t.backend.Write(t.control, make([]float32, 4)); err != nil {
 		return s, err
 	}
-	if err := t.update.Run(); err != nil {
+	update := t.update.Run
+	if t.Model.sharded {
+		update = t.updateShard
+	}
+	if err := update(); err != nil {
 		return s, err
 	}
 	var control [4]float32

@@ -1,0 +1,144 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Cluster is this process among the ranks of its job.
+type Cluster struct {
+	id          Identity
+	config      Config
+	subjects    string // what those of this attempt begin with
+	members     []Member
+	conn        *nats.Conn
+	node        *node        // the node's server, where this rank runs it
+	credentials *credentials // what rank 0 has written down
+	watch       *watch       // once all are connected
+	leave       sync.Once
+	logf        func(string, ...any)
+
+	context context.Context
+	lose    context.CancelCauseFunc
+}
+
+// cluster is what j becomes part of.
+func (j *joiner) cluster(attempt string) *Cluster {
+	c := &Cluster{id: j.id, config: j.config, subjects: prefix(j.id.Job) + attempt + ".", logf: j.logf}
+	c.context, c.lose = context.WithCancelCause(j.parent)
+	return c
+}
+
+// Identity is who this process is.
+func (c *Cluster) Identity() Identity { return c.id }
+
+// Members are all ranks, in order.
+func (c *Cluster) Members() []Member { return slices.Clone(c.members) }
+
+// Context lasts as long as all ranks do, and Join's context: its cause is a *RankLost once a rank has been silent for
+// Config.Heartbeat, or has left with a reason. All that waits for other ranks must end with it.
+func (c *Cluster) Context() context.Context { return c.context }
+
+// Conn is the connection to this node's server. It lasts until Close and finds its way back by itself when it is lost; what was
+// under way then may be lost too. Its MaxPayload is the most that a message may hold.
+func (c *Cluster) Conn() *nats.Conn { return c.conn }
+
+// Subject is the subject of this attempt at the job that ends in name, which may have dots: "saltern.JOB.ATTEMPT.name". The ranks
+// may use no subjects but those below saltern.JOB.
+func (c *Cluster) Subject(name string) string { return c.subjects + name }
+
+// Close leaves the job after its end. All ranks should do so at about the same time: those that run a server wait for the others,
+// at most for Config.Heartbeat.
+func (c *Cluster) Close() error { return c.Leave(nil) }
+
+// Leave leaves the job and ends what this process runs for it. A cause ends the others' Context, who learn of it in its words.
+// After the first Leave or Close another does nothing.
+func (c *Cluster) Leave(cause error) error {
+	var err error
+	c.leave.Do(func() {
+		if e := c.watch.farewell(cause); e != nil && c.context.Err() == nil {
+			c.logf("the other ranks could not be told that this one leaves: %v", e)
+		}
+		if c.node != nil {
+			c.node.log.closing.Store(true)
+			patience := c.config.heartbeat()
+			if cause != nil || c.context.Err() != nil {
+				patience = min(patience, time.Second) // long enough for the others to read why
+			}
+			c.watch.outlast(patience)
+		}
+		err = c.dismantle()
+	})
+	return err
+}
+
+// dismantle takes down what there is of c.
+func (c *Cluster) dismantle() error {
+	c.lose(context.Canceled)
+	var err error
+	if c.credentials != nil {
+		err = c.credentials.remove(c.id.Dir)
+	}
+	if c.conn != nil {
+		_ = c.conn.FlushTimeout(time.Second) // rank 0's last answers; a connection that is lost has none to give
+		c.conn.Close()
+	}
+	if c.node != nil {
+		c.node.stop()
+	}
+	return err
+}
+
+// once are the options of a connection that is tried once and not restored.
+var once = []nats.Option{nats.NoReconnect()}
+
+// connect connects to a server that runs within this process, or to the one at address, or to Config.URL's.
+func (j *joiner) connect(k *credentials, address string, in *node, more ...nats.Option) (*nats.Conn, error) {
+	options := []nats.Option{
+		nats.Name(fmt.Sprintf("saltern %s rank %d", j.id.Job, j.id.Rank)),
+		nats.CustomInboxPrefix(prefix(j.id.Job) + "inbox"),
+		nats.Timeout(5 * time.Second), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
+		nats.PingInterval(j.config.heartbeat()), nats.NoCallbacksAfterClientClose(),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { j.logf("NATS: %v", err) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				j.logf("the connection to NATS is lost: %v", err)
+			}
+		}),
+	}
+	own := j.config.options
+	if !j.config.external() {
+		own = k.options
+	}
+	auth, err := own()
+	if err != nil {
+		return nil, err
+	}
+	options = append(options, auth...)
+	if in != nil {
+		options = append(options, nats.InProcessServer(in.Server))
+	}
+	url := "tls://" + address
+	if j.config.external() {
+		url = j.config.URL
+	}
+	conn, err := nats.Connect(url, append(options, more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to NATS at %s: %w", url, err)
+	}
+	return conn, nil
+}
+
+// options are what a connection to c.URL takes.
+func (c Config) options() ([]nats.Option, error) {
+	var options []nats.Option
+	if c.CA != "" {
+		options = append(options, nats.RootCAs(c.CA))
+	}
+	return options, nil
+}

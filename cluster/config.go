@@ -1,0 +1,200 @@
+package cluster
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+)
+
+// Config says how the ranks of a job find and watch each other. A process that is alone does not look at it.
+type Config struct {
+	// URL names NATS servers that run already, "nats://host:4222" or, with TLS, "tls://host:4222"; several with commas between.
+	// Ranks use only subjects below saltern.<job>. there. Empty means that the first rank of each node runs a server for the job,
+	// with TLS and credentials of its own.
+	URL string `toml:"url"`
+
+	// Credentials is a file that the servers of URL know the job by: what nsc writes (.creds), or the seed of an nkey. Nobody else
+	// may read it. Relative to the job file. Empty means that they ask for none. Without URL it must be empty.
+	Credentials string `toml:"credentials"`
+
+	// CA is a PEM file with the authority that signed the certificates of URL's servers. Relative to the job file. Empty means
+	// those that the system trusts. Without URL it must be empty.
+	CA string `toml:"ca"`
+
+	// Host chooses which of a node's addresses the other nodes reach it by: the name of a network interface, "ib0", or a network,
+	// "10.1.0.0/16", the same for all nodes. Empty means the address of the node's host name, else that of its first interface
+	// that is up. One node alone uses its loopback.
+	Host string `toml:"host"`
+
+	// JoinTimeout is how many seconds a rank waits for the others to start. Zero means 120. At least 1, at most 86400.
+	JoinTimeout float64 `toml:"join_timeout"`
+
+	// Heartbeat is after how many seconds of silence a rank counts as lost, and the others stop. Zero means 10. At least 0.5, at
+	// most 3600, and well above the longest time that a node may be too busy to run anything.
+	Heartbeat float64 `toml:"heartbeat"`
+
+	// ShardOptimizer has each rank keep the optimizer's state of its part of the weights alone, update that part, and give it to the
+	// others (ZeRO, stage 1, arXiv 1910.02054): 8 bytes of each parameter are divided by the number of ranks, for about the same traffic.
+	// Losses are the same but for their last digits, and checkpoints are whole: a run may go on with another setting. Set it too
+	// where the ranks' devices are not alike, as each weight is then made by one of them.
+	ShardOptimizer bool `toml:"shard_optimizer"`
+}
+
+// Defaults returns c with every zero field chosen. It is idempotent.
+func (c Config) Defaults() Config {
+	if c.JoinTimeout == 0 {
+		c.JoinTimeout = 120
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = 10
+	}
+	return c
+}
+
+// Check calls bad for every problem of c, which has been through Defaults: key is the TOML key in this table that is to blame,
+// message says what is wrong and what would be right. Whether files and interfaces are there is found on the node, by Join.
+func (c Config) Check(bad func(key, message string)) {
+	for _, u := range c.urls() {
+		if scheme, rest, ok := strings.Cut(u, "://"); !ok || scheme != "nats" && scheme != "tls" || rest == "" {
+			bad("url", fmt.Sprintf(`url has %q; use "nats://host:4222", or "tls://host:4222" for a server with TLS, with commas between several`, u))
+		}
+	}
+	if c.URL == "" {
+		for _, f := range []struct{ key, value string }{{"credentials", c.Credentials}, {"ca", c.CA}} {
+			if f.value != "" {
+				bad(f.key, fmt.Sprintf("%s = %q is for servers that run already, but url names none; the servers that a job runs itself have credentials of their own", f.key, f.value))
+			}
+		}
+	}
+	if strings.Contains(c.Host, "/") {
+		if _, _, err := net.ParseCIDR(c.Host); err != nil {
+			bad("host", fmt.Sprintf(`host = %q is no network; use one as "10.1.0.0/16", or the name of an interface`, c.Host))
+		}
+	}
+	if !(c.JoinTimeout >= 1 && c.JoinTimeout <= 86400) { // written so that NaN is out of bounds
+		bad("join_timeout", fmt.Sprintf("join_timeout = %g is out of bounds; use 1 to 86400 seconds", c.JoinTimeout))
+	}
+	if !(c.Heartbeat >= 0.5 && c.Heartbeat <= 3600) {
+		bad("heartbeat", fmt.Sprintf("heartbeat = %g is out of bounds; use 0.5 to 3600 seconds", c.Heartbeat))
+	}
+}
+
+// urls are the servers of c.URL.
+func (c Config) urls() []string {
+	var list []string
+	for u := range strings.SplitSeq(c.URL, ",") {
+		if u = strings.TrimSpace(u); u != "" {
+			list = append(list, u)
+		}
+	}
+	return list
+}
+
+// external says that the servers run already.
+func (c Config) external() bool { return c.URL != "" }
+
+func (c Config) joinTimeout() time.Duration { return seconds(c.JoinTimeout) }
+func (c Config) heartbeat() time.Duration   { return seconds(c.Heartbeat) }
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// address returns the address that the other nodes reach this one by; see Config.Host.
+func (c Config) address(id Identity) (string, error) {
+	switch {
+	case id.Host != "":
+		return id.Host, nil
+	case id.Nodes == 1:
+		return "127.0.0.1", nil
+	case strings.Contains(c.Host, "/"):
+		return addressWithin(c.Host)
+	case c.Host != "":
+		return addressOf(c.Host)
+	}
+	if name, err := os.Hostname(); err == nil {
+		if list, err := net.LookupHost(name); err == nil {
+			for _, a := range list { // a host name often stands for a loopback address too, as 127.0.1.1 on Debian
+				if ip := net.ParseIP(a); ip != nil && ip.IsGlobalUnicast() && isHere(ip) {
+					return a, nil
+				}
+			}
+		}
+	}
+	return addressOf("")
+}
+
+func isHere(ip net.IP) bool {
+	list, err := net.InterfaceAddrs()
+	for _, a := range list {
+		if n, ok := a.(*net.IPNet); ok && n.IP.Equal(ip) {
+			return true
+		}
+	}
+	return err != nil // cannot be told
+}
+
+// addressWithin is this node's address in a network.
+func addressWithin(network string) (string, error) {
+	_, within, err := net.ParseCIDR(network)
+	if err != nil {
+		return "", fmt.Errorf("cluster.host: %w", err)
+	}
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return "", err
+	}
+	for _, a := range list {
+		if n, ok := a.(*net.IPNet); ok && within.Contains(n.IP) {
+			return n.IP.String(), nil
+		}
+	}
+	return "", fmt.Errorf("cluster.host = %q: this node has no address in that network; it has %s", network, addresses(list))
+}
+
+// addressOf is the first address of the interface of that name, of any that is up where name is empty; IPv4 before IPv6.
+func addressOf(name string) (string, error) {
+	list, err := net.Interfaces()
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	found := ""
+	for _, i := range list {
+		names = append(names, i.Name)
+		if name != "" && i.Name != name || name == "" && i.Flags&(net.FlagUp|net.FlagLoopback) != net.FlagUp {
+			continue
+		}
+		all, err := i.Addrs()
+		if err != nil {
+			return "", err
+		}
+		for _, a := range all {
+			n, ok := a.(*net.IPNet)
+			if !ok || n.IP.IsLinkLocalUnicast() {
+				continue
+			}
+			if n.IP.To4() != nil {
+				return n.IP.String(), nil
+			}
+			if found == "" {
+				found = n.IP.String()
+			}
+		}
+	}
+	if found == "" && name == "" {
+		return "", fmt.Errorf("this node has no address that other nodes could reach it by; give the interface or the network as cluster.host (there are %s)", strings.Join(names, ", "))
+	}
+	if found == "" {
+		return "", fmt.Errorf("cluster.host = %q: this node has no such interface with an address; it has %s", name, strings.Join(names, ", "))
+	}
+	return found, nil
+}
+
+func addresses(list []net.Addr) string {
+	var words []string
+	for _, a := range list {
+		words = append(words, a.String())
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,191 @@
+package cluster
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+)
+
+// credentials are what an attempt at a job is kept to itself with, made anew by its rank 0: who has them may do all that its
+// ranks may, and nothing else. They reach the other ranks as a file that only its owner can read.
+type credentials struct {
+	Job     string `json:"job"`
+	Attempt string `json:"attempt"` // random: tells apart two attempts that were given one name
+	Rank0   Member `json:"rank_0"`  // who made them
+	Server  string `json:"server"`  // where rank 0's server takes ranks, host:port
+	Route   string `json:"route"`   // where it takes other nodes' servers, if there are any
+
+	Seed        string `json:"seed"`         // nkey of the ranks
+	RouteSecret string `json:"route_secret"` // what servers tell each other
+	Certificate string `json:"certificate"`  // PEM; every server of the job shows it, and it is the only one that is trusted
+	Key         string `json:"key"`          // PEM, its private key
+}
+
+// certName is the name in the certificate. Servers are found by address; what counts is who holds the key.
+const certName = "servers.saltern.internal"
+
+// credentialsFile is the file of the credentials in the job's folder for rendezvous.
+func credentialsFile(dir string) string { return filepath.Join(dir, "cluster.json") }
+
+// newCredentials makes credentials for an attempt at a job.
+func newCredentials(job string, rank0 Member) (*credentials, error) {
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, err
+	}
+	seed, err := user.Seed()
+	if err != nil {
+		return nil, err
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(now.UnixNano()),
+		Subject:      pkix.Name{CommonName: "saltern job " + job},
+		DNSNames:     []string{certName},
+		NotBefore:    now.Add(-24 * time.Hour), // nodes' clocks differ
+		NotAfter:     now.AddDate(2, 0, 0),
+		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IsCA:         true, BasicConstraintsValid: true,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		return nil, err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	return &credentials{
+		Job: job, Attempt: newAttempt(), Rank0: rank0, Seed: string(seed), RouteSecret: rand.Text(),
+		Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})),
+		Key:         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+	}, nil
+}
+
+// newAttempt is a random part of subjects.
+func newAttempt() string { return rand.Text()[:10] }
+
+// write puts k into its file, where an earlier attempt's may lie: whole or not at all, and never to be read by others.
+func (k *credentials) write(dir string) error {
+	text, err := json.MarshalIndent(k, "", "\t")
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(credentialsFile(dir), text, 0o600, renameio.WithTempDir(dir))
+}
+
+// remove removes k's file, unless it is another attempt's by now.
+func (k *credentials) remove(dir string) error {
+	if now, err := readCredentials(dir, k.Job); err != nil || now.Attempt != k.Attempt {
+		return nil
+	}
+	err := os.Remove(credentialsFile(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// exposedError is a credentials file that others have had a chance to read or to write. It is not worth waiting for a better one.
+type exposedError struct{ file, problem string }
+
+func (e *exposedError) Error() string {
+	return fmt.Sprintf("%s %s; remove it and start the job again, in a folder where nobody else makes files", e.file, e.problem)
+}
+
+// readCredentials reads the file of credentials. It is an *exposedError where others may have read it, fs.ErrNotExist where there
+// is none yet, and another error where it is of another job.
+func readCredentials(dir, job string) (*credentials, error) {
+	// A client of NFS may remember for a minute that a file is not there; reading the folder makes it ask.
+	_, _ = os.ReadDir(dir)
+	name := credentialsFile(dir)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, &exposedError{name, fmt.Sprintf("has mode %04o, so that others may read the job's credentials (wanted is 0600)", mode)}
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && int(s.Uid) != os.Geteuid() {
+		return nil, &exposedError{name, fmt.Sprintf("belongs to user %d, not to %d who runs this", s.Uid, os.Geteuid())}
+	}
+	k := &credentials{}
+	if err := json.NewDecoder(f).Decode(k); err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", name, err)
+	}
+	if k.Job != job {
+		return nil, fmt.Errorf("%s is of %q, not of this job, %q", name, k.Job, job)
+	}
+	return k, nil
+}
+
+// tls is how the job's servers, and their clients, meet: the one certificate is the only authority, so that who shows it is a
+// server of this attempt.
+func (k *credentials) tls() (*tls.Config, error) {
+	pair, err := tls.X509KeyPair([]byte(k.Certificate), []byte(k.Key))
+	if err != nil {
+		return nil, fmt.Errorf("the job's certificate: %w", err)
+	}
+	only := x509.NewCertPool()
+	only.AppendCertsFromPEM([]byte(k.Certificate))
+	return &tls.Config{
+		Certificates: []tls.Certificate{pair}, RootCAs: only, ClientCAs: only,
+		ServerName: certName, MinVersion: tls.VersionTLS13,
+	}, nil
+}
+
+// public is the public half of the ranks' nkey.
+func (k *credentials) public() (string, error) {
+	user, err := nkeys.FromSeed([]byte(k.Seed))
+	if err != nil {
+		return "", fmt.Errorf("the job's nkey: %w", err)
+	}
+	return user.PublicKey()
+}
+
+// options are what a connection of a rank to the job's servers takes.
+func (k *credentials) options() ([]nats.Option, error) {
+	secure, err := k.tls()
+	if err != nil {
+		return nil, err
+	}
+	secure.Certificates = nil // a rank is known by its nkey
+	public, err := k.public()
+	if err != nil {
+		return nil, err
+	}
+	sign := func(nonce []byte) ([]byte, error) {
+		user, err := nkeys.FromSeed([]byte(k.Seed))
+		if err != nil {
+			return nil, err
+		}
+		return user.Sign(nonce)
+	}
+	return []nats.Option{nats.Nkey(public, sign), nats.Secure(secure)}, nil
+}

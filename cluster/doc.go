@@ -1,0 +1,37 @@
+// Package cluster brings the processes of a job, its ranks, together over NATS: who they are, how they find each other, and a
+// connection on which each reaches each.
+//
+// What ranks say to each other is not here, and what a rank computes is nothing to this package: it knows neither tensors nor
+// models. Config is the table [cluster] of the job file. Identity is which rank a process is; whoever starts the ranks sets it.
+// Join returns a Cluster, or why there is none:
+//
+//	id, several, err := cluster.FromEnv(os.LookupEnv)
+//	c, err := cluster.Join(ctx, id, job.Cluster, logf)     // returns on all ranks, or fails on all
+//	defer c.Close()
+//	c.Conn().Publish(c.Subject("grads.0.1"), chunk)        // at most c.Conn().MaxPayload() bytes
+//
+// Nothing has to be running before. The first rank of each node runs a NATS server within its process, at ports that are free, and
+// speaks to it without a socket; the node's other ranks connect to it by TLS. The servers of several nodes have routes each to each,
+// so that a message crosses the network once. One node alone listens on its loopback. With Config.URL nobody runs a server.
+//
+// Rank 0 makes credentials for this one attempt at the job: an nkey that all ranks share, a certificate that all servers show and
+// that alone is trusted, a password for routes. It writes them and its address to cluster.json in Identity.Dir; the others look for
+// that file, connect to rank 0, and say hello until they are answered that all are there, that all servers run, and that all are
+// connected through their own. Rank 0 compares what they say (world size, version, job file, places) and fails all of them at the
+// first thing that does not fit.
+//
+// What holds, and must go on holding:
+//
+//  1. Who has not the credentials neither reads nor sends: plaintext, no nkey and another job's are refused (TestOthersAreRefused).
+//     With them, only subjects below saltern.JOB. are allowed.
+//  2. The file of credentials is its owner's alone from the first byte, appears whole, and is used only if nobody else could read or
+//     write it (TestCredentialsFile). It is neither locked nor mapped, as it may lie on NFS.
+//  3. What an earlier attempt left behind does no harm: its file leads to no server, or to one that does not answer for this job,
+//     and is read again until rank 0 has replaced it (TestStaleFile). Credentials of two attempts never fit each other.
+//  4. Every wait ends, with an error that names who was waited for and what to do (TestJoinFails).
+//
+// Core NATS loses messages of a receiver that does not keep up, and all that is under way when a connection breaks; whoever sends
+// through a Cluster must number and acknowledge. The servers hold WindowBytes of each rank for each other one before they lose any.
+//
+// Sources: NATS's own pages on clustering, nkeys and TLS (docs.nats.io).
+package cluster
