@@ -136,8 +136,6 @@ func (j *joiner) ask(ctx context.Context, conn *nats.Conn, ready func(answer) bo
 			what = a.Waiting
 		case conn.IsClosed():
 			return answer{}, &deadEnd{errors.New("the connection to rank 0 was lost")}
-		case j.config.external() && conn.LastError() != nil: // a permission, most likely
-			what = fmt.Sprintf("rank 0 to answer (%v)", conn.LastError())
 		}
 		if !sleep(ctx, pause(tries)) {
 			return answer{}, j.waited(ctx, what, whatToDo)
