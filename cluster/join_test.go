@@ -17,7 +17,7 @@ import (
 func quick() Config { return Config{JoinTimeout: 20, Heartbeat: 5} }
 
 // layout is the identities of a job with so many ranks on each node. Nodes are 127.0.0.1, 127.0.0.2 and so on.
-func layout(t *testing.T, ranks ...int) []Identity {
+func layout(t testing.TB, ranks ...int) []Identity {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "rendezvous")
 	var all []Identity
@@ -46,7 +46,7 @@ type joined struct {
 }
 
 // joinAll joins all at once.
-func joinAll(t *testing.T, ids []Identity, c Config) []joined {
+func joinAll(t testing.TB, ids []Identity, c Config) []joined {
 	t.Helper()
 	all := make([]joined, len(ids))
 	var wg sync.WaitGroup
@@ -62,7 +62,7 @@ func joinAll(t *testing.T, ids []Identity, c Config) []joined {
 }
 
 // together joins all, which must succeed, and closes them at the end.
-func together(t *testing.T, ids []Identity, c Config) []*Cluster {
+func together(t testing.TB, ids []Identity, c Config) []*Cluster {
 	t.Helper()
 	var all []*Cluster
 	for i, j := range joinAll(t, ids, c) {
@@ -80,7 +80,7 @@ func together(t *testing.T, ids []Identity, c Config) []*Cluster {
 }
 
 // closeAll closes all at once, as the end of a job does.
-func closeAll(t *testing.T, all []*Cluster) {
+func closeAll(t testing.TB, all []*Cluster) {
 	var wg sync.WaitGroup
 	for _, c := range all {
 		wg.Go(func() {
@@ -93,7 +93,7 @@ func closeAll(t *testing.T, all []*Cluster) {
 }
 
 // everyone has each of some ranks send to each, itself included, and wants all to arrive.
-func everyone(t *testing.T, all []*Cluster, bytes int) {
+func everyone(t testing.TB, all []*Cluster, bytes int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
