@@ -158,3 +158,23 @@ func TestMesh(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingIsLeft: neither of a job that has ended nor of one that could not begin.
+func TestNothingIsLeft(t *testing.T) {
+	mixed := layout(t, 2, 1)
+	mixed[2].Digest = "another job file"
+	closeAll(t, together(t, layout(t, 1), quick())) // what the libraries keep for good is there from now on
+	before := runtime.NumGoroutine()
+	closeAll(t, together(t, layout(t, 2, 1), quick()))
+	for _, j := range joinAll(t, mixed, quick()) {
+		if j.err == nil {
+			t.Error("joined with different job files")
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, and there were %d\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
