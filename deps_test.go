@@ -22,7 +22,7 @@ shaders < compute      # SPIR-V is data: it is embedded and listed, and knows of
 compute/ref, compute/vk < compute # the reference shares nothing with the fast path; Vulkan's own terms stay in vk
 compute < model        # kernels know nothing of networks
 model < distill        # a teacher adds to a model's training; the model knows nothing of teachers
-cluster/wire < cluster/collective # how numbers are written; it knows no ranks
+cluster/wire < cluster/collective, jobs # how numbers are written; it knows no ranks
 cluster/link, cluster/collective < jobs # neither knows models; sums know nothing of what carries them, nor that of what it carries
 distill < jobs         # jobs compose; the method knows nothing of job files and command lines
 jobs < main            # main hands over the command line, nothing more
