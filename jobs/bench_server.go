@@ -69,9 +69,13 @@ func (b *reduceBench) serve() (*benchServer, error) {
 	return s, nil
 }
 
+// connect is within the process for the rank whose server it is.
 func (s *benchServer) connect(secure bool) (*nats.Conn, error) {
 	options := []nats.Option{nats.MaxReconnects(-1), nats.Timeout(10 * time.Second)}
-	if secure {
+	switch {
+	case s.Server != nil:
+		options = append(options, nats.InProcessServer(s))
+	case secure:
 		options = append(options, nats.Secure(&tls.Config{RootCAs: s.roots, ServerName: "saltern"}))
 	}
 	return nats.Connect(s.url, options...)

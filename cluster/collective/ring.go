@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	lanes    = 4       // pieces under way at once: one is added while others travel
-	maxPiece = 1 << 18 // elements; 1 MiB of float32
+	lanes    = 2       // pieces under way at once: one is added while the other travels
+	maxPiece = 1 << 16 // elements, 256 KiB of float32: what is under way stays in a processor's second cache on all of its way
 	minPiece = 1 << 12 // elements; below this a message costs more than what waiting for it could overlap
 )
 
