@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"saltern/cluster/wire"
@@ -81,6 +82,7 @@ type reduceRow struct {
 	Path  string // "TCP ring" or "NATS", with what is special about it
 	Wire  wire.Format
 	spread
+	cpu   float64 // seconds of processor time in one reduction, of all ranks and servers together
 	ratio float64 // to the TCP ring in float32 of the same ranks: the median over the runs, in which both took turns
 }
 
@@ -95,7 +97,7 @@ func (b reduceBench) run(ctx context.Context, io IO, asJSON bool) error {
 		rows = append(rows, more...)
 	}
 	if !asJSON {
-		fmt.Fprintf(io.Out, "date       %s\ncommand    %s\n\nAll-reduce of %d MiB between processes of this machine; MB/s of float32 per rank, 2(n-1)/n of the vector\n",
+		fmt.Fprintf(io.Out, "date       %s\ncommand    %s\n\nAll-reduce of %d MiB between processes of this machine; MB/s of float32 per rank, 2(n-1)/n of the vector,\nand what a MiB of that takes of processor time, ranks and servers together\n",
 			time.Now().UTC().Format("2006-01-02 15:04 UTC"), commandLine(os.Args[1:]), b.Bytes>>20)
 	}
 	return b.table(rows).Write(io.Out, asJSON)
@@ -107,11 +109,13 @@ func (b reduceBench) table(rows []reduceRow) Table {
 		{Key: "ms", Title: "median", Unit: "ms", Format: "%.1f"}, {Key: "ms_min", Title: "min", Unit: "ms", Format: "%.1f"}, {Key: "ms_max", Title: "max", Unit: "ms", Format: "%.1f"},
 		{Key: "mb_per_second", Title: "volume", Unit: "MB/s", Format: "%.0f"}, {Key: "mb_per_second_min", Title: "min", Unit: "MB/s", Format: "%.0f"},
 		{Key: "mb_per_second_max", Title: "max", Unit: "MB/s", Format: "%.0f"}, {Key: "of_tcp", Title: "of TCP", Unit: "%", Format: "%.0f"},
+		{Key: "cpu_ms_per_mib", Title: "CPU", Unit: "ms/MiB", Format: "%.2f"},
 	}}
 	for _, r := range rows {
 		volume := 2 * float64(r.Ranks-1) / float64(r.Ranks) * float64(b.Bytes) / 1e3
 		t.Rows = append(t.Rows, []any{r.Ranks, r.Path, r.Wire.String(), r.median, r.min, r.max,
-			volume / r.median, volume / r.max, volume / r.min, 100 * r.ratio})
+			volume / r.median, volume / r.max, volume / r.min, 100 * r.ratio,
+			1e3 * r.cpu / (2 * float64(r.Ranks-1) * float64(b.Bytes) / (1 << 20))})
 	}
 	return t
 }
@@ -177,6 +181,15 @@ func benchRank(ctx context.Context, io IO) error {
 	return err
 }
 
+// processorTime is what this process has used so far.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // measure takes every way in turn, Runs times after a warm-up. All ranks do the same.
 func (b reduceBench) measure(ctx context.Context, server *benchServer) (rows []reduceRow, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
@@ -203,7 +216,7 @@ func (b reduceBench) measure(ctx context.Context, server *benchServer) (rows []r
 		return nil, err
 	}
 	ways = append([]reduceWay{raw}, ways...)
-	x, took := make([]float32, b.Bytes/4), make([][]time.Duration, len(ways))
+	x, took, spent := make([]float32, b.Bytes/4), make([][]time.Duration, len(ways)), make([]float64, len(ways))
 	for i := range x {
 		x[i] = float32(i%1000) / 1000
 	}
@@ -212,17 +225,24 @@ func (b reduceBench) measure(ctx context.Context, server *benchServer) (rows []r
 			if err := group.Barrier(ctx); err != nil {
 				return nil, err
 			}
-			start := time.Now()
+			start, before := time.Now(), processorTime()
 			if err := w.reduce(ctx, x); err != nil {
 				return nil, err
 			}
 			if run > 0 {
 				took[i] = append(took[i], time.Since(start))
+				if err := group.Barrier(ctx); err != nil { // a server still works for the others when its own rank is done
+					return nil, err
+				}
+				spent[i] += (processorTime() - before).Seconds() / float64(b.Runs)
 			}
 			for i := range x {
 				x[i] /= float32(b.Size) // or it would grow beyond what float32 holds
 			}
 		}
+	}
+	if err := group.AllReduce64(ctx, spent); err != nil {
+		return nil, err
 	}
 	for i, w := range ways {
 		var ratios []float64
@@ -230,7 +250,7 @@ func (b reduceBench) measure(ctx context.Context, server *benchServer) (rows []r
 			ratios = append(ratios, float64(took[0][run])/float64(d))
 		}
 		slices.Sort(ratios)
-		rows = append(rows, reduceRow{b.Size, w.path, w.format, spread{}, ratios[len(ratios)/2]})
+		rows = append(rows, reduceRow{b.Size, w.path, w.format, spread{}, spent[i], ratios[len(ratios)/2]})
 	}
 	for i := range rows {
 		rows[i].spread = spreadOf(took[i])
