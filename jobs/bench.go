@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"saltern/cluster/wire"
 	"saltern/compute"
 )
 
@@ -23,11 +24,15 @@ func benchCommand() *Command {
 		device   string
 		runs     int
 		json     bool
+		reduce   reduceBench
+		mib      int
+		rank     bool
 	}
+	flags.reduce.Sizes, flags.reduce.Wires = []int{2, 4}, wire.Formats()
 	return &Command{
 		Name:    "bench",
 		Usage:   "[SUITE] [--runs N] [--size N|MxNxK]... [--device NAME] [--set key=value]... [--json] [job.toml]",
-		Summary: "measure this device: matmul, attention, loss, memory, labels, auto, train, or all of them",
+		Summary: "measure this device: matmul, attention, loss, memory, labels, auto, train, or all of them; or allreduce",
 		Help: `Measures on this device, with the kernels that the tuner chooses for it:
 
   matmul     matrix products in the three forms of a training step, in float32 and what a GPU
@@ -41,8 +46,10 @@ func benchCommand() *Command {
              what transition = "auto" watches and decides, taking turns
   train      whole optimizer steps of a job's LLM on random tokens, and where their time goes;
              without a job file, of a model of a million parameters (on a GPU: 125 million)
+  allreduce  no device: sums of a vector over ranks that are processes of this machine, over NATS in every
+             wire format and over a plain ring of TCP connections, taking turns
 
-Without a suite, all of them: a few minutes on a CPU. Every row is the median of --runs runs
+Without a suite, all of them but allreduce: a few minutes on a CPU. Every row is the median of --runs runs
 after a warm-up, with the fastest and the slowest. GFLOP/s count the arithmetic that defines
 the operation, GB/s the least traffic that it needs.
 
@@ -61,8 +68,23 @@ saltern bench --json > bench.json`,
 			fs.Var(&flags.products, "size", "matmul: a `size`, N square or MxNxK, instead of the usual ones; may be given more than once")
 			deviceFlag(fs, &flags.device)
 			jsonFlag(fs, &flags.json)
+			fs.Var((*sizesFlag)(&flags.reduce.Sizes), "n", "allreduce: numbers of `ranks`")
+			fs.IntVar(&flags.mib, "mib", 64, "allreduce: size of the vector in `MiB`")
+			fs.Var((*wiresFlag)(&flags.reduce.Wires), "wire", "allreduce: `formats` of the vector on its way")
+			fs.BoolVar(&flags.reduce.TLS, "tls", false, "allreduce: also over connections with TLS")
+			fs.BoolVar(&flags.reduce.Mesh, "mesh", false, "allreduce: a server for each rank, as on several machines, instead of one in rank 0")
+			fs.IntVar(&flags.reduce.Chunk, "chunk", 0, "allreduce: `bytes` of a NATS message; 0: 1 MiB")
+			fs.IntVar(&flags.reduce.Window, "window", 0, "allreduce: `chunks` of a stream that may be unread; 0: 4")
+			fs.BoolVar(&flags.rank, "rank", false, "allreduce: be one of the ranks; for the processes that it starts")
 		},
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
+			if len(args) == 1 && args[0] == "allreduce" {
+				flags.reduce.Runs, flags.reduce.Bytes = flags.runs, flags.mib<<20
+				if flags.rank {
+					return benchRank(ctx, io)
+				}
+				return flags.reduce.run(ctx, io, flags.json)
+			}
 			suites, args, err := findSuites(args)
 			if err != nil {
 				return err
@@ -127,7 +149,7 @@ func findSuites(args []string) ([]suite, []string, error) {
 	if args[0] == "all" {
 		return list, args[1:], nil
 	}
-	names := []string{"all"}
+	names := []string{"all", "allreduce"}
 	for _, s := range list {
 		if s.name == args[0] {
 			return []suite{s}, args[1:], nil

@@ -257,7 +257,7 @@ func TestSmall(t *testing.T) {
 	for size := 1; size <= 7; size++ {
 		must(t, onRanks(t, size, func(ctx context.Context, g *Group) error {
 			for root := range size {
-				for _, n := range []int{0, 1, 4*maxPiece + 3} {
+				for _, n := range []int{0, 1, broadcastPiece + 3} {
 					data := make([]byte, n)
 					for i := range data {
 						if g.Rank() == root {

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	lanes    = 4       // pieces under way at once: one is added while others travel
-	maxPiece = 1 << 18 // elements; 1 MiB of float32
+	lanes    = 2       // pieces under way at once: one is added while the other travels
+	maxPiece = 1 << 16 // elements, 256 KiB of float32: what is under way stays in a processor's second cache on all of its way
 	minPiece = 1 << 12 // elements; below this a message costs more than what waiting for it could overlap
 )
 
@@ -115,7 +115,7 @@ func (l *lane) run(reduce, gather bool) error {
 			out, first := l.part(l.rank - 1 - step)
 			in, _ := l.part(l.rank - 2 - step)
 			code := l.next[:l.format.Size(len(in))]
-			if err := l.exchange("adding", step, l.encode(out, first), code); err != nil {
+			if err := l.exchange("adding", step, l.encode(out, first, false), code); err != nil {
 				return err
 			}
 			l.format.Add(in, code)
@@ -125,7 +125,7 @@ func (l *lane) run(reduce, gather bool) error {
 		return nil
 	}
 	own, first := l.part(l.rank)
-	code := l.encode(own, first)
+	code := l.encode(own, first, true)
 	for step := range l.size - 1 {
 		in, _ := l.part(l.rank - 1 - step)
 		next := l.next[:l.format.Size(len(in))]
@@ -143,8 +143,8 @@ func (l *lane) run(reduce, gather bool) error {
 	return nil
 }
 
-// encode is x as it is sent, after which x holds what the receiver will read.
-func (l *lane) encode(x []float32, first int) []byte {
+// encode is x as it is sent. With keep x then holds what the receiver reads; a partial sum is of no use any more.
+func (l *lane) encode(x []float32, first int, keep bool) []byte {
 	if l.format == wire.Float32 {
 		return wire.Bytes(x)
 	}
@@ -153,7 +153,9 @@ func (l *lane) encode(x []float32, first int) []byte {
 		l.feedback.Encode(l.format, code, x, first)
 	} else {
 		l.format.Encode(code, x)
-		l.format.Decode(x, code)
+		if keep {
+			l.format.Decode(x, code)
+		}
 	}
 	return code
 }

@@ -21,12 +21,15 @@ func (g *Group) Barrier(ctx context.Context) (err error) {
 	return nil
 }
 
+// broadcastPiece is how much of a message a rank has before it hands it on, in bytes.
+const broadcastPiece = 1 << 20
+
 // Broadcast gives root's data to all, into data of the same length: down a binomial tree, piece by piece.
 func (g *Group) Broadcast(ctx context.Context, root int, data []byte) (err error) {
 	defer g.wrap(fmt.Sprintf("broadcast from rank %d", root), &err)
 	parent, children := tree((g.rank-root+g.size)%g.size, g.size)
 	for {
-		piece := data[:min(len(data), 4*maxPiece)]
+		piece := data[:min(len(data), broadcastPiece)]
 		if parent >= 0 {
 			if err := g.receive(ctx, (parent+root)%g.size, g.stream, piece); err != nil {
 				return err

@@ -17,12 +17,12 @@ type Options struct {
 	Chunk    int           // bytes at most in one NATS message; zero means 1 MiB; never more than the server's max_payload
 	Window   int           // chunks of one stream that its receiver may leave unread; zero means 4
 	Deadline time.Duration // the longest wait without progress; zero means a minute
+	Rest     time.Duration // how long a stream under way may have no news before its receiver is asked; zero means half a second, or an eighth of Deadline if that is less
 }
 
 const (
-	short    = 4 << 10                // bytes: messages up to here are copied, so that Send need not wait for their arrival
-	restTime = 500 * time.Millisecond // at most, between looks at what has had no news
-	goodbye  = 2 * time.Second        // at most, for what was sent to arrive before Close
+	short   = 4 << 10         // bytes: messages up to here are copied, so that Send need not wait for their arrival
+	goodbye = 2 * time.Second // at most, for what was sent to arrive before Close
 )
 
 // Links are one rank's streams to and from all others. Safe for concurrent use; of one stream, one Send and one Receive at a time.
@@ -74,8 +74,11 @@ func Open(conn *nats.Conn, prefix string, rank, size int, o Options) (*Links, er
 	if o.Deadline == 0 {
 		o.Deadline = time.Minute
 	}
-	if o.Chunk = min(o.Chunk, most); o.Chunk < short || o.Window < 1 || o.Deadline < 0 {
-		return nil, fmt.Errorf("link: chunks of %d bytes (at least %d, and the server's max_payload is %d), window %d, deadline %s", o.Chunk, short, most, o.Window, o.Deadline)
+	if o.Rest == 0 {
+		o.Rest = min(time.Second/2, o.Deadline/8)
+	}
+	if o.Chunk = min(o.Chunk, most); o.Chunk < short || o.Window < 1 || o.Deadline < 0 || o.Rest <= 0 {
+		return nil, fmt.Errorf("link: chunks of %d bytes (at least %d, and the server's max_payload is %d), window %d, deadline %s, rest %s", o.Chunk, short, most, o.Window, o.Deadline, o.Rest)
 	}
 	l := &Links{conn: conn, prefix: prefix + ".", rank: rank, size: size, Options: o, done: make(chan struct{}),
 		status: conn.StatusChanged(nats.CONNECTED, nats.CLOSED), out: map[end]*outgoing{}, in: map[end]*incoming{}, peers: make([]peer, size)}

@@ -49,11 +49,8 @@ func open(t *testing.T, s *server.Server, rank, size int, o Options) *Links {
 
 // pattern is a message that no other equals.
 func pattern(seed uint64, n int) []byte {
-	r := rand.New(rand.NewPCG(seed, 1))
 	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(b)
 	return b
 }
 
@@ -116,12 +113,12 @@ func TestSlowReceiver(t *testing.T) {
 // TestCuts breaks the sender's connection, then the receiver's, again and again, amid messages.
 func TestCuts(t *testing.T) {
 	s := serve(t, server.Options{})
-	o := Options{Chunk: 64 << 10, Deadline: 2 * time.Second}
+	o := Options{Chunk: 64 << 10, Rest: 50 * time.Millisecond}
 	a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
 	stop, stopped := make(chan struct{}), make(chan int)
 	go func() {
 		cuts := 0
-		for i := 0; ; i++ {
+		for i := range 20 {
 			select {
 			case <-stop:
 				stopped <- cuts
@@ -132,13 +129,15 @@ func TestCuts(t *testing.T) {
 				cuts++
 			}
 		}
+		<-stop
+		stopped <- cuts
 	}()
 	transfer(t, a, b, 3, func(int) { time.Sleep(10 * time.Millisecond) })
 	close(stop)
 	if cuts := <-stopped; cuts < 4 {
 		t.Errorf("only %d cuts", cuts)
 	}
-	if r := a.conn.Statistics.Reconnects + b.conn.Statistics.Reconnects; r < 2 {
+	if r := a.conn.Stats().Reconnects + b.conn.Stats().Reconnects; r < 2 {
 		t.Errorf("only %d reconnections", r)
 	}
 }
@@ -146,9 +145,8 @@ func TestCuts(t *testing.T) {
 // TestLossyNetwork loses one message in ten between connections that stay, as a route that breaks does.
 func TestLossyNetwork(t *testing.T) {
 	s := serve(t, server.Options{})
-	o := Options{Chunk: 64 << 10, Deadline: 160 * time.Millisecond} // asks every 20 ms
+	o := Options{Chunk: 64 << 10, Rest: 20 * time.Millisecond}
 	a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
-	a.Deadline, b.Deadline = 30*time.Second, 30*time.Second
 	if err := s.GlobalAccount().AddWeightedMappings("t.link.>", server.NewMapDest("t.link.>", 90)); err != nil {
 		t.Fatal(err)
 	}
@@ -199,9 +197,12 @@ func TestWindow(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "12288 of 40960 bytes") {
 		t.Errorf("%v", err)
 	}
-	if i := b.incoming(end{0, "s"}); len(i.queue) != 3 {
+	i := b.incoming(end{0, "s"})
+	i.mu.Lock()
+	if len(i.queue) != 3 {
 		t.Errorf("%d chunks are unread, the window is 3", len(i.queue))
 	}
+	i.mu.Unlock()
 	if err := a.Send(t.Context(), 1, "s", nil); err == nil || !strings.Contains(err.Error(), "broke before") {
 		t.Errorf("a broken stream went on: %v", err)
 	}

@@ -9,7 +9,7 @@ import (
 // tend asks, of every stream that has had no news for a while, and of all of them when the connection is back, how far its receiver
 // is. It asks those who are waited for whether they live.
 func (l *Links) tend() {
-	tick := time.NewTicker(min(restTime, l.Deadline/8+1))
+	tick := time.NewTicker(l.Rest)
 	defer tick.Stop()
 	for {
 		select {

@@ -110,8 +110,12 @@ func (f Format) Add(x []float32, code []byte) {
 			code, x = code[4+n:], x[n:]
 		}
 	default:
-		for i := range x {
-			x[i] += math.Float32frombits(binary.LittleEndian.Uint32(code[4*i:]))
+		if uintptr(unsafe.Pointer(unsafe.SliceData(code)))%4 != 0 {
+			code = append([]byte(nil), code...)
+		}
+		y := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(code))), len(x))
+		for i, v := range y {
+			x[i] += v
 		}
 	}
 }

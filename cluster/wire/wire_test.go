@@ -212,3 +212,13 @@ func each(b *testing.B, do func(f Format, x []float32, code []byte)) {
 		})
 	}
 }
+
+// TestUnaligned adds code from an odd place.
+func TestUnaligned(t *testing.T) {
+	buffer := make([]byte, 9)
+	Float32.Encode(buffer[1:], []float32{1, 2})
+	x := []float32{10, 20}
+	if Float32.Add(x, buffer[1:]); x[0] != 11 || x[1] != 22 {
+		t.Errorf("%v", x)
+	}
+}

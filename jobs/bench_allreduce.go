@@ -1,0 +1,259 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"saltern/cluster/wire"
+)
+
+// reduceBench is what "saltern bench allreduce" measures, as its ranks are told.
+type reduceBench struct {
+	Sizes        []int // world sizes
+	Bytes        int   // of the vector, in float32
+	Wires        []wire.Format
+	Chunk        int // bytes; 0: as cluster/link has it
+	Window       int // chunks; 0: likewise
+	TLS          bool
+	Mesh         bool // a server for each rank instead of one in rank 0
+	Runs         int
+	Rank, Size   int    // of who reads it
+	URL          string // of rank 0's server
+	Route        string // of rank 0's server, for those of the others
+	Certificates []byte // PEM, of rank 0's server
+}
+
+// wiresFlag is a list of formats, "float32,int8".
+type wiresFlag []wire.Format
+
+func (w *wiresFlag) String() string {
+	var words []string
+	for _, f := range *w {
+		words = append(words, f.String())
+	}
+	return strings.Join(words, ",")
+}
+
+// Set replaces the list.
+func (w *wiresFlag) Set(text string) error {
+	*w = nil
+	for name := range strings.SplitSeq(text, ",") {
+		var f wire.Format
+		if err := f.UnmarshalText([]byte(name)); err != nil {
+			return err
+		}
+		*w = append(*w, f)
+	}
+	return nil
+}
+
+// sizesFlag is a list of world sizes, "2,4".
+type sizesFlag []int
+
+func (s *sizesFlag) String() string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(*s), " ", ","), "[]")
+}
+
+// Set replaces the list.
+func (s *sizesFlag) Set(text string) error {
+	*s = nil
+	for word := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 2 || n > 64 {
+			return fmt.Errorf("%q is no number of ranks from 2 to 64", word)
+		}
+		*s = append(*s, n)
+	}
+	return nil
+}
+
+// reduceRow is one way to reduce, as measured on rank 0.
+type reduceRow struct {
+	Ranks int
+	Path  string // "TCP ring" or "NATS", with what is special about it
+	Wire  wire.Format
+	spread
+	cpu   float64 // seconds of processor time in one reduction, of all ranks and servers together
+	ratio float64 // to the TCP ring in float32 of the same ranks: the median over the runs, in which both took turns
+}
+
+// run measures all sizes and prints them.
+func (b reduceBench) run(ctx context.Context, io IO, asJSON bool) error {
+	var rows []reduceRow
+	for _, size := range b.Sizes {
+		more, err := b.ranks(ctx, io, size)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, more...)
+	}
+	if !asJSON {
+		fmt.Fprintf(io.Out, "date       %s\ncommand    %s\n\nAll-reduce of %d MiB between processes of this machine; MB/s of float32 per rank, 2(n-1)/n of the vector,\nand what a MiB of that takes of processor time, ranks and servers together\n",
+			time.Now().UTC().Format("2006-01-02 15:04 UTC"), commandLine(os.Args[1:]), b.Bytes>>20)
+	}
+	return b.table(rows).Write(io.Out, asJSON)
+}
+
+func (b reduceBench) table(rows []reduceRow) Table {
+	t := Table{Columns: []Column{
+		{Key: "ranks", Title: "ranks"}, {Key: "path", Title: "path"}, {Key: "wire", Title: "wire"},
+		{Key: "ms", Title: "median", Unit: "ms", Format: "%.1f"}, {Key: "ms_min", Title: "min", Unit: "ms", Format: "%.1f"}, {Key: "ms_max", Title: "max", Unit: "ms", Format: "%.1f"},
+		{Key: "mb_per_second", Title: "volume", Unit: "MB/s", Format: "%.0f"}, {Key: "mb_per_second_min", Title: "min", Unit: "MB/s", Format: "%.0f"},
+		{Key: "mb_per_second_max", Title: "max", Unit: "MB/s", Format: "%.0f"}, {Key: "of_tcp", Title: "of TCP", Unit: "%", Format: "%.0f"},
+		{Key: "cpu_ms_per_mib", Title: "CPU", Unit: "ms/MiB", Format: "%.2f"},
+	}}
+	for _, r := range rows {
+		volume := 2 * float64(r.Ranks-1) / float64(r.Ranks) * float64(b.Bytes) / 1e3
+		t.Rows = append(t.Rows, []any{r.Ranks, r.Path, r.Wire.String(), r.median, r.min, r.max,
+			volume / r.median, volume / r.max, volume / r.min, 100 * r.ratio,
+			1e3 * r.cpu / (2 * float64(r.Ranks-1) * float64(b.Bytes) / (1 << 20))})
+	}
+	return t
+}
+
+// ranks is rank 0 of size: it starts the others, each a process of its own, and measures with them.
+func (b reduceBench) ranks(ctx context.Context, io IO, size int) (rows []reduceRow, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b.Rank, b.Size = 0, size
+	server, err := b.serve()
+	if err != nil {
+		return nil, err
+	}
+	defer server.close()
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	var others []*exec.Cmd
+	for rank := 1; rank < size; rank++ {
+		b.Rank = rank
+		told, err := json.Marshal(b)
+		if err != nil {
+			return nil, fmt.Errorf("bug: %w", err)
+		}
+		other := exec.CommandContext(ctx, self, "bench", "allreduce", "--rank")
+		other.Args[0] = os.Args[0]
+		other.Stdin, other.Stderr = strings.NewReader(string(told)), io.Err
+		if err := other.Start(); err != nil {
+			cancel()
+			return nil, errors.Join(err, wait(others))
+		}
+		others = append(others, other)
+	}
+	b.Rank = 0
+	if rows, err = b.measure(ctx, server); err != nil {
+		cancel()
+	}
+	return rows, errors.Join(err, wait(others))
+}
+
+func wait(list []*exec.Cmd) (err error) {
+	for i, c := range list {
+		if e := c.Wait(); e != nil {
+			err = errors.Join(err, fmt.Errorf("rank %d: %w", i+1, e))
+		}
+	}
+	return err
+}
+
+// benchRank is a rank other than 0: it reads from standard input what it is to do.
+func benchRank(ctx context.Context, io IO) error {
+	var b reduceBench
+	if err := json.NewDecoder(io.In).Decode(&b); err != nil {
+		return fail(Usage, "bench allreduce --rank is for the processes that bench allreduce starts: %w", err)
+	}
+	server, err := b.serve()
+	if err != nil {
+		return err
+	}
+	defer server.close()
+	_, err = b.measure(ctx, server)
+	return err
+}
+
+// processorTime is what this process has used so far.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// measure takes every way in turn, Runs times after a warm-up. All ranks do the same.
+func (b reduceBench) measure(ctx context.Context, server *benchServer) (rows []reduceRow, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	var ways []reduceWay
+	defer func() {
+		for _, w := range slices.Backward(ways) {
+			w.close()
+		}
+	}()
+	for _, secure := range []bool{false, true} {
+		if secure && !b.TLS {
+			continue
+		}
+		more, err := b.overNATS(server, secure)
+		if err != nil {
+			return nil, err
+		}
+		ways = append(ways, more...)
+	}
+	group := ways[0].group
+	raw, err := b.overTCP(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	ways = append([]reduceWay{raw}, ways...)
+	x, took, spent := make([]float32, b.Bytes/4), make([][]time.Duration, len(ways)), make([]float64, len(ways))
+	for i := range x {
+		x[i] = float32(i%1000) / 1000
+	}
+	for run := range b.Runs + 1 {
+		for i, w := range ways {
+			if err := group.Barrier(ctx); err != nil {
+				return nil, err
+			}
+			start, before := time.Now(), processorTime()
+			if err := w.reduce(ctx, x); err != nil {
+				return nil, err
+			}
+			if run > 0 {
+				took[i] = append(took[i], time.Since(start))
+				if err := group.Barrier(ctx); err != nil { // a server still works for the others when its own rank is done
+					return nil, err
+				}
+				spent[i] += (processorTime() - before).Seconds() / float64(b.Runs)
+			}
+			for i := range x {
+				x[i] /= float32(b.Size) // or it would grow beyond what float32 holds
+			}
+		}
+	}
+	if err := group.AllReduce64(ctx, spent); err != nil {
+		return nil, err
+	}
+	for i, w := range ways {
+		var ratios []float64
+		for run, d := range took[i] {
+			ratios = append(ratios, float64(took[0][run])/float64(d))
+		}
+		slices.Sort(ratios)
+		rows = append(rows, reduceRow{b.Size, w.path, w.format, spread{}, spent[i], ratios[len(ratios)/2]})
+	}
+	for i := range rows {
+		rows[i].spread = spreadOf(took[i])
+	}
+	return rows, group.Barrier(ctx)
+}
