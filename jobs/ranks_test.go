@@ -99,6 +99,23 @@ func testRanks(t *testing.T, saltern program) {
 		start(t, saltern, dir, launch(2, "run", "job.toml")...).finish(t)
 		sameRuns(t, two, dir, all...)
 	})
+	t.Run("other number", func(t *testing.T) {
+		dir := newJob(t, ranksJob)
+		p := start(t, saltern, dir, launch(4, "train", "--only", "slm", "job.toml")...)
+		if !p.at(t, after("slm", 9), 0) {
+			t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+		}
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		p = start(t, saltern, dir, "train", "--only", "slm", "job.toml")
+		p.finish(t)
+		if !strings.Contains(p.stderr.String(), "; ranks are 1, and were 4: sums have another order from here") {
+			t.Errorf("not told:\n%s", p.stderr.String())
+		}
+		sameLosses(t, alone, dir, "slm")
+	})
 	t.Run("killed", func(t *testing.T) {
 		dir := newJob(t, ranksJob)
 		for rank := range 2 {
