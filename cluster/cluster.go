@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,6 +18,7 @@ type Cluster struct {
 	conn        *nats.Conn
 	node        *node        // the node's server, where this rank runs it
 	credentials *credentials // what rank 0 has written down
+	invited     string       // the folder whose readers may watch; see Invite
 	logf        func(string, ...any)
 }
 
@@ -46,9 +48,9 @@ func (c *Cluster) Close() error {
 
 // dismantle takes down what there is of c.
 func (c *Cluster) dismantle() error {
-	var err error
+	err := c.uninvite()
 	if c.credentials != nil {
-		err = c.credentials.remove(c.id.Dir)
+		err = errors.Join(err, c.credentials.remove(c.id.Dir))
 	}
 	if c.conn != nil {
 		c.conn.Close()

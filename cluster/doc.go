@@ -20,6 +20,9 @@
 // connected through their own. Rank 0 compares what they say (world size, version, job file, places) and fails all of them at the
 // first thing that does not fit.
 //
+// Who watches is no rank: Cluster.Invite leaves an nkey of another kind in the run folder, with which Attach hears what the ranks
+// say of themselves (package status) and can do nothing else (TestObserver).
+//
 // What holds, and must go on holding:
 //
 //  1. Who has not the credentials neither reads nor sends: plaintext, no nkey and another job's are refused (TestOthersAreRefused).
