@@ -22,6 +22,8 @@ shaders < compute      # SPIR-V is data: it is embedded and listed, and knows of
 compute/ref, compute/vk < compute # the reference shares nothing with the fast path; Vulkan's own terms stay in vk
 compute < model        # kernels know nothing of networks
 model < distill        # a teacher adds to a model's training; the model knows nothing of teachers
+cluster/wire < cluster/collective # how numbers are written; it knows no ranks
+cluster/collective < cluster # sums of vectors know nothing of models, nor of what carries them
 cluster < jobs         # ranks meet and send bytes; what they compute is nothing to the network, and the network nothing to models
 distill < jobs         # jobs compose; the method knows nothing of job files and command lines
 jobs < main            # main hands over the command line, nothing more

@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,12 +21,19 @@ type Cluster struct {
 	node        *node        // the node's server, where this rank runs it
 	credentials *credentials // what rank 0 has written down
 	invited     string       // the folder whose readers may watch; see Invite
+	watch       *watch       // once all are connected
+	leave       sync.Once
 	logf        func(string, ...any)
+
+	context context.Context
+	lose    context.CancelCauseFunc
 }
 
 // cluster is what j becomes part of.
 func (j *joiner) cluster(attempt string) *Cluster {
-	return &Cluster{id: j.id, config: j.config, subjects: prefix(j.id.Job) + attempt + ".", logf: j.logf}
+	c := &Cluster{id: j.id, config: j.config, subjects: prefix(j.id.Job) + attempt + ".", logf: j.logf}
+	c.context, c.lose = context.WithCancelCause(j.parent)
+	return c
 }
 
 // Identity is who this process is.
@@ -32,6 +41,10 @@ func (c *Cluster) Identity() Identity { return c.id }
 
 // Members are all ranks, in order.
 func (c *Cluster) Members() []Member { return slices.Clone(c.members) }
+
+// Context lasts as long as all ranks do, and Join's context: its cause is a *RankLost once a rank has been silent for
+// Config.Heartbeat, or has left with a reason. All that waits for other ranks must end with it.
+func (c *Cluster) Context() context.Context { return c.context }
 
 // Conn is the connection to this node's server. It lasts until Close and finds its way back by itself when it is lost; what was
 // under way then may be lost too. Its MaxPayload is the most that a message may hold.
@@ -41,13 +54,34 @@ func (c *Cluster) Conn() *nats.Conn { return c.conn }
 // may use no subjects but those below saltern.JOB.
 func (c *Cluster) Subject(name string) string { return c.subjects + name }
 
-// Close leaves the job, and ends what this process runs for it.
-func (c *Cluster) Close() error {
-	return c.dismantle()
+// Close leaves the job after its end. All ranks should do so at about the same time: those that run a server wait for the others,
+// at most for Config.Heartbeat.
+func (c *Cluster) Close() error { return c.Leave(nil) }
+
+// Leave leaves the job and ends what this process runs for it. A cause ends the others' Context, who learn of it in its words.
+// After the first Leave or Close another does nothing.
+func (c *Cluster) Leave(cause error) error {
+	var err error
+	c.leave.Do(func() {
+		if e := c.watch.farewell(cause); e != nil && c.context.Err() == nil {
+			c.logf("the other ranks could not be told that this one leaves: %v", e)
+		}
+		if c.node != nil {
+			c.node.log.closing.Store(true)
+			patience := c.config.heartbeat()
+			if cause != nil {
+				patience = min(patience, time.Second) // long enough for the others to read why
+			}
+			c.watch.outlast(patience)
+		}
+		err = c.dismantle()
+	})
+	return err
 }
 
 // dismantle takes down what there is of c.
 func (c *Cluster) dismantle() error {
+	c.lose(context.Canceled)
 	err := c.uninvite()
 	if c.credentials != nil {
 		err = errors.Join(err, c.credentials.remove(c.id.Dir))

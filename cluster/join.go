@@ -26,7 +26,7 @@ func Join(ctx context.Context, id Identity, c Config, logf func(format string, a
 		name = "unknown host"
 	}
 	j := &joiner{
-		id: id, config: c, logf: logf, began: time.Now(),
+		id: id, config: c, logf: logf, parent: ctx, began: time.Now(),
 		hello: hello{
 			Member:   Member{id.Rank, id.Node, id.LocalRank, name, os.Getpid()},
 			Instance: rand.Text(), Size: id.Size, Nodes: id.Nodes, LocalSize: id.LocalSize, Version: id.Version, Digest: id.Digest,
@@ -48,6 +48,7 @@ func Join(ctx context.Context, id Identity, c Config, logf func(format string, a
 	if err != nil {
 		return nil, j.failure(err)
 	}
+	go cluster.watch.run()
 	return cluster, nil
 }
 
@@ -61,6 +62,7 @@ type joiner struct {
 	host   string // this node's address for the others
 	logf   func(string, ...any)
 	began  time.Time
+	parent context.Context // Join's, without the limit of time
 	hello  hello
 }
 
@@ -191,7 +193,7 @@ func (j *joiner) lead(ctx context.Context) (_ *Cluster, err error) {
 }
 
 // gather waits until all have come.
-func (j *joiner) gather(ctx context.Context, c *Cluster, r *desk) error {
+func (j *joiner) gather(ctx context.Context, c *Cluster, r *desk) (err error) {
 	again := time.NewTicker(500 * time.Millisecond)
 	defer again.Stop()
 	for {
@@ -200,7 +202,8 @@ func (j *joiner) gather(ctx context.Context, c *Cluster, r *desk) error {
 			return r.dismiss(failed)
 		case missing == "":
 			c.members = r.members()
-			return nil
+			c.watch, err = c.startWatch()
+			return err
 		}
 		select {
 		case <-r.changed:
@@ -363,6 +366,9 @@ func (j *joiner) enter(ctx context.Context, k *credentials) (_ *Cluster, err err
 	}
 	if c.conn, err = j.connect(k, all.Servers[j.id.Node], c.node); err != nil {
 		return nil, fmt.Errorf("the server of node %d at %s: %w", j.id.Node, all.Servers[j.id.Node], err)
+	}
+	if c.watch, err = c.startWatch(); err != nil {
+		return nil, err
 	}
 	j.hello.Connected = true
 	_, err = j.ask(ctx, c.conn, func(a answer) bool { return a.Done })

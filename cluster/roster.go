@@ -99,6 +99,8 @@ func (r *roster) admit(h hello) string {
 	switch {
 	case h.GaveUp != "":
 		return fmt.Sprintf("%v gave up: %s", h.Member, h.GaveUp)
+	case h.Rank < 0 || h.Rank >= len(r.here):
+		return fmt.Sprintf("%v is not one of %d; they count from 0", h.Member, len(r.here))
 	case h.Size != zero.Size:
 		return differ("a world size of", h.Size, zero.Size, "start all ranks with the same")
 	case h.Nodes != zero.Nodes:

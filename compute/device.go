@@ -208,73 +208,88 @@ func (a *arena) release() {
 
 // DeviceRun is a program loaded on a device.
 type DeviceRun struct {
-	dev      *Device
-	program  *Program
-	commands *vk.Commands
-	arena    *arena
-	Kernels  []*Kernel // chosen for each node
+	dev     *Device
+	program *Program
+	parts   []*vk.Commands // one for each of the program's segments
+	arena   *arena
+	Kernels []*Kernel // chosen for each node
 }
-
-// Run executes the program once and waits for it: one cgo call.
-func (x *DeviceRun) Run() error { return x.commands.Run() }
 
 // Close frees the recording, and the arena with the last program that uses it.
 func (x *DeviceRun) Close() {
-	x.commands.Close()
+	x.closeParts()
 	x.arena.release()
 }
 
-// Times are the nanoseconds of each node in the last run; only for programs loaded by Profile.
-func (x *DeviceRun) Times() ([]float64, error) {
-	marks, err := x.commands.Times()
-	if err != nil || len(marks) == 0 {
-		return nil, err
+func (x *DeviceRun) closeParts() {
+	for _, c := range x.parts {
+		c.Close()
 	}
-	times := make([]float64, len(marks)-1)
-	for i := range times {
-		times[i] = marks[i+1] - marks[i]
-	}
-	return times, nil
 }
 
-// record writes a program's command buffer with the given kernels, one for each node; nil: those that are chosen here.
-func (d *Device) record(p *Program, arena *vk.Buffer, kernels []*Kernel, profile bool) (*DeviceRun, error) {
-	marks := 0
-	if profile {
-		marks = len(p.Nodes) + 1
+// record writes a program's command buffers, one for each of its segments, with the given kernels, one for each node; nil: those
+// that are chosen here.
+func (d *Device) record(p *Program, arena *vk.Buffer, kernels []*Kernel, profile bool) (x *DeviceRun, err error) {
+	x = &DeviceRun{dev: d, program: p}
+	defer func() {
+		if err != nil {
+			x.closeParts()
+			x = nil
+		}
+	}()
+	first := 0
+	for _, end := range p.segments() {
+		if err := x.recordPart(first, end, arena, kernels, profile); err != nil {
+			return x, err
+		}
+		first = end
 	}
-	x := &DeviceRun{dev: d, program: p, commands: d.vk.NewCommands(marks)}
+	return x, nil
+}
+
+// recordPart writes the command buffer of nodes first to end (exclusive).
+func (x *DeviceRun) recordPart(first, end int, arena *vk.Buffer, kernels []*Kernel, profile bool) error {
+	d, p, marks := x.dev, x.program, 0
 	if profile {
-		x.commands.Mark()
+		marks = end - first + 1
 	}
-	for i, n := range p.Nodes {
-		if p.Barrier[i] {
-			x.commands.Barrier()
+	c := d.vk.NewCommands(marks)
+	if first > 0 { // what the parts before wrote, where they are submitted together with this one
+		c.Barrier()
+	}
+	if profile {
+		c.Mark()
+	}
+	for i := first; i < end; i++ {
+		n := p.Nodes[i]
+		if p.Barrier[i] && (i > first || first == 0) {
+			c.Barrier()
 		}
 		var k *Kernel
 		if kernels != nil {
 			k = kernels[i]
 		} else if chosen, err := d.choose(n); err != nil {
-			return nil, err
+			return err
 		} else {
 			k = chosen
 		}
 		x.Kernels = append(x.Kernels, k)
 		if k.Fits != nil && !k.Fits(n, &d.limits) {
-			return nil, fmt.Errorf("bug: %s/%s cannot run %v", n.Op.Name, k.Name, n)
+			return fmt.Errorf("bug: %s/%s cannot run %v", n.Op.Name, k.Name, n)
 		}
-		if err := d.dispatch(x.commands, p, n, k, arena); err != nil {
-			return nil, fmt.Errorf("%s/%s %v: %w; run: saltern doctor --op %s", n.Op.Name, k.Name, n.In, err, n.Op.Name)
+		if err := d.dispatch(c, p, n, k, arena); err != nil {
+			return fmt.Errorf("%s/%s %v: %w; run: saltern doctor --op %s", n.Op.Name, k.Name, n.In, err, n.Op.Name)
 		}
 		if profile {
-			x.commands.Mark()
+			c.Mark()
 		}
 	}
-	if err := x.commands.Finish(); err != nil {
-		x.commands.Close()
-		return nil, err
+	if err := c.Finish(); err != nil {
+		c.Close()
+		return err
 	}
-	return x, nil
+	x.parts = append(x.parts, c)
+	return nil
 }
 
 // fitting lists the kernels that can run a node here.

@@ -14,6 +14,8 @@ type Program struct {
 	Arena  int
 	// Barrier says which nodes must wait for those before them.
 	Barrier []bool
+	// Segments are where CutAfter cut the program: each part's end, counted in nodes, the last that of all; nil: it is not cut.
+	Segments []int
 }
 
 // passes turn a recording into a plan. The order matters:
@@ -291,6 +293,9 @@ func (p *Program) Print(w io.Writer) {
 			fmt.Fprintf(w, " workspace %d@%d", t.Len(), p.Offset[t.Storage])
 		}
 		fmt.Fprintln(w)
+		if i+1 < len(p.Nodes) && slices.Contains(p.Segments, i+1) {
+			fmt.Fprintln(w, "---- what is complete may leave")
+		}
 	}
 	fmt.Fprintf(w, "%d nodes, %d barriers, arena %d words\n", len(p.Nodes), barriers, p.Arena)
 }

@@ -25,6 +25,9 @@ type Backend interface {
 type Executable interface {
 	// Run executes the program once and waits for it.
 	Run() error
+	// RunSegments does the same, and calls done after each of the segments that Program.CutAfter made; what the segment wrote can
+	// then be read, and the backend may be used. An error of done ends the run.
+	RunSegments(done func(segment int) error) error
 	Close()
 }
 
@@ -110,7 +113,10 @@ type referenceRun struct {
 
 func (x *referenceRun) Close() {}
 
-func (x *referenceRun) Run() error {
+// Run executes the program node by node.
+func (x *referenceRun) Run() error { return x.RunSegments(func(int) error { return nil }) }
+
+func (x *referenceRun) begin() {
 	for _, l := range lifetimes(x.p.Nodes) {
 		// A temporary that a node reads before one writes it must show, so it starts as NaN.
 		m := make([]float64, l.s.Len)
@@ -119,13 +125,12 @@ func (x *referenceRun) Run() error {
 		}
 		x.r.memory[l.s] = m
 	}
-	for _, n := range x.p.Nodes {
-		x.r.step(n)
-	}
+}
+
+func (x *referenceRun) end() {
 	for _, l := range lifetimes(x.p.Nodes) {
 		delete(x.r.memory, l.s)
 	}
-	return nil
 }
 
 // step runs one node. The addend is added here, after the operation, for every operation alike.

@@ -2,6 +2,7 @@ package distill
 
 import (
 	"fmt"
+	"iter"
 
 	"saltern/distill/labels"
 )
@@ -24,16 +25,24 @@ type fed struct {
 // ahead is how many microbatches are held ready besides the one in use.
 const ahead = 2
 
-// NewFeed begins to read the labels of samples from to end (exclusive), b at a time; sequence says which sequence a sample is.
-// Without a ghost, the tail of the labels is given to the ids that were kept.
-func NewFeed(f *labels.File, ghost bool, b int, from, end int64, sequence func(sample int64) int64) *Feed {
+// Microbatches are the first samples of all microbatches of b from the sample from to end (exclusive).
+func Microbatches(from, end int64, b int) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		for first := from; first < end && yield(first); first += int64(b) {
+		}
+	}
+}
+
+// NewFeed begins to read the labels of microbatches of b samples, which begin with those of firsts; sequence says which sequence a
+// sample is. Without a ghost, the tail of the labels is given to the ids that were kept.
+func NewFeed(f *labels.File, ghost bool, b int, firsts iter.Seq[int64], sequence func(sample int64) int64) *Feed {
 	d := &Feed{ready: make(chan fed, ahead), free: make(chan *labels.Labels, ahead+1), stop: make(chan struct{})}
 	for range ahead + 1 {
 		d.free <- labels.New(b*f.Settings.Sequence, f.Count)
 	}
 	go func() {
 		defer close(d.ready)
-		for first := from; first < end; first += int64(b) {
+		for first := range firsts {
 			select {
 			case <-d.stop:
 				return

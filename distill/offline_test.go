@@ -200,7 +200,7 @@ func throughFile(t *testing.T, s labels.Settings, l *labels.Labels) *labels.Labe
 		t.Fatal(err)
 	}
 	defer f.Close()
-	feed := NewFeed(f, true, 2, 0, 2, func(sample int64) int64 { return []int64{3, 5}[sample] })
+	feed := NewFeed(f, true, 2, Microbatches(0, 2, 2), func(sample int64) int64 { return []int64{3, 5}[sample] })
 	defer feed.Close()
 	got, err := feed.Next(0)
 	if err != nil {
@@ -252,7 +252,7 @@ func TestFeed(t *testing.T) {
 	}
 	defer f.Close()
 	order := func(sample int64) int64 { return sample * 3 % 5 }
-	feed := NewFeed(f, false, 2, 4, 24, order)
+	feed := NewFeed(f, false, 2, Microbatches(4, 24, 2), order)
 	for first := int64(4); first < 24; first += 2 {
 		l, err := feed.Next(first)
 		if err != nil {
@@ -268,7 +268,7 @@ func TestFeed(t *testing.T) {
 		t.Error("labels beyond the end")
 	}
 	feed.Close()
-	feed = NewFeed(f, false, 1, 0, 9, func(sample int64) int64 { return 4 + sample })
+	feed = NewFeed(f, false, 1, Microbatches(0, 9, 1), func(sample int64) int64 { return 4 + sample })
 	if _, err := feed.Next(0); err != nil {
 		t.Error(err)
 	}
@@ -276,7 +276,7 @@ func TestFeed(t *testing.T) {
 		t.Errorf("a sequence that is not there: %v", err)
 	}
 	feed.Close()
-	feed = NewFeed(f, false, 1, 0, 9, func(int64) int64 { return 0 })
+	feed = NewFeed(f, false, 1, Microbatches(0, 9, 1), func(int64) int64 { return 0 })
 	if _, err := feed.Next(3); err == nil {
 		t.Error("a sample out of turn")
 	}

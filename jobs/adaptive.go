@@ -53,6 +53,9 @@ func (a *adaptive) collect(b compute.Backend) error {
 // decide ends a step, after which so many are done, and gives the mean w of its tokens. Where a window ended with it, what was seen
 // there is among the values of the step's record. Of a step that was skipped nothing is kept.
 func (a *adaptive) decide(l *loop, skipped bool, values map[string]float64) (w float64, err error) {
+	if err := a.sums.Across(l.s.ranks.sum); err != nil {
+		return 0, err
+	}
 	w = a.sums.Weight / a.sums.Tokens
 	if skipped {
 		a.sums = distill.Sums{}

@@ -98,7 +98,7 @@ func inventLabels(c ModelConfig, count int) (*labels.File, error) {
 func (b *bench) labeledSteps(ctx context.Context, trainer *model.Trainer, offline *distill.Offline, f *labels.File, c ModelConfig) (atHand, ahead []time.Duration, err error) {
 	batch := int64(c.Train.Batch)
 	same := func(sample int64) int64 { return sample % batch }
-	feed := distill.NewFeed(f, false, c.Train.Microbatch, 0, math.MaxInt64/2, same)
+	feed := distill.NewFeed(f, false, c.Train.Microbatch, distill.Microbatches(0, math.MaxInt64/2, c.Train.Microbatch), same)
 	defer feed.Close()
 	fixed := labels.New(c.Train.Microbatch*c.Train.Sequence, offline.Count)
 	for i := range c.Train.Microbatch {

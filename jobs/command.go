@@ -16,13 +16,14 @@ type IO struct {
 	Out, Err io.Writer
 	Terminal bool                        // Err is a terminal: progress may be drawn there
 	Env      func(string) (string, bool) // looks up an environment variable
+	Rank     int                         // of this process among those that do a job together; the first is for people to look at
 }
 
 // ProcessIO is the IO of this process.
 func ProcessIO() IO {
 	info, err := os.Stderr.Stat()
 	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
-	return IO{os.Stdin, os.Stdout, os.Stderr, terminal, os.LookupEnv}
+	return IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: terminal, Env: os.LookupEnv}
 }
 
 // Command is one thing that saltern does, or a help topic, which has no Run. Commands are values made by a function, so
@@ -34,6 +35,9 @@ type Command struct {
 	Help    string // when to use it and how, in paragraphs wrapped at 90 columns
 	Example string // lines of a shell session
 	Exits   []Kind // exit codes beyond ok, failed and usage
+
+	Ranks     bool // several processes can run it together
+	Delegates bool // the arguments are another command with its flags
 
 	Flags func(fs *flag.FlagSet) // nil: none
 	Run   func(ctx context.Context, io IO, args []string) error
@@ -71,12 +75,15 @@ func dispatch(ctx context.Context, io IO, name string, args []string) error {
 		}
 		return fail(Usage, "there is no command %q%s", name, didYouMean(name, runnable, "saltern help"))
 	}
-	args, err := c.parse(args)
+	args, err := c.parse(c.flagSet(), args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return writeHelp(io.Out, c)
 	case err != nil:
 		return fail(Usage, "%s: %w", c.Name, err)
+	}
+	if io, err = c.amongRanks(io); err != nil {
+		return err
 	}
 	return c.Run(ctx, io, args)
 }
@@ -100,10 +107,9 @@ func (c *Command) flagSet() *flag.FlagSet {
 	return fs
 }
 
-// parse sets the command's flags from args, before and after the arguments, and returns the arguments. All that follows
+// parse sets the command's flags, which are fs, from args, before and after the arguments, and returns the arguments. All that follows
 // "--" is arguments.
-func (c *Command) parse(args []string) ([]string, error) {
-	fs := c.flagSet()
+func (c *Command) parse(fs *flag.FlagSet, args []string) ([]string, error) {
 	var rest []string
 	for {
 		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -112,7 +118,7 @@ func (c *Command) parse(args []string) ([]string, error) {
 			return nil, c.explain(fs, err)
 		}
 		parsed := len(args) - fs.NArg()
-		if fs.NArg() == 0 || parsed > 0 && args[parsed-1] == "--" {
+		if fs.NArg() == 0 || c.Delegates || parsed > 0 && args[parsed-1] == "--" {
 			return append(rest, fs.Args()...), nil
 		}
 		rest, args = append(rest, fs.Arg(0)), fs.Args()[1:]

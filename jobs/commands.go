@@ -9,6 +9,7 @@ func commands() []*Command {
 		trainCommand(),
 		compareCommand(),
 		labelCommand(),
+		launchCommand(),
 		scoreCommand(),
 		selectCommand(),
 		evaluateCommand(),

@@ -44,6 +44,7 @@ more memory would make all others anew: set train.microbatch to be sure that it 
 saltern compare --seeds 5 --sweep distill.kd_steps=40,80,160 job.toml
 saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Ranks: true,
 		Flags: flags.define,
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
 			job, err := flags.job(args)
@@ -61,7 +62,7 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			}
 			c.again = flags.command(job.File)
 			if flags.fresh && !flags.dry && !flags.report {
-				if err := c.remove(); err != nil {
+				if err := s.ranks.first(ctx, c.remove); err != nil {
 					return err
 				}
 			}
@@ -73,8 +74,10 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			}
 			var study compare.Study // what the page was written of last
 			write := func() (err error) {
-				study, err = c.write(ctx)
-				return err
+				return s.ranks.first(ctx, func() error {
+					study, err = c.write(ctx)
+					return err
+				})
 			}
 			if flags.report {
 				err = write()
@@ -83,6 +86,9 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			}
 			if err != nil {
 				return err
+			}
+			if !s.ranks.leads() {
+				return c.failures()
 			}
 			return errors.Join(studyTable(study).Write(io.Out, flags.json), c.failures())
 		},

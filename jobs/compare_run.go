@@ -260,7 +260,10 @@ func (c *comparison) run(ctx context.Context, report func() error) error {
 		}
 		if t.failed != nil {
 			c.s.say("%s: failed: %v", t.label, t.failed)
-		} else if _, err := c.heldOut(ctx, t); err != nil {
+		} else if err := c.s.ranks.first(ctx, func() error {
+			_, err := c.heldOut(ctx, t)
+			return err
+		}); err != nil {
 			return errors.Join(err, report())
 		}
 		if i+1 == len(c.order) || news && c.order[i+1].seeds != t.seeds {
@@ -288,8 +291,11 @@ func (c *comparison) train(ctx context.Context, t *compared) error {
 		return nil
 	case Diverged:
 		t.failed = err
-		return writeWhole(t.failureFile(), []byte(err.Error()+"\n"))
+		return c.s.ranks.first(ctx, func() error { return writeWhole(t.failureFile(), []byte(err.Error()+"\n")) })
 	case BadData, BadCheckpoint, NoMemory:
+		if c.s.ranks != nil { // the others may have got further
+			return err
+		}
 		t.failed = err
 		return nil
 	}

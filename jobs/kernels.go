@@ -12,7 +12,8 @@ import (
 )
 
 // settleKernels chooses the kernels of some programs, a training's for example, tuning where nothing is known of them yet, and
-// keeps the choices in its folder: a resumed run takes the same, and so gives the same bits.
+// keeps the choices in its folder: a resumed run takes the same, and so gives the same bits. Of several ranks the
+// first keeps its choices.
 func (s *session) settleKernels(ctx context.Context, label, dir string, programs []*compute.Program) error {
 	path := filepath.Join(dir, "kernels.json")
 	text, err := os.ReadFile(path)
@@ -31,6 +32,9 @@ func (s *session) settleKernels(ctx context.Context, label, dir string, programs
 	}
 	if err := s.tuner.Tune(ctx, programs...); err != nil {
 		return err
+	}
+	if !s.ranks.leads() {
+		return nil
 	}
 	return writeJSON(path, s.tuner.Choices())
 }

@@ -40,6 +40,7 @@ same file, byte for byte.`,
 		Example: `saltern label job.toml
 saltern label --set distill.label_count=100 job.toml && saltern train --set distill.labels=offline --set distill.label_count=100 job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Ranks: true,
 		Flags: func(fs *flag.FlagSet) { flags.define(fs, "the labels") },
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
 			job, err := flags.job("label", args)
@@ -68,7 +69,7 @@ saltern label --set distill.label_count=100 job.toml && saltern train --set dist
 
 // writeLabels makes the soft labels of a training that has a teacher, which is trained first.
 func writeLabels(ctx context.Context, s *session, student *training, fresh bool) (Table, error) {
-	if err := sameSettings(student.needs(), false); err != nil {
+	if err := s.ranks.first(ctx, func() error { return sameSettings(student.needs(), false) }); err != nil {
 		return Table{}, err
 	}
 	for _, t := range student.needs() {
@@ -93,12 +94,12 @@ func writeLabels(ctx context.Context, s *session, student *training, fresh bool)
 		return Table{}, fail(BadConfig, "%s: distill: weight = %g gives the teacher no step to help in; there is nothing to label", s.job.File, student.Distill.Weight)
 	}
 	if fresh {
-		if err := removeFolder(l.dir, labelsName); err != nil {
+		if err := s.ranks.first(ctx, func() error { return removeFolder(l.dir, labelsName) }); err != nil {
 			return Table{}, err
 		}
 	}
 	start := time.Now()
-	if err := student.makeLabels(ctx, s, l); err != nil {
+	if err := s.ranks.first(ctx, func() error { return student.makeLabels(ctx, s, l) }); err != nil {
 		return Table{}, err
 	}
 	seconds := time.Since(start).Seconds()

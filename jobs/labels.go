@@ -114,11 +114,15 @@ func (t *training) openLabels(ctx context.Context, s *session) (*labels.File, *l
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := l.open()
-	if err == nil && f == nil {
-		if err = t.makeLabels(ctx, s, l); err == nil {
-			f, err = labels.Open(l.path())
+	var f *labels.File
+	err = s.ranks.first(ctx, func() (err error) {
+		if f, err = l.open(); err == nil && f == nil {
+			err = t.makeLabels(ctx, s, l)
 		}
+		return err
+	})
+	if err == nil && f == nil {
+		f, err = labels.Open(l.path())
 	}
 	if err != nil {
 		return nil, nil, err

@@ -84,6 +84,9 @@ func (l *loop) restore() error {
 		l.step, l.saved, l.inARow = int64(c.Step), int64(c.Step), resume.Skipped
 		l.s.say("%s: going on from step %d", l.label, l.step)
 	}
+	if !l.s.ranks.leads() {
+		return nil
+	}
 	l.log, err = metrics.Open(l.dir, int(l.step))
 	return err
 }
@@ -94,7 +97,9 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 		if l.shown != nil {
 			l.s.meter.Done(*l.shown) // else the live line would stand in what follows
 		}
-		err = errors.Join(err, l.log.Close())
+		if l.log != nil {
+			err = errors.Join(err, l.log.Close())
+		}
 	}()
 	if l.step == 0 {
 		if err := l.evaluate(ctx, metrics.Record{Values: map[string]float64{}}); err != nil {
@@ -109,7 +114,7 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 		return nil, err
 	}
 	for l.step < l.Train.Steps {
-		if ctx.Err() != nil {
+		if l.stopping(ctx) {
 			return nil, l.interrupted(ctx)
 		}
 		if err := l.oneStep(ctx); err != nil {
@@ -153,6 +158,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 		}
 	}
 	start := time.Now()
+	l.s.ranks.vote(ctx)
 	var step model.Step
 	err := around(func() (err error) {
 		step, err = l.trainer.Step(l.step, objective, w, l.Distill.Temperature, func(first int, ids, labels []uint32) error {
@@ -219,7 +225,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	case l.step%c.EvalEvery == 0 || done:
 		err = l.evaluate(ctx, r)
 	case l.step%c.LogEvery == 0 || windowEnds:
-		err = l.log.Write(r)
+		err = l.record(r)
 	}
 	// A step that was skipped is not what anybody wants to go on from: good checkpoints would be pruned for its like.
 	l.due = l.due || l.step%c.CheckpointEvery == 0
@@ -268,6 +274,14 @@ func (l *loop) evaluate(ctx context.Context, r metrics.Record) error {
 		r.Values[valKeys[denoiser]] = s.NLL
 	}
 	l.s.say("%s: step %d/%d  held-out loss %.4f  accuracy %.1f%%%s", l.label, l.step, l.Train.Steps, l.last.NLL, 100*l.last.Accuracy, describeDenoisers(l.denoised))
+	return l.record(r)
+}
+
+// record writes a line of metrics, which the first rank does for all.
+func (l *loop) record(r metrics.Record) error {
+	if l.log == nil {
+		return nil
+	}
 	return l.log.Write(r)
 }
 
@@ -286,6 +300,12 @@ func (l *loop) save(ctx context.Context) error {
 		return nil
 	}
 	defer l.tracer.after("checkpoint", time.Now())
+	l.saved = l.step
+	return l.s.ranks.first(context.WithoutCancel(ctx), func() error { return l.write(ctx) })
+}
+
+// write writes the checkpoint.
+func (l *loop) write(ctx context.Context) error {
 	if err := l.log.Sync(); err != nil {
 		return err
 	}
@@ -294,7 +314,6 @@ func (l *loop) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.saved = l.step
 	_, err = l.model.Save(context.WithoutCancel(ctx), l.s.device, l.checkpoints(), l.step, l.s.tokenizer, l.s.set.Manifest.EndOfText,
 		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, checkpoint.Keep{Newest: l.Train.KeepCheckpoints, This: slices.Contains(l.pins, l.step)})
 	return err
@@ -304,7 +323,15 @@ func (l *loop) interrupted(ctx context.Context) error {
 	if err := l.save(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s stopped at step %d of %d, saved in %s; the same command goes on from there: %w", l.label, l.step, l.Train.Steps, l.checkpoints(), context.Cause(ctx))
+	return fmt.Errorf("%s stopped at step %d of %d, saved in %s; the same command goes on from there: %w", l.label, l.step, l.Train.Steps, l.checkpoints(), l.s.ranks.cause(ctx))
+}
+
+// stopping says that the training is to stop before its next step. Ranks agree on that in the step before.
+func (l *loop) stopping(ctx context.Context) bool {
+	if l.s.ranks == nil {
+		return ctx.Err() != nil
+	}
+	return l.s.ranks.agreed()
 }
 
 func (l *loop) finish() (*outcome, error) {
@@ -326,7 +353,7 @@ func (l *loop) finish() (*outcome, error) {
 	if loss := o.HeldOut.NLL; math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return nil, fail(Diverged, "%s: the held-out loss is %g after the last step; lower lr (%g) or raise warmup (%d)", l.label, loss, l.Train.LR, l.Train.Warmup)
 	}
-	return o, writeJSON(filepath.Join(l.dir, "result.json"), o)
+	return o, l.s.ranks.first(context.Background(), func() error { return writeJSON(filepath.Join(l.dir, "result.json"), o) })
 }
 
 // progressState is what a run carries through its checkpoints beside the tensors.

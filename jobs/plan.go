@@ -60,6 +60,7 @@ saltern plan --memory 80GiB --set llm.model.preset=2.8B-like --set slm.model.pre
 // plan is what one training of a job takes.
 type plan struct {
 	label     string
+	ranks     int
 	params    int64
 	model     model.Config
 	train     model.TrainConfig // with the microbatch
@@ -100,7 +101,7 @@ func planJob(job *Job, memory int64) ([]plan, error) {
 // plan records the training's programs and adds up.
 func (t *training) plan(memory int64) (plan, error) {
 	m := model.New(t.Model, t.name, true)
-	p, help := plan{label: t.label, model: t.Model, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}, (*teaching)(nil)
+	p, help := plan{label: t.label, ranks: max(1, t.ranks), model: t.Model, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}, (*teaching)(nil)
 	p.kdToken = p.perToken
 	if t.Distill.Method != "baseline" {
 		p.helped, p.withKD = true, t.Distill.TeacherSteps(t.Train.Steps)
@@ -123,7 +124,7 @@ func (t *training) plan(memory int64) (plan, error) {
 		}
 	}
 	objectives := help.objectives()
-	c, _ := model.ChooseMicrobatch(m, t.Train, memory, objectives...) // where nothing fits it is the smallest: tooLarge tells
+	c, _ := model.ChooseShare(m, t.Train, p.ranks, memory, objectives...) // where nothing fits it is the smallest: tooLarge tells
 	trainer, err := model.Programs(m, c, objectives...)
 	if err != nil {
 		return p, err

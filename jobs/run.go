@@ -39,6 +39,7 @@ and begins them anew (the prepared text is kept where it still fits).
 		Example: `saltern run examples/go-source.toml
 saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Ranks: true,
 		Flags: func(fs *flag.FlagSet) {
 			flags.define(fs, "the run's models")
 			flags.trace.define(fs)
@@ -54,6 +55,9 @@ saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 			}
 			if err := resultTable(done).Write(io.Out, flags.json); err != nil {
 				return err
+			}
+			if io.Rank > 0 {
+				return nil
 			}
 			path, err := writeReport(job, done)
 			if err != nil {
@@ -84,6 +88,7 @@ Goes on from the last checkpoint; checkpoints are folders that Hugging Face's Ll
 		Example: `saltern train --only slm job.toml
 saltern train job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Ranks: true,
 		Flags: func(fs *flag.FlagSet) {
 			flags.define(fs, "the run's models")
 			fs.StringVar(&flags.only, "only", "", "train only this `model`: slm, baseline, or method (the LLM by the job's method)")
@@ -126,18 +131,18 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	defer func() { err = errors.Join(err, s.close()) }()
 	manifest := s.set.Manifest
 	list := slices.DeleteFunc(trainings(job, manifest.Key), func(t *training) bool { return !want(t) })
-	if err := sameSettings(list, fresh); err != nil {
+	if err := s.ranks.first(ctx, func() error { return sameSettings(list, fresh) }); err != nil {
 		return nil, err
 	}
 	if err := enoughText(s, list); err != nil {
 		return nil, err
 	}
 	for i, t := range list {
-		if i == len(list)-1 {
+		if i == len(list)-1 && s.ranks.leads() {
 			t.trace = trace
 		}
 		if fresh {
-			if err := t.remove(); err != nil {
+			if err := s.ranks.first(ctx, t.remove); err != nil {
 				return nil, err
 			}
 		}
@@ -150,25 +155,51 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	return done, nil
 }
 
-// openJob prepares the job's text, opens its device, and settles what the job leaves to that. Close the session.
+// openJob meets the other ranks, where there are some, prepares the job's text, opens its device, and settles what the job leaves to
+// that. Close the session.
 func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
-	if err := writeResolved(job); err != nil {
-		return nil, err
-	}
-	manifest, err := prepareCorpus(ctx, io, job)
+	r, err := joinRanks(ctx, io, job)
 	if err != nil {
 		return nil, err
 	}
-	job.Config = job.withVocab(manifest.VocabSize)
-	s, err := openSession(io, job)
+	err = r.first(ctx, func() error {
+		if err := writeResolved(job); err != nil {
+			return err
+		}
+		_, err := prepareCorpus(ctx, io, job)
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.close())
 	}
-	s.say("device: %s (%s)", s.device.Info().Name, s.device.Info().Driver)
-	if err := s.settle([]*Job{job}); err != nil {
+	s, err := openSession(io, job, r)
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	job.Config = job.withVocab(s.set.Manifest.VocabSize)
+	s.say("device: %s (%s)%s", s.device.Info().Name, s.device.Info().Driver, r.describe())
+	if s.limits, err = r.common(ctx, *s.device.Limits(), s.device.Info().UUID); err == nil {
+		err = s.settle([]*Job{job})
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// tooFewMicrobatches is an error where a training has none for some rank.
+func tooFewMicrobatches(plans []plan) error {
+	for _, p := range plans {
+		c, key := p.train, "llm.train"
+		if p.label == "SLM" {
+			key = "slm.train"
+		}
+		if n := c.Batch / c.Microbatch; n < p.ranks {
+			return fail(BadConfig, "%s.batch = %d is %d microbatches of %d, and each of the %d ranks needs one; raise %s.batch, which is that of all ranks together, lower %s.microbatch to at most %d, or start fewer ranks",
+				key, c.Batch, n, c.Microbatch, p.ranks, key, key, max(1, c.Batch/p.ranks))
+		}
+	}
+	return nil
 }
 
 // settlePrecision chooses the precisions that the job leaves to the device.
@@ -193,10 +224,11 @@ func (s *session) settle(jobs []*Job) error {
 		if err := j.checkTeacher(s.tokenizer, s.set); err != nil {
 			return err
 		}
-		j.settlePrecision(s.device.Limits())
-		plans, err := planJob(j, s.device.Limits().Memory)
+		j.settlePrecision(&s.limits)
+		j.ranks = s.ranks.size()
+		plans, err := planJob(j, s.limits.Memory)
 		if err == nil {
-			err = tooLarge(plans)
+			err = errors.Join(tooLarge(plans), tooFewMicrobatches(plans))
 		}
 		if err != nil {
 			return err

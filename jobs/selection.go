@@ -100,7 +100,7 @@ func (t *training) selectText(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	if err := c.run(ctx, s, candidates); err != nil {
+	if err := s.ranks.first(ctx, func() error { return c.run(ctx, s, candidates) }); err != nil {
 		return err
 	}
 	sel, err := selectFrom(c.file(), s.set, c.Sequence, *t.Select)

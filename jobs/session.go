@@ -23,6 +23,8 @@ type session struct {
 	set       *corpus.Set
 	tokenizer []byte // tokenizer.json
 	meter     *progress.Meter
+	ranks     *ranks         // that do the job together; nil: this process is alone
+	limits    compute.Limits // of the device, or what the devices of all ranks have in common
 }
 
 // newMeter shows progress on io.Err: a live line on a terminal, a plain one now and then elsewhere.
@@ -34,7 +36,7 @@ func newMeter(io IO, every time.Duration) *progress.Meter {
 }
 
 // openSession opens the prepared corpus and the device. Close it.
-func openSession(io IO, job *Job) (*session, error) {
+func openSession(io IO, job *Job, r *ranks) (*session, error) {
 	dir := filepath.Join(job.Config.RunDir, "corpus")
 	set, err := corpus.Open(dir)
 	if err != nil {
@@ -44,15 +46,21 @@ func openSession(io IO, job *Job) (*session, error) {
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
-	device, tuner, err := openTuned(io, job.Config.Device)
+	selector, err := r.device(job.Config.Device)
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
-	return &session{io: io, job: job, device: device, tuner: tuner, set: set, tokenizer: tokenizer, meter: newMeter(io, 0)}, nil
+	device, tuner, err := openTuned(io, selector)
+	if err != nil {
+		return nil, errors.Join(err, set.Close())
+	}
+	return &session{io: io, job: job, device: device, tuner: tuner, set: set, tokenizer: tokenizer, meter: newMeter(io, 0), ranks: r}, nil
 }
 
-// close frees the device; what the validation layer said, where it was asked, is the error.
-func (s *session) close() error { return errors.Join(s.set.Close(), s.device.CloseChecked()) }
+// close frees the device and leaves the other ranks; what the validation layer said, where it was asked, is the error.
+func (s *session) close() error {
+	return errors.Join(s.set.Close(), s.device.CloseChecked(), s.ranks.close())
+}
 
 // badCheckpoint gives an error from opening a checkpoint its kind, where the checkpoint is to blame, and adds what to do.
 func badCheckpoint(err error, remedy string) error {

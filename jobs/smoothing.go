@@ -40,17 +40,19 @@ func (t *training) findSmoothing(ctx context.Context, s *session) error {
 	}
 	of := smoothed{t.Teacher, t.Distill.Weight, t.Distill.Temperature}
 	var found smoothing
-	err := readJSON(t.smoothingFile(), &found, "remove it to measure anew")
-	if err != nil {
-		return err
-	}
-	if found.Of != of {
-		if found, err = t.measureSmoothing(ctx, s, of); err != nil {
+	read := func() error { return readJSON(t.smoothingFile(), &found, "remove it to measure anew") }
+	err := s.ranks.first(ctx, func() error {
+		if err := read(); err != nil || found.Of == of {
 			return err
 		}
+		_, err := t.measureSmoothing(ctx, s, of)
+		return err
+	})
+	if err == nil {
+		err = read()
 	}
 	t.Smoothing = found.Weight
-	return nil
+	return err
 }
 
 // withSmoothing is the training with the weight that was found.

@@ -87,9 +87,8 @@ func (h *teaching) begin(l *loop) error {
 	if err := h.adaptive.begin(l.s.device, &l.state); err != nil || h.file == nil || !h.helps() {
 		return err
 	}
-	batch := int64(l.Train.Batch)
 	order, n := l.orderAt(l.order, 0), l.s.set.Train.Sequences(l.Train.Sequence)
-	h.feed = distill.NewFeed(h.file, l.Distill.Ghost(), l.Train.Microbatch, l.step*batch, l.Distill.TeacherSteps(l.Train.Steps)*batch, func(sample int64) int64 {
+	h.feed = distill.NewFeed(h.file, l.Distill.Ghost(), l.Train.Microbatch, l.s.ranks.microbatches(l.Train, l.step, l.Distill.TeacherSteps(l.Train.Steps)), func(sample int64) int64 {
 		return l.denoising.number(order, n, sample)
 	})
 	return nil

@@ -37,6 +37,8 @@ type variable struct{ name, meaning string }
 func variables() []variable {
 	return []variable{
 		{"SALTERN_CACHE", "The folder of the cache of kernel choices, tune.json; otherwise $XDG_CACHE_HOME/saltern or ~/.cache/saltern."},
+		{"SALTERN_RANK", "The number of this process among the ranks of a job, from 0. saltern launch sets it, and with it SALTERN_WORLD_SIZE, SALTERN_LOCAL_RANK, SALTERN_LOCAL_SIZE, SALTERN_NODE, SALTERN_NODES, SALTERN_RENDEZVOUS (a folder that all ranks share) and SALTERN_JOB (a name for this start)."},
+		{"LP_NUM_THREADS", "The threads of Mesa's driver for processors; saltern launch divides the processor's among its ranks where it is not set."},
 		{"SALTERN_VALIDATION", "1 has the Vulkan validation layers, which must be installed, check every call; what they find fails the command. make test sets it."},
 		{"TERM", "\"dumb\" draws no progress bars, only plain lines."},
 	}

@@ -17,6 +17,7 @@ type tracer struct {
 	began  time.Time // the first step's
 	host   []span
 	kernel []kernelSpan
+	ranks  []span // the exchange with other ranks, from a goroutine that ends within the step
 	steps  int
 	took   time.Duration // the steps, as the host sees them
 	device time.Duration // the runs of programs in them, from submission until the host knows that they are done
@@ -102,28 +103,50 @@ func (x *tracedRun) Run() error {
 	if !x.t.active {
 		return x.DeviceRun.Run()
 	}
-	start := time.Now()
-	if err := x.profile.Run(); err != nil {
-		return err
+	return x.RunSegments(func(int) error { return nil })
+}
+
+// RunSegments does the same, segment by segment.
+func (x *tracedRun) RunSegments(done func(segment int) error) error {
+	if !x.t.active {
+		return x.DeviceRun.RunSegments(done)
 	}
-	x.t.device += time.Since(start)
-	x.t.note("submit and wait: "+x.name, start)
-	end := time.Since(x.t.began)
-	times, err := x.profile.Times()
-	if err != nil {
+	start, first := time.Now(), 0
+	return x.profile.RunSegments(func(segment int) error {
+		x.t.device += time.Since(start)
+		x.t.note("submit and wait: "+x.name, start)
+		end := time.Since(x.t.began)
+		times, err := x.profile.SegmentTimes(segment)
+		if err != nil {
+			return err
+		}
+		x.place(first, times, end)
+		first += len(times)
+		err = done(segment)
+		start = time.Now()
 		return err
-	}
+	})
+}
+
+// place notes the kernels of the nodes from first on, the last of which ended then.
+func (x *tracedRun) place(first int, times []float64, end time.Duration) {
 	at := end
 	for _, ns := range times {
 		at -= time.Duration(ns)
 	}
 	for i, ns := range times {
 		took := time.Duration(ns)
-		n := x.program.Nodes[i]
-		x.t.kernel = append(x.t.kernel, kernelSpan{span{label(n), at, took}, n, x.profile.Kernels[i]})
+		n := x.program.Nodes[first+i]
+		x.t.kernel = append(x.t.kernel, kernelSpan{span{label(n), at, took}, n, x.profile.Kernels[first+i]})
 		at += took
 	}
-	return nil
+}
+
+// exchanged notes an exchange with other ranks.
+func (t *tracer) exchanged(what string, start time.Time) {
+	if t.active {
+		t.ranks = append(t.ranks, span{what, start.Sub(t.began), time.Since(start)})
+	}
 }
 
 // Close frees both recordings.

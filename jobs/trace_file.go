@@ -19,10 +19,11 @@ type traceFlags struct {
 const traceHelp = `--trace FILE records one step of the last training and what is due after it, the third that
 this process trains or another by --trace-step, for ui.perfetto.dev or chrome://tracing: what
 the host did, and by the device's timestamps what each kernel took, with shapes, GFLOP/s and
-GB/s. A table of the kernels follows, the dearest first. In that step a barrier stands after
-every kernel, as times could not be told apart without; no result changes by a bit, but
-kernels that would overlap do not, and the step takes a little longer. "of device" is of the time
-that the host waited for the step's programs.`
+GB/s. Of several ranks it is the first's, with the exchange of gradients beside the kernels. A table
+of the kernels follows, the dearest first. In that step a barrier stands after every kernel, as times
+could not be told apart without; no result changes by a bit, but kernels that would overlap do not,
+and the step takes a little longer. "of device" is of the time that the host waited for the step's
+programs.`
 
 func (f *traceFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&f.file, "trace", "", "record one training step in this `file`, as a Chrome or Perfetto trace")
@@ -59,6 +60,7 @@ func (l *loop) writeTrace() error {
 const (
 	hostTrack   = 1
 	deviceTrack = 2
+	ranksTrack  = 3
 )
 
 // event is one of Chrome's trace event format.
@@ -84,6 +86,12 @@ func (t *tracer) file(info vk.Info, title string) ([]byte, error) {
 	}
 	for _, s := range t.host {
 		stretch(s, hostTrack, nil)
+	}
+	if len(t.ranks) > 0 {
+		events = append(events, name("thread_name", ranksTrack, "exchange with the other ranks"))
+	}
+	for _, s := range t.ranks {
+		stretch(s, ranksTrack, nil)
 	}
 	for _, k := range t.kernel {
 		flops, bytes := k.node.Op.Cost(k.node)

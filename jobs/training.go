@@ -37,6 +37,8 @@ type training struct {
 	made  string // the command that trains it
 	trace traceFlags
 
+	ranks int // that share its batches; 0: one
+
 	teacher *training     // whose last checkpoint teaches, or says how uncertain it is; nil without
 	named   *namedTeacher // who teaches in its place; nil without
 	judge   *training     // the SLM whose early checkpoint selects text; nil without
@@ -103,8 +105,14 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, obj
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.settleKernels(ctx, t.label, t.dir, trainer.Programs()); err != nil {
+	settle := func() error { return s.settleKernels(ctx, t.label, t.dir, trainer.Programs()) }
+	if err := s.ranks.firstOfNode(ctx, settle); err != nil { // to measure undisturbed by others
 		return nil, nil, err
+	}
+	if s.ranks != nil {
+		if err := trainer.Across(s.ranks.training(b)); err != nil {
+			return nil, nil, err
+		}
 	}
 	return m, trainer, trainer.Load(b)
 }
@@ -112,7 +120,14 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, obj
 // run trains to the end, going on from the last checkpoint if there is one. A canceled context ends it after the step
 // under way, with a checkpoint.
 func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) {
-	if err := t.claim(); err != nil {
+	if err := s.ranks.first(ctx, t.claim); err != nil {
+		return nil, err
+	}
+	settings, err := t.settings()
+	if err == nil {
+		err = s.ranks.same(ctx, "the settings of "+t.label, string(settings))
+	}
+	if err != nil {
 		return nil, err
 	}
 	if o, err := t.finished(); o != nil || err != nil {
@@ -121,7 +136,11 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		}
 		return o, err
 	}
-	release, err := t.own()
+	release := func() error { return nil }
+	err = s.ranks.first(ctx, func() (err error) {
+		release, err = t.own()
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +152,12 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		}
 	}
 	defer func() { err = errors.Join(err, help.close(s.device)) }()
-	peak, err := s.peak(t.Train.DType())
+	peak := 0.0
+	err = s.ranks.first(ctx, func() (err error) {
+		peak, err = s.peak(t.Train.DType())
+		peak *= float64(s.ranks.size())
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

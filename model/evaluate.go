@@ -24,6 +24,7 @@ type Evaluator struct {
 	Model *Model
 	loss  *compute.Tensor // Host [4]: gradient scale, w, 1/T
 	stats *compute.Tensor // Host [8]: sums over the tokens of a microbatch
+	ranks *Ranks          // that share the microbatches; nil: all are this one's
 }
 
 // NewEvaluator records the forward pass and its loss.
@@ -106,32 +107,50 @@ func (e *Evaluator) Evaluate(sequences int, fill Fill) (Stats, error) {
 	return e.accumulate(e.exe, sequences, 1, 0, 1, fill)
 }
 
-// accumulate runs a program over sequences and adds up its statistics; scale multiplies the gradient.
+// accumulate runs a program over sequences, shared among the ranks, and adds up its statistics; scale multiplies the gradient.
 func (e *Evaluator) accumulate(x compute.Executable, sequences int, scale, w, temperature float64, fill Fill) (Stats, error) {
-	var sums [compute.StatsColumns]float64
-	if err := e.backend.Write(e.loss, []float32{float32(scale), float32(w), float32(1 / temperature), 0}); err != nil {
+	sums, err := e.sums(func(bool) error { return x.Run() }, sequences, scale, w, temperature, fill)
+	if err == nil {
+		err = e.ranks.sum(sums)
+	}
+	if err != nil {
 		return Stats{}, err
 	}
+	return newStats(sums)
+}
+
+// sums runs the rank's share of the microbatches, the last one so named, and gives the sums of their statistics.
+func (e *Evaluator) sums(run func(last bool) error, sequences int, scale, w, temperature float64, fill Fill) ([]float64, error) {
+	sums := make([]float64, compute.StatsColumns)
+	if err := e.backend.Write(e.loss, []float32{float32(scale), float32(w), float32(1 / temperature), 0}); err != nil {
+		return nil, err
+	}
 	var got [compute.StatsColumns]float32
-	for first := 0; first < sequences; first += e.B {
-		if err := e.read(fill, first); err != nil {
-			return Stats{}, err
+	first, end := e.ranks.Share(ceilDiv(sequences, e.B))
+	for i := first; i < end; i++ {
+		if err := e.read(fill, i*e.B); err != nil {
+			return nil, err
 		}
 		// Sums start anew for each microbatch: float32 would lose low bits over a long evaluation.
 		clear(got[:])
 		if err := e.backend.Write(e.stats, got[:]); err != nil {
-			return Stats{}, err
+			return nil, err
 		}
-		if err := x.Run(); err != nil {
-			return Stats{}, err
+		if err := run(i == end-1); err != nil {
+			return nil, err
 		}
 		if err := e.backend.Read(e.stats, got[:]); err != nil {
-			return Stats{}, err
+			return nil, err
 		}
 		for i, v := range got {
 			sums[i] += float64(v)
 		}
 	}
+	return sums, nil
+}
+
+// newStats are the means of summed statistics.
+func newStats(sums []float64) (Stats, error) {
 	n := sums[compute.StatCount]
 	if n == 0 {
 		return Stats{}, fmt.Errorf("a batch without a single token that counts")

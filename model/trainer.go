@@ -23,6 +23,8 @@ type Trainer struct {
 	Memory compute.Memory
 	Scale  LossScale
 
+	gradients *gradients // on their way to other ranks; nil: there are none
+
 	programs []*compute.Program   // one per objective: forward, backward, gradients accumulated; evaluation; update
 	micro    []compute.Executable // of the objectives
 	update   compute.Executable
@@ -124,11 +126,35 @@ func (t *Trainer) FLOPs(objective int) int64 {
 	return micro*int64(t.Config.Batch/t.Config.Microbatch) + update
 }
 
+// backward adds up the gradient of the batch, over all ranks.
+func (t *Trainer) backward(objective int, w, temperature float64, fill Fill) (Stats, error) {
+	x := t.micro[objective]
+	sums, err := t.sums(func(last bool) error {
+		if last && t.gradients != nil {
+			return t.gradients.run(t.backend, x, objective)
+		}
+		return x.Run()
+	}, t.Config.Batch, t.Scale.Value, w, temperature, fill)
+	if err != nil {
+		return Stats{}, err
+	}
+	if t.ranks != nil {
+		sums = append(sums, t.ranks.Also...)
+	}
+	if err := t.ranks.sum(sums); err != nil {
+		return Stats{}, err
+	}
+	if t.ranks != nil {
+		copy(t.ranks.Also, sums[compute.StatsColumns:])
+	}
+	return newStats(sums)
+}
+
 // Step runs one optimizer step, counted from 0: gradients of all microbatches, then the update. w and temperature are for
 // objectives with a teacher.
 func (t *Trainer) Step(step int64, objective int, w, temperature float64, fill Fill) (Step, error) {
 	s := Step{LR: t.Config.LearningRate(step)}
-	stats, err := t.accumulate(t.micro[objective], t.Config.Batch, t.Scale.Value, w, temperature, fill)
+	stats, err := t.backward(objective, w, temperature, fill)
 	if err != nil {
 		return s, err
 	}

@@ -27,7 +27,6 @@ type Commands struct {
 	queries vulkan.QueryPool
 	marks   int // timestamps wanted
 	marked  int
-	run     [1]unsafe.Pointer
 }
 
 type command struct {
@@ -94,7 +93,6 @@ func (c *Commands) Finish() error {
 		return d.failed("vkAllocateCommandBuffers", r)
 	}
 	c.buffer = buffers[0]
-	c.run[0] = unsafe.Pointer(c.buffer)
 	if r := vulkan.BeginCommandBuffer(c.buffer, &vulkan.CommandBufferBeginInfo{SType: vulkan.StructureTypeCommandBufferBeginInfo}); r != vulkan.Success {
 		return d.failed("vkBeginCommandBuffer", r)
 	}
@@ -220,12 +218,21 @@ func (c *Commands) describe(k *command) error {
 }
 
 // Run submits the commands and waits until they are done: one cgo call.
-func (c *Commands) Run() error {
-	if err := c.dev.ready(); err != nil {
+func (c *Commands) Run() error { return Run(c) }
+
+// Run submits recordings of one device together, in order, and waits until they are done: one cgo call.
+func Run(list ...*Commands) error {
+	d := list[0].dev
+	if err := d.ready(); err != nil {
 		return err
 	}
-	if r := C.saltern_run(&c.dev.run, &c.run[0], 1); r != 0 {
-		return c.dev.failed("vkQueueSubmit", vulkan.Result(r))
+	var few [1]unsafe.Pointer // as most programs have; more take an allocation
+	buffers := few[:0]
+	for _, c := range list {
+		buffers = append(buffers, unsafe.Pointer(c.buffer))
+	}
+	if r := C.saltern_run(&d.run, &buffers[0], C.uint32_t(len(buffers))); r != 0 {
+		return d.failed("vkQueueSubmit", vulkan.Result(r))
 	}
 	return nil
 }

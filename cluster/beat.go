@@ -1,0 +1,228 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// RankLost is why Cluster.Context has ended: a rank is silent, or has said that it cannot go on.
+type RankLost struct {
+	Rank   int
+	Host   string // the host name of its node
+	Reason string
+}
+
+func (l *RankLost) Error() string {
+	return fmt.Sprintf("rank %d (%s) is lost: %s", l.Rank, l.Host, l.Reason)
+}
+
+// pulse is who was heard of when: values in, values out, time as an argument.
+type pulse struct {
+	members []Member
+	self    int
+	embed   bool          // nodes have servers of this job, each in the process of its first rank
+	limit   time.Duration // of silence
+	heard   []time.Time   // by rank; this one hears itself too, through the server
+	left    []bool        // by rank
+	looked  time.Time
+}
+
+func newPulse(members []Member, self int, embed bool, limit time.Duration, now time.Time) *pulse {
+	p := &pulse{members: members, self: self, embed: embed, limit: limit, looked: now,
+		heard: make([]time.Time, len(members)), left: make([]bool, len(members))}
+	for i := range p.heard {
+		p.heard[i] = now
+	}
+	return p
+}
+
+func (p *pulse) beat(rank int, now time.Time) {
+	if rank >= 0 && rank < len(p.heard) {
+		p.heard[rank] = now
+	}
+}
+
+// alone says that all others have left.
+func (p *pulse) alone() bool {
+	for rank, left := range p.left {
+		if !left && rank != p.self {
+			return false
+		}
+	}
+	return true
+}
+
+// look returns the rank that is to blame for the silence, if there is one that is too long. It must be called several times
+// within the limit: where it was not, this process was stopped itself, and knows nothing of the others.
+func (p *pulse) look(now time.Time) *RankLost {
+	stopped := now.Sub(p.looked) > p.limit/2
+	p.looked = now
+	if stopped {
+		for i := range p.heard {
+			p.heard[i] = now
+		}
+	}
+	var silent []int
+	for rank, at := range p.heard {
+		if !p.left[rank] && now.Sub(at) > p.limit {
+			silent = append(silent, rank)
+		}
+	}
+	if len(silent) == 0 {
+		return nil
+	}
+	lost := p.members[silent[0]]
+	if slices.Contains(silent, p.self) { // nothing comes through, not even one's own: it is the server, not the others
+		lost = p.members[p.self]
+		for _, m := range p.members {
+			if p.embed && m.Node == lost.Node && m.LocalRank == 0 {
+				lost = m
+			}
+		}
+		return &RankLost{lost.Rank, lost.Host, fmt.Sprintf("the NATS server has passed nothing on for %v", p.silence(p.self, now))}
+	}
+	for _, rank := range silent { // a node's first rank takes its server along
+		if m := p.members[rank]; p.embed && m.LocalRank == 0 {
+			lost = m
+			break
+		}
+	}
+	reason := fmt.Sprintf("it was silent for %v", p.silence(lost.Rank, now))
+	if len(silent) > 1 {
+		var others []string
+		for _, rank := range silent {
+			if rank != lost.Rank {
+				others = append(others, strconv.Itoa(rank))
+			}
+		}
+		reason += ", and so was rank " + list(others)
+	}
+	return &RankLost{lost.Rank, lost.Host, reason}
+}
+
+func (p *pulse) silence(rank int, now time.Time) time.Duration {
+	return now.Sub(p.heard[rank]).Round(10 * time.Millisecond)
+}
+
+// watch keeps a Cluster's pulse, and ends its context when a rank is lost.
+type watch struct {
+	conn     *nats.Conn
+	subjects [2]string // of beats and of farewells
+	every    time.Duration
+	stop     chan struct{} // closed by farewell: no more beats
+
+	mu    sync.Mutex
+	pulse *pulse
+	alone chan struct{} // closed when all others have left
+	lose  context.CancelCauseFunc
+}
+
+// farewell is what a rank says when it leaves.
+type farewell struct {
+	Rank   int    `json:"rank"`
+	Reason string `json:"reason,omitempty"` // why it cannot go on; empty when it has done its part
+}
+
+// startWatch begins to send beats and to listen to the others'. A rank is lost before heartbeat has passed since its last beat.
+func (c *Cluster) startWatch() (*watch, error) {
+	heartbeat := c.config.heartbeat()
+	w := &watch{
+		conn: c.conn, subjects: [2]string{c.Subject("beat"), c.Subject("farewell")},
+		every: heartbeat / 5, stop: make(chan struct{}), alone: make(chan struct{}), lose: c.lose,
+		pulse: newPulse(c.members, c.id.Rank, !c.config.external(), heartbeat*4/5, time.Now()),
+	}
+	if w.pulse.alone() {
+		close(w.alone)
+	}
+	for i, hear := range []func(*nats.Msg){w.hearBeat, w.hearFarewell} {
+		if _, err := c.conn.Subscribe(w.subjects[i], hear); err != nil {
+			return nil, err
+		}
+	}
+	return w, c.conn.Flush()
+}
+
+// run sends beats and looks for silence until stop. It begins once all are connected: beats that come before count too.
+func (w *watch) run() {
+	again := time.NewTicker(w.every)
+	defer again.Stop()
+	beat := []byte(strconv.Itoa(w.pulse.self))
+	for {
+		_ = w.conn.Publish(w.subjects[0], beat) // a connection that is lost shows as silence
+		select {
+		case <-w.stop:
+			return
+		case <-again.C:
+		}
+		w.mu.Lock()
+		if lost := w.pulse.look(time.Now()); lost != nil {
+			w.gone(lost.Rank)
+			w.lose(lost)
+		}
+		w.mu.Unlock()
+	}
+}
+
+func (w *watch) hearBeat(m *nats.Msg) {
+	rank, err := strconv.Atoi(string(m.Data))
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pulse.beat(rank, time.Now())
+}
+
+func (w *watch) hearFarewell(m *nats.Msg) {
+	var f farewell
+	if json.Unmarshal(m.Data, &f) != nil || f.Rank < 0 || f.Rank >= len(w.pulse.members) || f.Rank == w.pulse.self {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone(f.Rank)
+	if f.Reason != "" {
+		w.lose(&RankLost{f.Rank, w.pulse.members[f.Rank].Host, f.Reason})
+	}
+}
+
+// gone strikes a rank off, with w.mu held.
+func (w *watch) gone(rank int) {
+	before := w.pulse.alone()
+	w.pulse.left[rank] = true
+	if !before && w.pulse.alone() {
+		close(w.alone)
+	}
+}
+
+// farewell ends the beats and tells the others why, nil when this rank has done its part.
+func (w *watch) farewell(cause error) error {
+	close(w.stop)
+	f := farewell{Rank: w.pulse.self}
+	if cause != nil {
+		f.Reason = cause.Error()
+	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	if err := w.conn.Publish(w.subjects[1], text); err != nil {
+		return err
+	}
+	return w.conn.FlushTimeout(time.Second)
+}
+
+// outlast waits until all others have left, at most for so long.
+func (w *watch) outlast(limit time.Duration) {
+	select {
+	case <-w.alone:
+	case <-time.After(limit):
+	}
+}

@@ -1,0 +1,86 @@
+package collective
+
+import (
+	"context"
+	"fmt"
+
+	"saltern/cluster/wire"
+)
+
+// Transport moves messages between ranks, in order for each sender, receiver and stream. Different streams and directions do
+// not wait for each other, and a message of up to a piece (1 MiB) is sent without its receiver's asking for it.
+type Transport interface {
+	// Send returns when data may be changed again.
+	Send(ctx context.Context, to int, stream string, data []byte) error
+	// Receive waits for the next message, copies it into into, and returns its length; one that is longer is an error.
+	Receive(ctx context.Context, from int, stream string, into []byte) (int, error)
+}
+
+// Group is one rank's part in the collectives of all ranks. See the package comment.
+type Group struct {
+	t          Transport
+	rank, size int
+	stream     string
+	format     wire.Format
+	feedback   *wire.Feedback
+}
+
+// New is the Group of rank among size ranks.
+func New(t Transport, rank, size int) *Group {
+	return &Group{t: t, rank: rank, size: size, stream: "g"}
+}
+
+// Rank is which of the ranks this is, from 0.
+func (g *Group) Rank() int { return g.rank }
+
+// Size is the number of ranks.
+func (g *Group) Size() int { return g.size }
+
+// With is g with float32 vectors written in format f. It shares g's stream.
+func (g *Group) With(f wire.Format) *Group {
+	h := *g
+	h.format = f
+	return &h
+}
+
+// Feedback is g with what its format rounds away carried over in e, which belongs to one tensor. It shares g's stream.
+func (g *Group) Feedback(e *wire.Feedback) *Group {
+	h := *g
+	h.feedback = e
+	return &h
+}
+
+// Stream is g with a stream of its own, within g's: letters, digits, - and _.
+func (g *Group) Stream(name string) *Group {
+	h := *g
+	h.stream += "." + name
+	return &h
+}
+
+// Segment is the part of a vector of n elements that rank holds after ReduceScatter: n/size of them, and one more on the
+// first n%size ranks.
+func Segment(n, size, rank int) (first, length int) {
+	each, over := n/size, n%size
+	length = each
+	if rank < over {
+		length++
+	}
+	return rank*each + min(rank, over), length
+}
+
+// wrap says where an error happened.
+func (g *Group) wrap(what string, err *error) {
+	if *err != nil {
+		*err = fmt.Errorf("rank %d of %d: %s: %w", g.rank, g.size, what, *err)
+	}
+}
+
+// receive is for a message whose length both sides know.
+func (g *Group) receive(ctx context.Context, from int, stream string, into []byte) error {
+	n, err := g.t.Receive(ctx, from, stream, into)
+	if err == nil && n != len(into) {
+		err = fmt.Errorf("rank %d sent %d bytes on stream %s where %d were due; all ranks must make the same calls with vectors of the same length",
+			from, n, stream, len(into))
+	}
+	return err
+}

@@ -1,0 +1,161 @@
+package jobs
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"saltern/compute"
+	"saltern/compute/vk"
+)
+
+// launchCommand starts the ranks of a job on this machine.
+func launchCommand() *Command {
+	var flags struct {
+		ranks int
+	}
+	return &Command{
+		Name:    "launch",
+		Usage:   "[-n N] [--] COMMAND [flags] job.toml",
+		Summary: "run a command on several ranks of this machine, one for each GPU",
+		Help: `Starts N processes, ranks, that do one job together: each has a device of its own, as long as there
+are enough, computes its share of every batch, and all add up their gradients. train.batch is that of
+all ranks together, so the losses are those of one process, but for the last digits: sums have another
+order. The same number of ranks gives the same bits again.
+
+COMMAND is train, run, compare or label. Without -n there is one rank for each GPU. On a machine
+without one, say how many: they share the processor's threads, unless LP_NUM_THREADS says otherwise.
+
+What rank 0 has to say is shown; the others write to logs/rank_R.log in the run folder. A run that was
+interrupted goes on with the same command, or with another number of ranks, if train.microbatch is set;
+then its losses may differ in their last digits from there. The first rank that fails ends all of them,
+and a last line names it; the exit code is that rank's. Ctrl-C and SIGTERM ask all ranks to stop: they
+finish the step under way and save it. A second one kills.`,
+		Example: `saltern launch train job.toml
+saltern launch -n 4 train --set llm.train.batch=64 job.toml`,
+		Exits:     []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Delegates: true,
+		Flags: func(fs *flag.FlagSet) {
+			fs.IntVar(&flags.ranks, "n", 0, "start `N` ranks; 0: one for each GPU")
+		},
+		Run: func(ctx context.Context, io IO, args []string) error {
+			job, err := launchedJob(args)
+			if err != nil {
+				return err
+			}
+			if flags.ranks < 0 {
+				return fail(Usage, "-n %d: there must be at least one rank", flags.ranks)
+			}
+			if flags.ranks == 0 {
+				if flags.ranks, err = countGPUs(); err != nil {
+					return err
+				}
+			}
+			l, err := newLaunch(io, flags.ranks, args, filepath.Join(job.RunDir, "logs"))
+			if err != nil {
+				return err
+			}
+			return errors.Join(l.run(ctx), os.RemoveAll(l.meeting))
+		},
+	}
+}
+
+// launchedJob is the job of the command that is to be launched, read here so that what is wrong with it is said once.
+func launchedJob(args []string) (*Job, error) {
+	var able []string
+	for _, c := range commands() {
+		if c.Ranks {
+			able = append(able, c.Name)
+		}
+	}
+	if len(args) == 0 {
+		return nil, fail(Usage, "launch takes a command to run on every rank: %s; run: saltern help launch", strings.Join(able, ", "))
+	}
+	c := find(args[0])
+	if c == nil || !c.Ranks {
+		return nil, fail(Usage, "%q does not run on several ranks; those that do are %s", args[0], strings.Join(able, ", "))
+	}
+	fs := c.flagSet()
+	rest, err := c.parse(fs, args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return nil, fail(Usage, "for help, run: saltern help %s", c.Name)
+	} else if err != nil {
+		return nil, fail(Usage, "%s: %w", c.Name, err)
+	}
+	sets, _ := fs.Lookup("set").Value.(*listFlag)
+	return jobArgument(c.Name, rest, *sets)
+}
+
+// countGPUs is how many devices there are that are as capable as the best, if that is none of processors.
+func countGPUs() (int, error) {
+	list, err := compute.Devices(false)
+	if err != nil {
+		return 0, withHints(err)
+	}
+	best, err := compute.PickForRank(list, 0)
+	if err != nil {
+		return 0, err
+	}
+	kind := list[slices.IndexFunc(list, func(i vk.Info) bool { return i.Index == best })].Type
+	if kind == vk.CPU {
+		return 0, fail(Usage, "this machine has no GPU; say how many ranks are to share the processor: saltern launch -n 2 ...")
+	}
+	n := 0
+	for _, i := range list {
+		if i.Type == kind && i.Lacks == "" {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// launch is some ranks under way.
+type launch struct {
+	io      IO
+	program string
+	args    []string
+	logs    string // folder
+	meeting string // folder where they find each other
+	job     string // names this start of the job
+	ranks   []*rankProcess
+	ended   chan *rankProcess
+}
+
+func newLaunch(io IO, n int, args []string, logs string) (*launch, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(logs, 0o777); err != nil {
+		return nil, err
+	}
+	meeting, err := os.MkdirTemp("", "saltern-")
+	if err != nil {
+		return nil, err
+	}
+	l := &launch{io: io, program: program, args: args, logs: logs, meeting: meeting, job: "launch-" + rand.Text(), ended: make(chan *rankProcess, n)}
+	for rank := range n {
+		l.ranks = append(l.ranks, &rankProcess{rank: rank, log: filepath.Join(logs, fmt.Sprintf("rank_%d.log", rank))})
+	}
+	return l, nil
+}
+
+// environment is what a rank finds in its environment beside what this process has.
+func (l *launch) environment(rank int) []string {
+	n := len(l.ranks)
+	list := []string{
+		fmt.Sprintf("SALTERN_RANK=%d", rank), fmt.Sprintf("SALTERN_WORLD_SIZE=%d", n), fmt.Sprintf("SALTERN_LOCAL_RANK=%d", rank),
+		fmt.Sprintf("SALTERN_LOCAL_SIZE=%d", n), "SALTERN_NODE=0", "SALTERN_NODES=1", "SALTERN_RENDEZVOUS=" + l.meeting, "SALTERN_JOB=" + l.job,
+	}
+	if _, set := l.io.Env("LP_NUM_THREADS"); !set && n > 1 { // Mesa's driver for processors would take all of them for each rank
+		list = append(list, fmt.Sprintf("LP_NUM_THREADS=%d", max(1, runtime.NumCPU()/n)))
+	}
+	return list
+}

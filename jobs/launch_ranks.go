@@ -1,0 +1,220 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// rankProcess is one of the processes that a launch starts.
+type rankProcess struct {
+	rank int
+	log  string // of all but rank 0
+	cmd  *exec.Cmd
+	file *os.File
+	from int64 // where this start's part of the log begins
+	when time.Time
+	err  error // how it ended
+	done bool
+}
+
+// How long the ranks may take to end, once one has failed; and how long after a failure others count as having been first, since
+// what is told of a failure may be overtaken by what follows from it.
+const (
+	endWithin = 10 * time.Second
+	together  = 300 * time.Millisecond
+)
+
+// run starts the ranks and waits until all have ended.
+func (l *launch) run(ctx context.Context) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	// A rank is killed when the thread that started it ends: this one must stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for _, p := range l.ranks {
+		if err := l.start(p); err != nil {
+			l.signal(syscall.SIGKILL)
+			l.wait(nil, nil)
+			return fmt.Errorf("rank %d did not start: %w", p.rank, err)
+		}
+	}
+	asked := l.wait(ctx, signals)
+	for _, p := range l.ranks {
+		if p.file != nil {
+			_ = p.file.Close() // the rank wrote it, not this process
+		}
+	}
+	return l.outcome(asked)
+}
+
+// start starts one rank.
+func (l *launch) start(p *rankProcess) error {
+	p.cmd = exec.Command(l.program, l.args...)
+	p.cmd.Env = append(os.Environ(), l.environment(p.rank)...)
+	p.cmd.Stdout, p.cmd.Stderr = l.io.Out, l.io.Err
+	// A group of its own, so that Ctrl-C reaches it once, through this process; and no life without this one.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if p.rank > 0 {
+		f, err := os.OpenFile(p.log, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
+		if err != nil {
+			return err
+		}
+		p.file = f
+		if p.from, err = f.Seek(0, io.SeekEnd); err != nil {
+			return err
+		}
+		p.cmd.Stdout, p.cmd.Stderr = f, f
+	}
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		err := p.cmd.Wait()
+		p.when = time.Now()
+		p.err = err
+		l.ended <- p
+	}()
+	return nil
+}
+
+// signal sends a signal to all ranks that are there.
+func (l *launch) signal(s syscall.Signal) {
+	for _, p := range l.ranks {
+		if p.cmd != nil && p.cmd.Process != nil && !p.done {
+			_ = p.cmd.Process.Signal(s) // an error says that it has ended
+		}
+	}
+}
+
+// wait returns when all ranks that were started have ended. It passes signals on, the second one as a kill, and ends the others once one has
+// failed. asked says that a signal came.
+func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool) {
+	left := 0
+	for _, p := range l.ranks {
+		if p.cmd != nil && p.cmd.Process != nil {
+			left++
+		}
+	}
+	var stop, kill <-chan time.Time
+	var canceled <-chan struct{}
+	if ctx != nil {
+		canceled = ctx.Done()
+	}
+	for left > 0 {
+		select {
+		case p := <-l.ended:
+			p.done = true
+			left--
+			if p.err != nil && stop == nil && kill == nil {
+				stop = time.After(together)
+			}
+		case s := <-signals:
+			if asked {
+				s = syscall.SIGKILL
+			}
+			asked = true
+			l.signal(s.(syscall.Signal))
+		case <-canceled: // the signal itself comes, or came, by the other way, unless nobody sent one
+			canceled = nil
+			if len(signals) == 0 && !asked {
+				asked = true
+				l.signal(syscall.SIGTERM)
+			}
+		case <-stop:
+			l.signal(syscall.SIGTERM)
+			stop, kill = nil, time.After(endWithin)
+		case <-kill:
+			l.signal(syscall.SIGKILL)
+		}
+	}
+	return asked
+}
+
+// outcome is the error of the rank that failed first; of several at about the same time, one that did not end by itself, else the one of
+// the lowest number.
+func (l *launch) outcome(asked bool) error {
+	var first *rankProcess
+	for _, p := range l.ranks {
+		if p.err != nil && (first == nil || p.when.Before(first.when)) {
+			first = p
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	worst := func(p *rankProcess) bool { return p.signaled() }
+	limit := first.when.Add(together)
+	for _, wanted := range []func(*rankProcess) bool{worst, func(*rankProcess) bool { return true }} {
+		for _, p := range l.ranks {
+			if p.err != nil && !p.when.After(limit) && wanted(p) {
+				return l.failure(p, asked)
+			}
+		}
+	}
+	return l.failure(first, asked)
+}
+
+// signaled says that a signal ended the process.
+func (p *rankProcess) signaled() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled()
+}
+
+// failure words how a rank ended, and why that is the end of all.
+func (l *launch) failure(p *rankProcess, asked bool) error {
+	kind := Failed
+	how := p.err.Error()
+	if e := (*exec.ExitError)(nil); errors.As(p.err, &e) && !p.signaled() {
+		kind = Kind(e.ExitCode())
+		how = fmt.Sprintf("ended with exit code %d (%s)", e.ExitCode(), kind)
+	} else if p.signaled() {
+		how = "was ended by a signal: " + strings.TrimPrefix(how, "signal: ")
+	}
+	if asked && kind == Interrupted {
+		return fail(Interrupted, "all %d ranks have stopped", len(l.ranks))
+	}
+	said := ""
+	if p.rank > 0 {
+		said = fmt.Sprintf("; its log is %s", p.log)
+		if lines := p.tail(); lines != "" {
+			said += ", which ends with\n" + lines
+		}
+	}
+	return fail(kind, "rank %d of %d (process %d) %s, and so the others were ended%s", p.rank, len(l.ranks), p.cmd.Process.Pid, how, said)
+}
+
+// tail is the end of what a rank said since this start, indented.
+func (p *rankProcess) tail() string {
+	const most, lines = 1 << 14, 8
+	f, err := os.Open(p.log)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	from := max(p.from, info.Size()-most)
+	text := make([]byte, info.Size()-from)
+	n, _ := f.ReadAt(text, from)
+	list := bytes.Split(bytes.TrimRight(text[:n], "\n"), []byte("\n"))
+	var b strings.Builder
+	for _, line := range list[max(0, len(list)-lines):] {
+		if len(line) > 0 {
+			fmt.Fprintf(&b, "  %s\n", line)
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

@@ -1,0 +1,286 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"time"
+
+	"saltern/compute"
+	"saltern/model"
+)
+
+// group is what the ranks of a job do together; cluster/collective's Group is one.
+type group interface {
+	model.Exchange
+	Barrier(ctx context.Context) error
+	Broadcast(ctx context.Context, root int, data []byte) error
+	Gather(ctx context.Context, root int, data []byte) ([][]byte, error)
+}
+
+// ranks is this process's place among those that do a job together: all run the same command, and what is done once, and not by
+// each, the first of them does while the others wait. Nil is a process that is alone; its methods then do what that means.
+type ranks struct {
+	group
+	node, local int // the node's number, and the rank's among those of the node
+	leave       func() error
+	now         *model.Ranks // of the training under way
+}
+
+// size is how many there are.
+func (r *ranks) size() int {
+	if r == nil {
+		return 1
+	}
+	return r.Size()
+}
+
+// leads says that this is the rank that writes what is written once.
+func (r *ranks) leads() bool { return r == nil || r.Rank() == 0 }
+
+// close leaves the others.
+func (r *ranks) close() error {
+	if r == nil {
+		return nil
+	}
+	return r.leave()
+}
+
+// toldWithin is how long the first rank tries to tell the others what went wrong, when it is to stop itself.
+const toldWithin = 10 * time.Second
+
+// first has the first rank do something once all have come here, while the others wait, and tells them how it went: a failure is
+// everybody's, and of the same kind. What f writes, all can read afterwards.
+func (r *ranks) first(ctx context.Context, f func() error) error {
+	if r == nil {
+		return f()
+	}
+	if err := r.Barrier(ctx); err != nil {
+		return r.waited(ctx, err)
+	}
+	if !r.leads() {
+		return r.hear(ctx)
+	}
+	err := f()
+	telling := ctx
+	if err != nil {
+		var cancel func()
+		telling, cancel = context.WithTimeout(context.WithoutCancel(ctx), toldWithin)
+		defer cancel()
+	}
+	if failed := r.tell(telling, err); err == nil {
+		return failed
+	}
+	return err
+}
+
+// waited is the error of a wait for other ranks: where this one was asked to stop, it is that.
+func (r *ranks) waited(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("stopped while waiting for the other ranks: %w", context.Cause(ctx))
+	}
+	return err
+}
+
+// tell is the first rank's part in saying how something went: the error's kind and the length of its words, then these.
+func (r *ranks) tell(ctx context.Context, err error) error {
+	words, head := "", make([]byte, 8)
+	if err != nil {
+		words = err.Error()
+		binary.LittleEndian.PutUint32(head, uint32(KindOf(err)))
+	}
+	binary.LittleEndian.PutUint32(head[4:], uint32(len(words)))
+	if err := r.Broadcast(ctx, 0, head); err != nil || words == "" {
+		return err
+	}
+	return r.Broadcast(ctx, 0, []byte(words))
+}
+
+// hear is the others' part.
+func (r *ranks) hear(ctx context.Context) error {
+	head := make([]byte, 8)
+	if err := r.Broadcast(ctx, 0, head); err != nil {
+		return r.waited(ctx, err)
+	}
+	words := make([]byte, binary.LittleEndian.Uint32(head[4:]))
+	if len(words) == 0 {
+		return nil
+	}
+	if err := r.Broadcast(ctx, 0, words); err != nil {
+		return r.waited(ctx, err)
+	}
+	return &Error{Kind(binary.LittleEndian.Uint32(head)), errors.New("rank 0: " + string(words))}
+}
+
+// everybody gives all ranks what each of them has to say, by rank, of values that JSON knows.
+func everybody[T any](ctx context.Context, r *ranks, mine T) ([]T, error) {
+	if r == nil {
+		return []T{mine}, nil
+	}
+	text, err := json.Marshal(mine)
+	if err != nil {
+		return nil, err
+	}
+	list, err := r.Gather(ctx, 0, text)
+	if err != nil {
+		return nil, r.waited(ctx, err)
+	}
+	all := bytes.Join(list, []byte(","))
+	size := binary.LittleEndian.AppendUint64(nil, uint64(len(all)))
+	if err := r.Broadcast(ctx, 0, size); err != nil {
+		return nil, r.waited(ctx, err)
+	}
+	if !r.leads() {
+		all = make([]byte, binary.LittleEndian.Uint64(size))
+	}
+	if err := r.Broadcast(ctx, 0, all); err != nil {
+		return nil, r.waited(ctx, err)
+	}
+	var values []T
+	return values, json.Unmarshal(append(append([]byte("["), all...), ']'), &values)
+}
+
+// same is an error where a rank has another value than the first, of what all read from the job's folders. what names it.
+func (r *ranks) same(ctx context.Context, what, value string) error {
+	values, err := everybody(ctx, r, value)
+	if err != nil {
+		return err
+	}
+	for rank, v := range values {
+		if v != values[0] {
+			return fmt.Errorf("%s: rank %d sees %q, rank 0 %q; the run folder must be the same, on a file system that all ranks share", what, rank, v, values[0])
+		}
+	}
+	return nil
+}
+
+// firstOfNode has the first rank of each node do something and then the others, who find what it left on the node.
+func (r *ranks) firstOfNode(ctx context.Context, f func() error) error {
+	if r == nil {
+		return f()
+	}
+	for _, turn := range []bool{true, false} {
+		if turn == (r.local == 0) {
+			if err := f(); err != nil {
+				return err
+			}
+		}
+		if err := r.Barrier(ctx); err != nil {
+			return r.waited(ctx, err)
+		}
+	}
+	return nil
+}
+
+// training is the ranks as a trainer takes them. Its steps end with all ranks or with none, so no signal ends their waits: the ranks
+// vote on a stop. b may be a tracer, which then shows the exchange.
+func (r *ranks) training(b compute.Backend) *model.Ranks {
+	r.now = &model.Ranks{Exchange: r.group, Context: context.Background(), Also: make([]float64, 1)}
+	if t, ok := b.(*tracer); ok {
+		r.now.Observe = t.exchanged
+	}
+	return r.now
+}
+
+// vote says before a step whether this rank has been asked to stop; the step counts the votes.
+func (r *ranks) vote(ctx context.Context) {
+	if r == nil {
+		return
+	}
+	r.now.Also[0] = 0
+	if ctx.Err() != nil {
+		r.now.Also[0] = 1
+	}
+}
+
+// agreed says that in the last step some rank had been asked to stop.
+func (r *ranks) agreed() bool { return r.now.Also[0] > 0 }
+
+// cause is why the ranks stop.
+func (r *ranks) cause(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return fail(Interrupted, "another rank was asked to stop")
+}
+
+// device is the selector of this rank's device: where the job leaves it open, the ranks of a node take turns with those that are
+// alike.
+func (r *ranks) device(asked string) (string, error) {
+	if r == nil || asked != "" {
+		return asked, nil
+	}
+	list, err := compute.Devices(false)
+	if err != nil {
+		return "", withHints(err)
+	}
+	index, err := compute.PickForRank(list, r.local)
+	return strconv.Itoa(index), err
+}
+
+// common is what the devices of all ranks have: the memory of the smallest, where several ranks share one their part of it, and a
+// precision for "auto" that each would choose, else float32.
+func (r *ranks) common(ctx context.Context, own compute.Limits, id string) (compute.Limits, error) {
+	if r == nil {
+		return own, nil
+	}
+	type device struct {
+		ID, Auto string
+		Memory   int64
+	}
+	list, err := everybody(ctx, r, device{fmt.Sprint(id, " on node ", r.node), model.TrainConfig{Precision: model.Auto}.OnDevice(&own).Precision, own.Memory})
+	if err != nil {
+		return own, err
+	}
+	users := map[string]int64{}
+	for _, d := range list {
+		users[d.ID]++
+	}
+	for _, d := range list {
+		if m := d.Memory / users[d.ID]; m > 0 && (own.Memory == 0 || m < own.Memory) {
+			own.Memory = m
+		}
+		if d.Auto != list[0].Auto {
+			own.Matrices = nil
+		}
+	}
+	return own, nil
+}
+
+// microbatches are the first samples of this rank's microbatches in steps from to end (exclusive).
+func (r *ranks) microbatches(c model.TrainConfig, from, end int64) iter.Seq[int64] {
+	first, last := 0, c.Batch/c.Microbatch
+	if r != nil {
+		first, last = r.now.Share(last)
+	}
+	return func(yield func(int64) bool) {
+		for step := from; step < end; step++ {
+			for i := first; i < last; i++ {
+				if !yield(step*int64(c.Batch) + int64(i*c.Microbatch)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// describe words which rank this is.
+func (r *ranks) describe() string {
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf(", rank %d of %d", r.Rank(), r.size())
+}
+
+// sum adds up numbers of all ranks, in their order.
+func (r *ranks) sum(x []float64) error {
+	if r == nil {
+		return nil
+	}
+	return r.AllReduce64(context.Background(), x)
+}

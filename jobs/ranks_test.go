@@ -1,0 +1,186 @@
+package jobs
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"saltern/jobs/metrics"
+)
+
+// ranksJob is stoppedJob with more microbatches, and with all that has a part of its own in a training among ranks: the mixture of
+// objectives, a teacher, and the decision to do without it.
+const ranksJob = `
+[corpus]
+sources = ["$GOROOT/src/sort/*.go", "$GOROOT/src/strings/*.go"]
+max_bytes = 200000
+document_bytes = 2000
+[tokenizer]
+vocab_size = 400
+[slm]
+model = { width = 16, layers = 1, heads = 2, context = 32 }
+train = { objective = "ul2", steps = 30, batch = 8, microbatch = 2, lr = 0.003, checkpoint_every = 7, eval_every = 10, eval_tokens = 256, log_every = 1 }
+[llm]
+model = { width = 32, layers = 2, heads = 4, kv_heads = 2, context = 32 }
+train = { objective = "ul2", steps = 30, batch = 8, microbatch = 2, lr = 0.003, checkpoint_every = 7, eval_every = 10, eval_tokens = 256, log_every = 1 }
+[distill]
+transition = "auto"
+window = 5
+kd_steps = 28
+`
+
+// testRanks holds jobs of several ranks against that of one.
+func testRanks(t *testing.T, saltern program) {
+	launch := func(n int, more ...string) []string {
+		return append([]string{"launch", "-n", strconv.Itoa(n), "--"}, more...)
+	}
+	alone := newJob(t, ranksJob)
+	start(t, saltern, alone, "run", "job.toml").finish(t)
+	two := newJob(t, ranksJob)
+	start(t, saltern, two, launch(2, "run", "job.toml")...).finish(t)
+	all := []string{"slm", "llm-baseline", "llm-salt"}
+	t.Run("as one", func(t *testing.T) {
+		four := newJob(t, ranksJob)
+		start(t, saltern, four, launch(4, "run", "job.toml")...).finish(t)
+		for _, training := range all {
+			sameLosses(t, alone, two, training)
+			sameLosses(t, alone, four, training)
+		}
+	})
+	t.Run("interrupted", func(t *testing.T) {
+		dir := newJob(t, ranksJob)
+		for _, m := range []moment{after("slm", 9), after("llm-salt", 12)} {
+			p := start(t, saltern, dir, launch(2, "run", "job.toml")...)
+			if !p.at(t, m, 0) {
+				t.Fatalf("%s: ended by itself: %v\n%s", m.name, p.ProcessState, p.stderr.String())
+			}
+			if err := p.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			<-p.ended
+			said := regexp.MustCompile(`(?m)^saltern: \w+ stopped at step \d+ of 30, saved in \S+; the same command goes on from there: .+\nsaltern: all 2 ranks have stopped\n$`)
+			if code := p.ProcessState.ExitCode(); code != int(Interrupted) || !said.MatchString(p.stderr.String()) {
+				t.Fatalf("%s: %v, want exit code %d\n%s", m.name, p.ProcessState, Interrupted, p.stderr.String())
+			}
+		}
+		start(t, saltern, dir, launch(2, "run", "job.toml")...).finish(t)
+		sameRuns(t, two, dir, all...)
+	})
+	t.Run("killed", func(t *testing.T) {
+		dir := newJob(t, ranksJob)
+		for rank := range 2 {
+			p := start(t, saltern, dir, launch(2, "run", "job.toml")...)
+			if !p.at(t, after("slm", 9+5*rank), 0) {
+				t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+			}
+			victim := child(t, p, rank)
+			if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			<-p.ended
+			want := fmt.Sprintf("\nsaltern: rank %d of 2 (process %d) was ended by a signal: killed, and so the others were ended", rank, victim)
+			if code := p.ProcessState.ExitCode(); code != int(Failed) || !strings.Contains(p.stderr.String(), want) {
+				t.Fatalf("%v\n%s\nwant %s", p.ProcessState, p.stderr.String(), want)
+			}
+		}
+		p := start(t, saltern, dir, launch(2, "run", "job.toml")...)
+		if !p.at(t, after("llm-baseline", 9), 0) {
+			t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+		}
+		orphans := []int{child(t, p, 0), child(t, p, 1)}
+		if err := p.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		for _, pid := range orphans {
+			for limit := time.Now().Add(time.Minute); running(pid); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(limit) {
+					t.Fatalf("rank %d outlives its launcher", pid)
+				}
+			}
+		}
+		start(t, saltern, dir, launch(2, "run", "job.toml")...).finish(t)
+		sameRuns(t, two, dir, all...)
+	})
+	t.Run("refused", func(t *testing.T) {
+		for _, test := range []struct {
+			args []string
+			code Kind
+			want string
+		}{
+			{launch(8, "train", "job.toml"), BadConfig, "slm.train.batch = 8 is 4 microbatches of 2, and each of the 8 ranks needs one; raise slm.train.batch, which is that of all ranks together, lower slm.train.microbatch to at most 1, or start fewer ranks"},
+			{launch(2, "prepare", "job.toml"), Usage, `"prepare" does not run on several ranks; those that do are run, train, compare, label`},
+			{launch(2, "train", "--set", "llm.train.stepz=3", "job.toml"), BadConfig, "stepz"},
+			{[]string{"launch", "train", "job.toml"}, Usage, "this machine has no GPU; say how many ranks are to share the processor"},
+		} {
+			p := start(t, saltern, newJob(t, ranksJob), test.args...)
+			<-p.ended
+			if code := p.ProcessState.ExitCode(); code != int(test.code) || !strings.Contains(p.stderr.String(), test.want) {
+				t.Errorf("%v: %v, want exit code %d and %q\n%s", test.args, p.ProcessState, test.code, test.want, p.stderr.String())
+			}
+		}
+	})
+}
+
+// sameLosses wants a training's measurements to be those of another run of it, but for the last digits.
+func sameLosses(t *testing.T, wantDir, gotDir, training string) {
+	t.Helper()
+	want, got := measured(t, filepath.Join(wantDir, "runs", "job", training)), measured(t, filepath.Join(gotDir, "runs", "job", training))
+	if len(want) != len(got) {
+		t.Fatalf("%s: %d lines of metrics, want %d", training, len(got), len(want))
+	}
+	for i, w := range want {
+		if g := got[i]; g.Step != w.Step || len(g.Values) != len(w.Values) {
+			t.Fatalf("%s: %+v, want %+v", training, g, w)
+		}
+		for key, v := range w.Values {
+			tolerance := 1e-6
+			if key != metrics.TrainLoss && key != metrics.ValLoss {
+				tolerance = 1e-3 // of estimates that divide small differences, and of norms
+			}
+			if g := got[i].Values[key]; math.Abs(g-v) > tolerance*math.Max(1, math.Abs(v)) {
+				t.Errorf("%s: step %d: %s is %v, want %v", training, w.Step, key, g, v)
+			}
+		}
+	}
+}
+
+// child is the process of a rank.
+func child(t *testing.T, p *process, rank int) int {
+	t.Helper()
+	children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range children {
+		text, _ := os.ReadFile(path)
+		for _, pid := range strings.Fields(string(text)) {
+			env, _ := os.ReadFile("/proc/" + pid + "/environ")
+			if slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return string(v) == fmt.Sprintf("SALTERN_RANK=%d", rank) }) {
+				n, _ := strconv.Atoi(pid)
+				return n
+			}
+		}
+	}
+	t.Fatalf("there is no rank %d", rank)
+	return 0
+}
+
+// running says that a process is there and not only waiting to be buried.
+func running(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	after := text[bytes.LastIndexByte(text, ')')+1:]
+	return !bytes.HasPrefix(bytes.TrimSpace(after), []byte("Z"))
+}

@@ -1,0 +1,128 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"saltern/compute"
+)
+
+// Exchange adds up what the ranks of one training have; cluster/collective's Group is one. Every rank calls the same methods in
+// the same order. A sum has the same bits on every rank and from run to run.
+type Exchange interface {
+	Rank() int
+	Size() int
+	// AllReduce and AllReduce64 make of x the sum over all ranks, the latter in their order.
+	AllReduce(ctx context.Context, x []float32) error
+	AllReduce64(ctx context.Context, x []float64) error
+	// ReduceScatter sums x in the rank's own segment of it, from first on, n elements; AllGather gives each rank's segment to all.
+	ReduceScatter(ctx context.Context, x []float32) (first, n int, err error)
+	AllGather(ctx context.Context, x []float32) error
+}
+
+// Ranks is a trainer's place among several that train one model, each on its share of every batch.
+type Ranks struct {
+	Exchange
+	// Context ends the waits for other ranks. A step that one rank leaves, no other can end: it is not the one by which a user
+	// asks for a stop.
+	Context context.Context
+	// Also are numbers of the caller's own that a step sums over the ranks with its statistics: a wish to stop, for example.
+	Also []float64
+	// Observe, if set, is told of each bucket's exchange when it is done, from a goroutine of its own.
+	Observe func(what string, start time.Time)
+}
+
+// Share is the run of n things, microbatches for example, that is this rank's, first to end (exclusive): as even as they go, the
+// earlier ranks one more. Nil: all.
+func (r *Ranks) Share(n int) (first, end int) {
+	if r == nil {
+		return 0, n
+	}
+	rank, size := r.Rank(), r.Size()
+	return rank*(n/size) + min(rank, n%size), (rank+1)*(n/size) + min(rank+1, n%size)
+}
+
+// sum adds up statistics over the ranks, in their order.
+func (r *Ranks) sum(x []float64) error {
+	if r == nil {
+		return nil
+	}
+	return r.AllReduce64(r.Context, x)
+}
+
+// Across makes the trainer one of several ranks, before it is loaded: each computes the gradient of its share of the microbatches,
+// gradients and statistics are summed, and all update alike. Batch is that of all ranks together.
+func (t *Trainer) Across(r *Ranks) error {
+	c := t.Config
+	if n := c.Batch / c.Microbatch; n < r.Size() {
+		return fmt.Errorf("a batch of %d is %d microbatches of %d, too few for %d ranks; raise batch, lower microbatch to at most %d, or start fewer ranks",
+			c.Batch, n, c.Microbatch, r.Size(), max(1, c.Batch/r.Size()))
+	}
+	t.ranks = r
+	t.gradients = &gradients{Ranks: r, buckets: t.Model.Buckets, data: make([][]float32, len(t.Model.Buckets))}
+	var list []*compute.Storage
+	for i, b := range t.Model.Buckets {
+		list = append(list, b.Grad)
+		t.gradients.data[i] = make([]float32, b.Len)
+	}
+	for _, p := range t.programs[:len(t.programs)-2] {
+		t.gradients.complete = append(t.gradients.complete, p.CutAfter(list...))
+	}
+	return nil
+}
+
+// gradients are on their way between the backend and the other ranks.
+type gradients struct {
+	*Ranks
+	buckets  []*Bucket
+	data     [][]float32 // by bucket
+	complete [][][]int   // by objective and segment of its program: the buckets that are complete with it
+}
+
+// run runs the last microbatch of the rank's share. A bucket's gradient is read where it is complete and summed over the ranks while
+// the rest computes; at the end the sums take the gradients' place.
+func (g *gradients) run(b compute.Backend, x compute.Executable, objective int) error {
+	ready, done := make(chan int, len(g.buckets)), make(chan error, 1) // the buffer holds all: nobody waits for the network here
+	go func() {
+		var failed error
+		for k := range ready {
+			if failed == nil {
+				failed = g.exchange(k)
+			}
+		}
+		done <- failed
+	}()
+	err := x.RunSegments(func(segment int) error {
+		for _, k := range g.complete[objective][segment] {
+			if err := b.Read(g.buckets[k].flat(g.buckets[k].Grad), g.data[k]); err != nil {
+				return err
+			}
+			ready <- k
+		}
+		return nil
+	})
+	close(ready)
+	if err := errors.Join(err, <-done); err != nil {
+		return err
+	}
+	for k, bucket := range g.buckets {
+		if err := b.Write(bucket.flat(bucket.Grad), g.data[k]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exchange sums a bucket's gradient over the ranks.
+func (g *gradients) exchange(k int) error {
+	start := time.Now()
+	if err := g.AllReduce(g.Context, g.data[k]); err != nil {
+		return fmt.Errorf("the gradient of %s: %w", g.buckets[k].Name, err)
+	}
+	if g.Observe != nil {
+		g.Observe("all-reduce "+g.buckets[k].Name, start)
+	}
+	return nil
+}
