@@ -3,6 +3,7 @@ package progress
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -27,6 +28,12 @@ type Sample struct {
 func Line(s Sample) string {
 	return strings.Join(append([]string{count(s)}, fields(s)...), "  ")
 }
+
+// lines matches what Line makes. A message has a colon before its numbers.
+var lines = regexp.MustCompile(`^[^:/]* \d+/\d+(  |$)`)
+
+// IsLine says that text is a line of [Line], whose total is known.
+func IsLine(text string) bool { return lines.MatchString(text) }
 
 func count(s Sample) string {
 	unit := s.Unit

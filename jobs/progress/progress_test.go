@@ -32,6 +32,18 @@ func TestLine(t *testing.T) {
 	}
 }
 
+func TestIsLine(t *testing.T) {
+	for text, want := range map[string]bool{
+		Line(full): true, Line(Sample{Unit: "SALT, label smoothing step", Done: 1, Total: 2, Loss: 3}): true, Line(Sample{Unit: "sequence", Done: 7, Total: 9}): true,
+		"SALT: step 120/400  held-out loss 4.4670": false, "labels: going on from sequence 3 of 9": false, "": false,
+		"panic: runtime error": false, "/a/b 1/2  c": false,
+	} {
+		if IsLine(text) != want {
+			t.Errorf("%q: %v", text, !want)
+		}
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{Scaled(0.5, "k"), "0.5 "},

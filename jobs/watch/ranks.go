@@ -1,0 +1,115 @@
+package watch
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"saltern/cluster/status"
+	"saltern/jobs/progress"
+)
+
+// Rank is what is known of a rank from what it says.
+type Rank struct {
+	status.Report
+	Heard          time.Time // when it was heard last, by the listener's clock
+	SentPerSec     float64   // bytes over the network, lately
+	ReceivedPerSec float64
+}
+
+// board keeps the newest of each rank.
+type board map[int]Rank
+
+// hear takes a report in.
+func (b board) hear(r status.Report, now time.Time) {
+	n := Rank{Report: r, Heard: now}
+	if was, ok := b[r.Rank]; ok {
+		if !r.Time.After(was.Time) {
+			return // overtaken by a newer one
+		}
+		over := r.Time.Sub(was.Time).Seconds()
+		n.SentPerSec = rate(was.SentPerSec, was.SentBytes, r.SentBytes, over)
+		n.ReceivedPerSec = rate(was.ReceivedPerSec, was.ReceivedBytes, r.ReceivedBytes, over)
+	}
+	b[r.Rank] = n
+}
+
+// rate is how fast a counter grows, averaged with what it was before: ranks send in bursts.
+func rate(before float64, from, to uint64, seconds float64) float64 {
+	if to < from { // the rank has started again
+		return 0
+	}
+	now := float64(to-from) / seconds
+	if before == 0 {
+		return now
+	}
+	return (before + now) / 2
+}
+
+// ranks lists them by number.
+func (b board) ranks() (list []Rank) {
+	for _, rank := range slices.Sorted(maps.Keys(b)) {
+		list = append(list, b[rank])
+	}
+	return list
+}
+
+// When a rank stands out: its own part of the step takes so much longer than the median of its like, or it has been silent for that
+// long, of messages that come every second.
+const (
+	slowFrom  = 1.25
+	slowByMS  = 5
+	silentFor = 5 * time.Second
+)
+
+// own is the milliseconds of a step that the rank did not wait for others in: it is the slow one that waits least.
+func (r Rank) own() float64 { return max(0, r.StepMS-r.WaitMS) }
+
+// silent says that nothing is heard of the rank.
+func (r Rank) silent(now time.Time) bool { return now.Sub(r.Heard) > silentFor }
+
+// straggles says why a rank of ranks stands out; empty where it does not.
+func straggles(r Rank, ranks []Rank, now time.Time) string {
+	if r.silent(now) {
+		return "silent for " + progress.Span(now.Sub(r.Heard).Truncate(time.Second))
+	}
+	if r.Total > 0 && r.Step >= r.Total {
+		return ""
+	}
+	var like []float64
+	steps := r.Step
+	for _, o := range ranks {
+		if o.Role == r.Role && o.Training == r.Training && !o.silent(now) {
+			like = append(like, o.own())
+			steps = max(steps, o.Step)
+		}
+	}
+	m := median(like)
+	switch {
+	case len(like) > 1 && r.own() > slowFrom*m && r.own() > m+slowByMS:
+		return fmt.Sprintf("slow: %.1fx the median", r.own()/m)
+	case steps > r.Step+1 && r.Role != status.Teacher:
+		return fmt.Sprintf("%d steps behind", steps-r.Step)
+	}
+	return ""
+}
+
+func median(list []float64) float64 {
+	list = slices.Sorted(slices.Values(list))
+	n := len(list)
+	if n == 0 {
+		return 0
+	}
+	return (list[(n-1)/2] + list[n/2]) / 2
+}
+
+// students are the ranks that train t and are heard.
+func (s *State) students(t *Training) (list []Rank) {
+	for _, r := range s.Ranks {
+		if r.Role != status.Teacher && r.Training == t.Label && !r.silent(s.Now) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
