@@ -27,9 +27,11 @@ type group interface {
 // each, the first of them does while the others wait. Nil is a process that is alone; its methods then do what that means.
 type ranks struct {
 	group
-	node, local int // the node's number, and the rank's among those of the node
-	leave       func() error
+	node, local int             // the node's number, and the rank's among those of the node
+	all         context.Context // ends when a rank is lost, and says which
+	leave       func(cause error) error
 	now         *model.Ranks // of the training under way
+	agree       bool         // all know why the job cannot go on
 }
 
 // size is how many there are.
@@ -43,12 +45,25 @@ func (r *ranks) size() int {
 // leads says that this is the rank that writes what is written once.
 func (r *ranks) leads() bool { return r == nil || r.Rank() == 0 }
 
-// close leaves the others.
-func (r *ranks) close() error {
+// close leaves the others, who are told the cause if there is one: then they cannot go on either.
+func (r *ranks) close(cause error) error {
 	if r == nil {
 		return nil
 	}
-	return r.leave()
+	if r.agree || KindOf(cause) == Diverged { // which all see alike
+		cause = nil
+	}
+	return r.leave(cause)
+}
+
+// within is ctx, ending with the ranks too.
+func (r *ranks) within(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(r.all, func() { cancel(context.Cause(r.all)) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 // toldWithin is how long the first rank tries to tell the others what went wrong, when it is to stop itself.
@@ -60,6 +75,9 @@ func (r *ranks) first(ctx context.Context, f func() error) error {
 	if r == nil {
 		return f()
 	}
+	ctx, done := r.within(ctx)
+	defer done()
+	r.agree = false
 	if err := r.Barrier(ctx); err != nil {
 		return r.waited(ctx, err)
 	}
@@ -73,15 +91,19 @@ func (r *ranks) first(ctx context.Context, f func() error) error {
 		telling, cancel = context.WithTimeout(context.WithoutCancel(ctx), toldWithin)
 		defer cancel()
 	}
-	if failed := r.tell(telling, err); err == nil {
-		return failed
+	if failed := r.tell(telling, err); err == nil || failed == nil {
+		r.agree = err != nil
+		return errors.Join(err, failed)
 	}
 	return err
 }
 
-// waited is the error of a wait for other ranks: where this one was asked to stop, it is that.
+// waited is the error of a wait for other ranks: that one is lost, or that this one was asked to stop.
 func (r *ranks) waited(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	switch {
+	case r.all.Err() != nil:
+		return context.Cause(r.all)
+	case ctx.Err() != nil:
 		return fmt.Errorf("stopped while waiting for the other ranks: %w", context.Cause(ctx))
 	}
 	return err
@@ -114,6 +136,7 @@ func (r *ranks) hear(ctx context.Context) error {
 	if err := r.Broadcast(ctx, 0, words); err != nil {
 		return r.waited(ctx, err)
 	}
+	r.agree = true
 	return &Error{Kind(binary.LittleEndian.Uint32(head)), errors.New("rank 0: " + string(words))}
 }
 
@@ -122,6 +145,8 @@ func everybody[T any](ctx context.Context, r *ranks, mine T) ([]T, error) {
 	if r == nil {
 		return []T{mine}, nil
 	}
+	ctx, done := r.within(ctx)
+	defer done()
 	text, err := json.Marshal(mine)
 	if err != nil {
 		return nil, err
@@ -164,6 +189,8 @@ func (r *ranks) firstOfNode(ctx context.Context, f func() error) error {
 	if r == nil {
 		return f()
 	}
+	ctx, done := r.within(ctx)
+	defer done()
 	for _, turn := range []bool{true, false} {
 		if turn == (r.local == 0) {
 			if err := f(); err != nil {
@@ -180,7 +207,7 @@ func (r *ranks) firstOfNode(ctx context.Context, f func() error) error {
 // training is the ranks as a trainer takes them. Its steps end with all ranks or with none, so no signal ends their waits: the ranks
 // vote on a stop. b may be a tracer, which then shows the exchange.
 func (r *ranks) training(b compute.Backend) *model.Ranks {
-	r.now = &model.Ranks{Exchange: r.group, Context: context.Background(), Also: make([]float64, 1)}
+	r.now = &model.Ranks{Exchange: r.group, Context: r.all, Also: make([]float64, 1)}
 	if t, ok := b.(*tracer); ok {
 		r.now.Observe = t.exchanged
 	}
@@ -203,6 +230,9 @@ func (r *ranks) agreed() bool { return r.now.Also[0] > 0 }
 
 // cause is why the ranks stop.
 func (r *ranks) cause(ctx context.Context) error {
+	if r != nil {
+		r.agree = true
+	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -282,5 +312,5 @@ func (r *ranks) sum(x []float64) error {
 	if r == nil {
 		return nil
 	}
-	return r.AllReduce64(context.Background(), x)
+	return r.AllReduce64(r.all, x)
 }

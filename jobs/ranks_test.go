@@ -26,6 +26,8 @@ max_bytes = 200000
 document_bytes = 2000
 [tokenizer]
 vocab_size = 400
+[cluster]
+heartbeat = 3
 [slm]
 model = { width = 16, layers = 1, heads = 2, context = 32 }
 train = { objective = "ul2", steps = 30, batch = 8, microbatch = 2, lr = 0.003, checkpoint_every = 7, eval_every = 10, eval_tokens = 256, log_every = 1 }

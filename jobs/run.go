@@ -128,7 +128,7 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.close(err)) }()
 	manifest := s.set.Manifest
 	list := slices.DeleteFunc(trainings(job, manifest.Key), func(t *training) bool { return !want(t) })
 	if err := s.ranks.first(ctx, func() error { return sameSettings(list, fresh) }); err != nil {
@@ -170,11 +170,11 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(err, r.close())
+		return nil, errors.Join(err, r.close(err))
 	}
 	s, err := openSession(io, job, r)
 	if err != nil {
-		return nil, errors.Join(err, r.close())
+		return nil, errors.Join(err, r.close(err))
 	}
 	job.Config = job.withVocab(s.set.Manifest.VocabSize)
 	s.say("device: %s (%s)%s", s.device.Info().Name, s.device.Info().Driver, r.describe())
@@ -182,7 +182,7 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 		err = s.settle([]*Job{job})
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.close(err))
 	}
 	return s, nil
 }

@@ -42,7 +42,7 @@ saltern score --set select.candidates=100000 job.toml`,
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, s.close()) }()
+			defer func() { err = errors.Join(err, s.close(err)) }()
 			if flags.fresh {
 				if err := removeFolder(job.scoreDir(), scoresName); err != nil {
 					return err

@@ -57,9 +57,10 @@ func openSession(io IO, job *Job, r *ranks) (*session, error) {
 	return &session{io: io, job: job, device: device, tuner: tuner, set: set, tokenizer: tokenizer, meter: newMeter(io, 0), ranks: r}, nil
 }
 
-// close frees the device and leaves the other ranks; what the validation layer said, where it was asked, is the error.
-func (s *session) close() error {
-	return errors.Join(s.set.Close(), s.device.CloseChecked(), s.ranks.close())
+// close frees the device and leaves the other ranks, with the cause for which the job cannot go on, if there is one. What the
+// validation layer said, where it was asked, is the error.
+func (s *session) close(cause error) error {
+	return errors.Join(s.set.Close(), s.device.CloseChecked(), s.ranks.close(cause))
 }
 
 // badCheckpoint gives an error from opening a checkpoint its kind, where the checkpoint is to blame, and adds what to do.
