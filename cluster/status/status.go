@@ -35,7 +35,7 @@ type Report struct {
 	Rank     int    `json:"rank"`
 	Host     string `json:"host"`
 	Role     string `json:"role"`     // Student or Teacher
-	Training string `json:"training"` // label of what is trained: "SALT"
+	Training string `json:"training"` // folder of what is trained, within the run's: "llm-salt"
 	Device   string `json:"device"`
 
 	Step  int64 `json:"step"` // done, of Total

@@ -67,7 +67,7 @@ func finished(t Training, loss float64) Training {
 
 func rank(n int, role string, step int64, stepMS, waitMS float64) Rank {
 	return Rank{
-		Report: status.Report{Rank: n, Host: fmt.Sprintf("node%d", n/4), Role: role, Training: "SALT", Device: "Radeon RX 7900 XTX", Step: step, Total: 400, TokensPerSec: 1650,
+		Report: status.Report{Rank: n, Host: fmt.Sprintf("node%d", n/4), Role: role, Training: "llm-salt", Device: "Radeon RX 7900 XTX", Step: step, Total: 400, TokensPerSec: 1650,
 			StepMS: stepMS, WaitMS: waitMS, Loss: 4.61, W: 0.5},
 		Heard: noon.Add(-400 * time.Millisecond), SentPerSec: 61e6 + 1e5*float64(n), ReceivedPerSec: 62e6,
 	}

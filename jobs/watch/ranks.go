@@ -107,7 +107,7 @@ func median(list []float64) float64 {
 // students are the ranks that train t and are heard.
 func (s *State) students(t *Training) (list []Rank) {
 	for _, r := range s.Ranks {
-		if r.Role != status.Teacher && r.Training == t.Label && !r.silent(s.Now) {
+		if r.Role != status.Teacher && r.Training == t.Folder && !r.silent(s.Now) {
 			list = append(list, r)
 		}
 	}
