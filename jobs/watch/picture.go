@@ -219,11 +219,12 @@ func (f figures) losses(w int) line {
 		if b := f.s.beside(f.t); b != nil && b.at(at) == b.at(at) {
 			other := b.at(at)
 			add(7, plain, "%s %.4f there", b.Label, other)
-			mark := good
-			if v > other {
-				mark = warn
+			switch {
+			case v < other:
+				add(6, good, "−%.4f", other-v)
+			case v > other:
+				add(6, warn, "+%.4f", v-other)
 			}
-			add(6, mark, "%s", signed(v-other))
 		}
 	}
 	if lr, _ := f.t.last(metrics.LR); lr == lr {
@@ -236,13 +237,6 @@ func (f figures) losses(w int) line {
 		return nil
 	}
 	return slices.Concat(line{{" ", plain}}, fields(w-1, " · ", list...))
-}
-
-func signed(v float64) string {
-	if v < 0 {
-		return fmt.Sprintf("−%.4f", -v)
-	}
-	return fmt.Sprintf("+%.4f", v)
 }
 
 // speed is how fast it goes, over how many ranks.
@@ -272,7 +266,10 @@ func (f figures) speed(w int) line {
 			}
 		}
 		add(6, plain, "wire "+progress.Scaled(wire, "K")+"B/s")
-		text := fmt.Sprintf("%d ranks", n)
+		text := "1 rank"
+		if n > 1 {
+			text = fmt.Sprintf("%d ranks", n)
+		}
 		switch teachers {
 		case 0:
 		case 1:
