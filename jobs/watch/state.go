@@ -85,7 +85,7 @@ func (t *Training) points(key string) (list []report.Point) {
 // smoothed is the training loss without most of its noise.
 func (t *Training) smoothed() []report.Point {
 	raw := t.points(metrics.TrainLoss)
-	return report.Smooth(raw, max(min(len(raw), 9), len(raw)/25)) // batches of short runs are small, and differ
+	return report.Smooth(raw, max(1, min(5, len(raw)/4), len(raw)/25))
 }
 
 // pace is how many records were looked at to judge how fast a training is.
