@@ -40,7 +40,10 @@ func variables() []variable {
 		{"SALTERN_RANK", "The number of this process among the ranks of a job, from 0. saltern launch sets it, and with it SALTERN_WORLD_SIZE, SALTERN_LOCAL_RANK, SALTERN_LOCAL_SIZE, SALTERN_NODE, SALTERN_NODES, SALTERN_RENDEZVOUS (a folder that all ranks share) and SALTERN_JOB (a name for this start)."},
 		{"LP_NUM_THREADS", "The threads of Mesa's driver for processors; saltern launch divides the processor's among its ranks where it is not set."},
 		{"SALTERN_VALIDATION", "1 has the Vulkan validation layers, which must be installed, check every call; what they find fails the command. make test sets it."},
-		{"TERM", "\"dumb\" draws no progress bars, only plain lines."},
+		{"TERM", "\"dumb\" draws no progress bars and no pictures, only plain lines."},
+		{"NO_COLOR", "Anything draws pictures without colours."},
+		{"LANG", "Where it names UTF-8, or LC_ALL or LC_CTYPE before it, saltern watch draws curves in braille, otherwise in ASCII."},
+		{"COLUMNS, LINES", "The size of saltern watch's picture where the output is no terminal, otherwise 80 and 24."},
 	}
 }
 

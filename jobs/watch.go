@@ -25,20 +25,24 @@ func watchCommand() *Command {
 		Name:    "watch",
 		Usage:   "[--once] [--interval D] [run folder or job.toml]",
 		Summary: "look at a job while it runs, or afterwards: loss, speed, ranks, log",
-		Help: `Shows a run as a picture that changes: the training loss, smoothed, and the held-out loss, BASELINE's
-beside it where there is one; whether the teacher still helps, with its weight w and, with transition
-"auto", tau; tokens per second, MFU, bytes on the wire, each rank's part in them, and which ranks lag
-behind; the last lines of the log. q or Ctrl-C ends the picture and leaves the job as it is. A job
-that has ended is shown as it was, and the command ends.
+		Help: `Shows a run as a picture that changes: the training loss, smoothed, and the held-out loss,
+BASELINE's beside it where there is one; the last lines of the log. q or Ctrl-C ends the picture and
+leaves the job as it is. A job that has ended is shown as it was, and the command ends.
 
 Name a run folder, or the job file that it belongs to; without either it is the newest run in runs/.
 Where nothing has begun yet, it waits.
 
+How to read it. Stage 1 is while the teacher helps; w is its weight in the loss; tau, with transition
+"auto", says whom the text sides with: 1 the teacher, 0 the student. The number behind BASELINE's
+held-out loss is how much this training's is above it at the same step: below 0 is better. MFU is the
+share of the device's own best matrix product. In the table of ranks a step's time holds what the rank
+waited for others: the slow one is who waits least. It stands out when its own part takes 1.25 times
+the median, when it is steps behind, or when it has been silent for 5 s.
+
 What is shown comes from the files of the run folder, which are read and nothing more: a login node
-that sees the folder is enough. What each rank does by itself comes from the ranks, where the user
-who runs the job watches from a machine that reaches rank 0's node; rank 0 leaves the way there in
-watch.json in the run folder. A rank stands out that takes 1.25 times the median for its own part of
-a step, or that has been silent for 5 s.
+that sees the folder is enough. The table of ranks, with bytes on the wire, comes from the ranks of
+a job that runs, for the user who runs it, on a machine that reaches rank 0's node; how to reach
+them stands in watch.json in the run folder, which is that user's alone.
 
 Where the output is no terminal, it is one plain line per interval. --once prints one picture, of
 COLUMNS by LINES (80 by 24), which is what to put into a script or a mail.`,
