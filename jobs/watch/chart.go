@@ -20,7 +20,7 @@ type curve struct {
 
 func (t *Training) curve() curve {
 	c := curve{Training: t, loss: t.smoothed(), heldOut: t.points(metrics.ValLoss), pen: pen{helped, false, '*'}, mark: 'o'}
-	if t.alone() && t.Folder != "slm" {
+	if t.alone() && !strings.HasPrefix(t.Folder, "slm") {
 		c.pen, c.mark = pen{baseline, true, '.'}, 'x'
 	}
 	return c

@@ -65,32 +65,26 @@ func (f *Files) Poll(now time.Time) State {
 	return s
 }
 
-// begun lists the folders of trainings in a run folder, in the order in which they began; where there are none, those of a comparison.
-func begun(dir string) []string {
-	for _, pattern := range []string{"*", filepath.Join("compare", "*")} {
-		files, _ := filepath.Glob(filepath.Join(dir, pattern, "training.toml"))
-		if len(files) == 0 {
-			continue
-		}
-		at := map[string]time.Time{}
-		for _, file := range files {
-			if info, err := os.Stat(file); err == nil {
-				at[filepath.Dir(file)] = info.ModTime()
-			}
-		}
-		var list []string
-		for d := range at {
-			list = append(list, d)
-		}
-		slices.SortFunc(list, func(a, b string) int {
-			if c := at[a].Compare(at[b]); c != 0 {
-				return c
-			}
-			return strings.Compare(a, b)
-		})
-		return list
+// begun lists the folders of trainings in a run folder, or of those of the comparison in it, where these wrote last, in the order in
+// which they began.
+func begun(dir string) (list []string) {
+	own, compared := filepath.Join(dir, "*"), filepath.Join(dir, "compare", "*")
+	_, at := newest(filepath.Join(own, "training.toml"))
+	_, written := newest(filepath.Join(own, metrics.Name))
+	_, other := newest(filepath.Join(compared, metrics.Name))
+	if at.IsZero() || other.After(written) {
+		own = compared
 	}
-	return nil
+	files, _ := filepath.Glob(filepath.Join(own, "training.toml"))
+	began := map[string]time.Time{}
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil {
+			list = append(list, filepath.Dir(file))
+			began[filepath.Dir(file)] = info.ModTime()
+		}
+	}
+	slices.SortStableFunc(list, func(a, b string) int { return began[a].Compare(began[b]) })
+	return list
 }
 
 // poll looks for what is new in the training's folder.

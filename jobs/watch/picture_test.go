@@ -69,7 +69,7 @@ func rank(n int, role string, step int64, stepMS, waitMS float64) Rank {
 	return Rank{
 		Report: status.Report{Rank: n, Host: fmt.Sprintf("node%d", n/4), Role: role, Training: "llm-salt", Device: "Radeon RX 7900 XTX", Step: step, Total: 400, TokensPerSec: 1650,
 			StepMS: stepMS, WaitMS: waitMS, Loss: 4.61, W: 0.5},
-		Heard: noon.Add(-400 * time.Millisecond), SentPerSec: 61e6 + 1e5*float64(n), ReceivedPerSec: 62e6,
+		Heard: noon.Add(-400 * time.Millisecond), Own: stepMS - waitMS, SentPerSec: 61e6 + 1e5*float64(n), ReceivedPerSec: 62e6,
 	}
 }
 
@@ -101,7 +101,7 @@ func states() map[string]State {
 		}
 		ranks.Ranks = append(ranks.Ranks, rank(n, role, 97, 620, 310))
 	}
-	ranks.Ranks[2].WaitMS = 12
+	ranks.Ranks[2].WaitMS, ranks.Ranks[2].Own = 12, 608
 	list["ranks"] = ranks
 	old := list["ranks-old"]
 	for n := range 64 {

@@ -16,6 +16,7 @@ type Rank struct {
 	Heard          time.Time // when it was heard last, by the listener's clock
 	SentPerSec     float64   // bytes over the network, lately
 	ReceivedPerSec float64
+	Own            float64 // milliseconds of a step that it did not wait for others in, lately: it is the slow rank that waits least
 }
 
 // board keeps the newest of each rank.
@@ -23,13 +24,16 @@ type board map[int]Rank
 
 // hear takes a report in.
 func (b board) hear(r status.Report, now time.Time) {
-	n := Rank{Report: r, Heard: now}
+	n := Rank{Report: r, Heard: now, Own: max(0, r.StepMS-r.WaitMS)}
 	if was, ok := b[r.Rank]; ok {
 		if !r.Time.After(was.Time) {
 			return // overtaken by a newer one
 		}
 		over := r.Time.Sub(was.Time).Seconds()
 		n.SentPerSec = rate(was.SentPerSec, was.SentBytes, r.SentBytes, over)
+		if n.Own = was.Own; was.Step != r.Step || was.Training != r.Training { // one slow step is no slow rank
+			n.Own = (was.Own + max(0, r.StepMS-r.WaitMS)) / 2
+		}
 		n.ReceivedPerSec = rate(was.ReceivedPerSec, was.ReceivedBytes, r.ReceivedBytes, over)
 	}
 	b[r.Rank] = n
@@ -63,9 +67,6 @@ const (
 	silentFor = 5 * time.Second
 )
 
-// own is the milliseconds of a step that the rank did not wait for others in: it is the slow one that waits least.
-func (r Rank) own() float64 { return max(0, r.StepMS-r.WaitMS) }
-
 // silent says that nothing is heard of the rank.
 func (r Rank) silent(now time.Time) bool { return now.Sub(r.Heard) > silentFor }
 
@@ -81,14 +82,14 @@ func straggles(r Rank, ranks []Rank, now time.Time) string {
 	steps := r.Step
 	for _, o := range ranks {
 		if o.Role == r.Role && o.Training == r.Training && !o.silent(now) {
-			like = append(like, o.own())
+			like = append(like, o.Own)
 			steps = max(steps, o.Step)
 		}
 	}
 	m := median(like)
 	switch {
-	case len(like) > 1 && r.own() > slowFrom*m && r.own() > m+slowByMS:
-		return fmt.Sprintf("slow: %.1fx the median", r.own()/m)
+	case len(like) > 1 && r.Own > slowFrom*m && r.Own > m+slowByMS:
+		return fmt.Sprintf("slow: %.1fx the median", r.Own/m)
 	case steps > r.Step+1 && r.Role != status.Teacher:
 		return fmt.Sprintf("%d steps behind", steps-r.Step)
 	}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -40,8 +41,10 @@ func OpenScreen(out *os.File, in io.Reader) (*Screen, error) {
 		}
 		s.restore = func() error { return term.Restore(int(f.Fd()), was) }
 	}
-	_, err := io.WriteString(out, enter)
-	return s, err
+	if _, err := io.WriteString(out, enter); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // Show draws the picture, if it is another than the one that stands there, for a terminal of that size.

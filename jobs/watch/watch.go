@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,22 +132,41 @@ func (v *view) draw(ctx context.Context) (err error) {
 			return nil
 		case <-quit:
 			return nil
-		case v.state = <-looks:
+		case l := <-looks:
+			if l.panic != "" {
+				panic(l.panic) // here, where the terminal is given back
+			}
+			v.state = l.State
 		case <-tick.C:
 		}
 	}
 }
 
+// look is what one look at the files has shown.
+type look struct {
+	State
+	panic string
+}
+
 // looks looks at the files again and again, aside: a file system over a network may keep one waiting.
-func (v *view) looks(ctx context.Context, every time.Duration) <-chan State {
-	c := make(chan State)
+func (v *view) looks(ctx context.Context, every time.Duration) <-chan look {
+	c := make(chan look)
+	poll := func() (l look) {
+		defer func() {
+			if p := recover(); p != nil {
+				l.panic = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+		}()
+		l.State = v.files.Poll(time.Now())
+		return l
+	}
 	go func() {
 		for {
-			s := v.files.Poll(time.Now())
+			l := poll()
 			select {
 			case <-ctx.Done():
 				return
-			case c <- s:
+			case c <- l:
 			}
 			time.Sleep(every)
 		}

@@ -189,6 +189,11 @@ func TestBoard(t *testing.T) {
 		t.Errorf("%g bytes per second", r.SentPerSec)
 	}
 	say(4, 10)
+	b.hear(status.Report{Rank: 1, Step: 1, StepMS: 600, WaitMS: 200, Time: noon.Add(5 * time.Second)}, noon)
+	b.hear(status.Report{Rank: 1, Step: 1, StepMS: 600, WaitMS: 200, Time: noon.Add(6 * time.Second)}, noon) // the same step
+	if r := b.ranks()[0]; r.Own != 200 {
+		t.Errorf("%g ms of its own", r.Own)
+	}
 	if r := b.ranks()[0]; r.SentPerSec != 0 || len(b) != 1 {
 		t.Errorf("after a restart %g bytes per second", r.SentPerSec)
 	}
