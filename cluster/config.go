@@ -34,6 +34,12 @@ type Config struct {
 	// Heartbeat is after how many seconds of silence a rank counts as lost, and the others stop. Zero means 10. At least 0.5, at
 	// most 3600, and well above the longest time that a node may be too busy to run anything.
 	Heartbeat float64 `toml:"heartbeat"`
+
+	// ShardOptimizer has each rank keep the optimizer's state of its part of the weights alone, update that part, and give it to the
+	// others (ZeRO, stage 1, arXiv 1910.02054): 8 bytes of each parameter are divided by the number of ranks, for about the same traffic.
+	// Losses are the same but for their last digits, and checkpoints are whole: a run may go on with another setting. Set it too
+	// where the ranks' devices are not alike, as each weight is then made by one of them.
+	ShardOptimizer bool `toml:"shard_optimizer"`
 }
 
 // Defaults returns c with every zero field chosen. It is idempotent.
