@@ -40,7 +40,7 @@ var braille = [4][2]byte{{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}}
 // dot draws one, if it is on the canvas.
 func (c *canvas) dot(x, y int, p pen) {
 	w, h := c.dots()
-	if x < 0 || x >= w || y < 0 || y >= h || p.broken && !c.ascii && x%4 > 1 {
+	if x < 0 || x >= w || y < 0 || y >= h {
 		return
 	}
 	if c.ascii {
@@ -58,8 +58,12 @@ func (c *canvas) stroke(x0, y0, x1, y1 float64, p pen) {
 	clamp := func(v float64) float64 { return max(-far, min(far, v)) }
 	x0, y0, x1, y1 = clamp(x0), clamp(y0), clamp(x1), clamp(y1)
 	n := math.Ceil(max(math.Abs(x1-x0), math.Abs(y1-y0), 1))
+	steep := math.Abs(y1-y0) > math.Abs(x1-x0)
 	for i := 0.0; i <= n; i++ {
-		c.dot(int(math.Round(x0+(x1-x0)*i/n)), int(math.Round(y0+(y1-y0)*i/n)), p)
+		x, y := int(math.Round(x0+(x1-x0)*i/n)), int(math.Round(y0+(y1-y0)*i/n))
+		if gap := !steep && x%4 > 1 || steep && y%4 > 1; !gap || !p.broken || c.ascii {
+			c.dot(x, y, p)
+		}
 	}
 }
 

@@ -35,6 +35,8 @@ func (s *State) chart(t *Training, w, h int, look Look) []line {
 	curves := []curve{t.curve()}
 	if b := s.beside(t); b != nil {
 		curves = append(curves, b.curve())
+	} else {
+		curves[0].pen.broken = false
 	}
 	x, y, ok := ranges(curves)
 	if !ok || w < 20 {
