@@ -109,20 +109,26 @@ func (l *Live) hear(r status.Report) {
 	l.board.hear(r, time.Now())
 }
 
-// Wait returns when all ranks have been heard twice, as they speak every second, or when it is known that they will not be.
+// Wait returns when ranks have had the time to say what there is to be seen of them, or when it is known that they will not: some
+// seconds, as each speaks once a second and tells what it sends at the ends of steps.
 func (l *Live) Wait(ctx context.Context) {
 	select {
 	case <-l.tried:
 	case <-ctx.Done():
 		return
 	}
-	l.mu.Lock()
-	connected := l.observer != nil
-	l.mu.Unlock()
-	if connected {
+	for start := time.Now(); ; {
+		l.mu.Lock()
+		connected, counted := l.observer != nil, l.board.counted()
+		l.mu.Unlock()
+		waited := time.Since(start)
+		if !connected || waited > 6*time.Second || counted && waited > 2300*time.Millisecond {
+			return
+		}
 		select {
-		case <-time.After(2300 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -253,9 +253,12 @@ func (f figures) speed(w int) line {
 		add(8, plain, fmt.Sprintf("MFU %.1f%%", 100*mfu))
 	}
 	if n := len(f.s.Ranks); n > 0 {
-		wire, teachers, stragglers := 0.0, 0, 0
+		wire, teachers, stragglers := math.NaN(), 0, 0
 		for _, r := range f.s.Ranks {
-			if !r.silent(f.s.Now) {
+			if !r.silent(f.s.Now) && r.SentPerSec == r.SentPerSec {
+				if wire != wire {
+					wire = 0
+				}
 				wire += r.SentPerSec
 			}
 			if r.Role == status.Teacher {
@@ -265,7 +268,9 @@ func (f figures) speed(w int) line {
 				stragglers++
 			}
 		}
-		add(6, plain, "wire "+progress.Scaled(wire, "K")+"B/s")
+		if wire == wire {
+			add(6, plain, "wire "+rated(wire))
+		}
 		text := "1 rank"
 		if n > 1 {
 			text = fmt.Sprintf("%d ranks", n)

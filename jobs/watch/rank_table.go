@@ -25,9 +25,16 @@ var rankColumns = []column{
 	{"tok/s", true, 8, func(r Rank) string { return progress.Scaled(r.TokensPerSec, "k") }},
 	{"a step", true, 7, func(r Rank) string { return each(r.StepMS) }},
 	{"waits", true, 3, func(r Rank) string { return each(r.WaitMS) }},
-	{"sends", true, 4, func(r Rank) string { return progress.Scaled(r.SentPerSec, "K") + "B/s" }},
-	{"receives", true, 2, func(r Rank) string { return progress.Scaled(r.ReceivedPerSec, "K") + "B/s" }},
+	{"sends", true, 4, func(r Rank) string { return rated(r.SentPerSec) }},
+	{"receives", true, 2, func(r Rank) string { return rated(r.ReceivedPerSec) }},
 	{"device", false, 1, func(r Rank) string { return cut(clean(r.Device), 24) }},
+}
+
+func rated(bytes float64) string {
+	if bytes != bytes {
+		return "-"
+	}
+	return progress.Scaled(bytes, "K") + "B/s"
 }
 
 func each(ms float64) string {

@@ -3,6 +3,7 @@ package watch
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -14,27 +15,37 @@ import (
 type Rank struct {
 	status.Report
 	Heard          time.Time // when it was heard last, by the listener's clock
-	SentPerSec     float64   // bytes over the network, lately
+	SentPerSec     float64   // bytes over the network, lately; NaN where that is not known yet
 	ReceivedPerSec float64
 	Own            float64 // milliseconds of a step that it did not wait for others in, lately: it is the slow rank that waits least
+
+	counted status.Report // of when the counters last grew
 }
 
 // board keeps the newest of each rank.
 type board map[int]Rank
 
-// hear takes a report in.
+// idle is after how long without anything sent a rank counts as sending nothing, where no step takes longer.
+const idle = 10 * time.Second
+
+// hear takes a report in. Ranks count what they send when a step ends, so a rate is one between two ends of steps.
 func (b board) hear(r status.Report, now time.Time) {
-	n := Rank{Report: r, Heard: now, Own: max(0, r.StepMS-r.WaitMS)}
-	if was, ok := b[r.Rank]; ok {
-		if !r.Time.After(was.Time) {
-			return // overtaken by a newer one
+	n := Rank{Report: r, Heard: now, SentPerSec: math.NaN(), ReceivedPerSec: math.NaN(), Own: max(0, r.StepMS-r.WaitMS), counted: r}
+	was, known := b[r.Rank]
+	switch {
+	case !known:
+	case !r.Time.After(was.Time):
+		return // overtaken by a newer one
+	case r.Step == was.Step && r.Training == was.Training:
+		n.SentPerSec, n.ReceivedPerSec, n.Own, n.counted = was.SentPerSec, was.ReceivedPerSec, was.Own, was.counted
+		if r.Time.Sub(was.counted.Time) > max(idle, time.Duration(3e6*r.StepMS)) {
+			n.SentPerSec, n.ReceivedPerSec = 0, 0
 		}
-		over := r.Time.Sub(was.Time).Seconds()
-		n.SentPerSec = rate(was.SentPerSec, was.SentBytes, r.SentBytes, over)
-		if n.Own = was.Own; was.Step != r.Step || was.Training != r.Training { // one slow step is no slow rank
-			n.Own = (was.Own + max(0, r.StepMS-r.WaitMS)) / 2
-		}
-		n.ReceivedPerSec = rate(was.ReceivedPerSec, was.ReceivedBytes, r.ReceivedBytes, over)
+	default:
+		over := r.Time.Sub(was.counted.Time).Seconds()
+		n.SentPerSec = rate(was.SentPerSec, was.counted.SentBytes, r.SentBytes, over)
+		n.ReceivedPerSec = rate(was.ReceivedPerSec, was.counted.ReceivedBytes, r.ReceivedBytes, over)
+		n.Own = (was.Own + n.Own) / 2 // one slow step is no slow rank
 	}
 	b[r.Rank] = n
 }
@@ -42,13 +53,23 @@ func (b board) hear(r status.Report, now time.Time) {
 // rate is how fast a counter grows, averaged with what it was before: ranks send in bursts.
 func rate(before float64, from, to uint64, seconds float64) float64 {
 	if to < from { // the rank has started again
-		return 0
+		return math.NaN()
 	}
 	now := float64(to-from) / seconds
-	if before == 0 {
-		return now
+	if before > 0 {
+		return (before + now) / 2
 	}
-	return (before + now) / 2
+	return now
+}
+
+// counted says that what all ranks send is known.
+func (b board) counted() bool {
+	for _, r := range b {
+		if math.IsNaN(r.SentPerSec) {
+			return false
+		}
+	}
+	return len(b) > 0
 }
 
 // ranks lists them by number.

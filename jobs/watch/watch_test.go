@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -175,27 +176,40 @@ func TestStragglers(t *testing.T) {
 
 func TestBoard(t *testing.T) {
 	b := board{}
-	say := func(second int, sent uint64) {
-		b.hear(status.Report{Rank: 1, SentBytes: sent, Time: noon.Add(time.Duration(second) * time.Second)}, noon)
+	say := func(second int, step int64, sent uint64) float64 {
+		b.hear(status.Report{Rank: 1, Step: step, SentBytes: sent, StepMS: 600, WaitMS: 200, Time: noon.Add(time.Duration(second) * time.Second)}, noon)
+		return b.ranks()[0].SentPerSec
 	}
-	say(0, 1000)
-	say(2, 9000)
-	if r := b.ranks()[0]; r.SentPerSec != 4000 {
-		t.Errorf("%g bytes per second", r.SentPerSec)
+	for _, c := range []struct {
+		second int
+		step   int64
+		sent   uint64
+		want   float64
+		why    string
+	}{
+		{0, 1, 1000, math.NaN(), "the first"},
+		{1, 1, 1000, math.NaN(), "within a step that takes long"},
+		{2, 2, 9000, 4000, "since the last step"},
+		{1, 1, 0, 4000, "overtaken"},
+		{3, 3, 11000, 3000, "averaged with before"},
+		{4, 3, 11000, 3000, "the same step"},
+		{20, 3, 11000, 0, "an evaluation"},
+		{21, 4, 47000, 2000, "after it"},
+		{22, 1, 10, math.NaN(), "after a restart"},
+	} {
+		if got := say(c.second, c.step, c.sent); got != c.want && (got == got || c.want == c.want) {
+			t.Errorf("%s: %g bytes per second, want %g", c.why, got, c.want)
+		}
 	}
-	say(1, 0) // overtaken
-	say(3, 11000)
-	if r := b.ranks()[0]; r.SentPerSec != 3000 {
-		t.Errorf("%g bytes per second", r.SentPerSec)
+	if len(b) != 1 || b.counted() {
+		t.Errorf("%+v", b)
 	}
-	say(4, 10)
-	b.hear(status.Report{Rank: 1, Step: 1, StepMS: 600, WaitMS: 200, Time: noon.Add(5 * time.Second)}, noon)
-	b.hear(status.Report{Rank: 1, Step: 1, StepMS: 600, WaitMS: 200, Time: noon.Add(6 * time.Second)}, noon) // the same step
-	if r := b.ranks()[0]; r.Own != 200 {
-		t.Errorf("%g ms of its own", r.Own)
+	b = board{}
+	for step, wait := range []float64{200, 200, 600, 600} {
+		b.hear(status.Report{Step: int64(step), StepMS: 600, WaitMS: wait, Time: noon.Add(time.Duration(step) * time.Second)}, noon)
 	}
-	if r := b.ranks()[0]; r.SentPerSec != 0 || len(b) != 1 {
-		t.Errorf("after a restart %g bytes per second", r.SentPerSec)
+	if own := b.ranks()[0].Own; own != 100 { // 400, 400, 200, 100
+		t.Errorf("%g ms of its own", own)
 	}
 }
 
