@@ -56,11 +56,14 @@ func TestLive(t *testing.T) {
 	// The picture has what the rank says, newer than the files.
 	put(t, dir, "llm-baseline/training.toml", settingsText("baseline"))
 	put(t, dir, "llm-baseline/metrics.jsonl", record(5, 7)+record(10, 6))
+	time.AfterFunc(1500*time.Millisecond, func() { // a report later, in which bytes per second are known
+		p.Say(status.Report{Role: status.Student, Training: "llm-baseline", Step: 18, Total: 100, TokensPerSec: 1234, Loss: 5.5})
+	})
 	var out bytes.Buffer
 	if err := Run(t.Context(), Options{Dir: dir, Once: true, Out: &out, Env: func(string) (string, bool) { return "", false }}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"BASELINE step 17/100", "loss 5.500", "1.2k tok/s", "1 rank", "student"} {
+	for _, want := range []string{"BASELINE step 18/100", "loss 5.500", "1.2k tok/s", "1 rank", "student"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
