@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -19,6 +20,7 @@ type Cluster struct {
 	conn        *nats.Conn
 	node        *node        // the node's server, where this rank runs it
 	credentials *credentials // what rank 0 has written down
+	invited     string       // the folder whose readers may watch; see Invite
 	watch       *watch       // once all are connected
 	leave       sync.Once
 	logf        func(string, ...any)
@@ -81,9 +83,9 @@ func (c *Cluster) Leave(cause error) error {
 // dismantle takes down what there is of c.
 func (c *Cluster) dismantle() error {
 	c.lose(context.Canceled)
-	var err error
+	err := c.uninvite()
 	if c.credentials != nil {
-		err = c.credentials.remove(c.id.Dir)
+		err = errors.Join(err, c.credentials.remove(c.id.Dir))
 	}
 	if c.conn != nil {
 		if c.conn.IsConnected() {

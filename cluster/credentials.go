@@ -32,6 +32,7 @@ type credentials struct {
 	Route   string `json:"route"`   // where it takes other nodes' servers, if there are any
 
 	Seed        string `json:"seed"`         // nkey of the ranks
+	Observer    string `json:"observer"`     // nkey of those who watch, see Invite
 	RouteSecret string `json:"route_secret"` // what servers tell each other
 	Certificate string `json:"certificate"`  // PEM; every server of the job shows it, and it is the only one that is trusted
 	Key         string `json:"key"`          // PEM, its private key
@@ -45,11 +46,11 @@ func credentialsFile(dir string) string { return filepath.Join(dir, "cluster.jso
 
 // newCredentials makes credentials for an attempt at a job.
 func newCredentials(job string, rank0 Member) (*credentials, error) {
-	user, err := nkeys.CreateUser()
+	seed, err := newSeed()
 	if err != nil {
 		return nil, err
 	}
-	seed, err := user.Seed()
+	observer, err := newSeed()
 	if err != nil {
 		return nil, err
 	}
@@ -77,23 +78,27 @@ func newCredentials(job string, rank0 Member) (*credentials, error) {
 		return nil, err
 	}
 	return &credentials{
-		Job: job, Attempt: newAttempt(), Rank0: rank0, Seed: string(seed), RouteSecret: rand.Text(),
+		Job: job, Attempt: newAttempt(), Rank0: rank0, Seed: seed, Observer: observer, RouteSecret: rand.Text(),
 		Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})),
 		Key:         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
 	}, nil
 }
 
+// newSeed is the secret half of a new nkey.
+func newSeed() (string, error) {
+	user, err := nkeys.CreateUser()
+	if err != nil {
+		return "", err
+	}
+	seed, err := user.Seed()
+	return string(seed), err
+}
+
 // newAttempt is a random part of subjects.
 func newAttempt() string { return rand.Text()[:10] }
 
-// write puts k into its file, where an earlier attempt's may lie: whole or not at all, and never to be read by others.
-func (k *credentials) write(dir string) error {
-	text, err := json.MarshalIndent(k, "", "\t")
-	if err != nil {
-		return err
-	}
-	return renameio.WriteFile(credentialsFile(dir), text, 0o600, renameio.WithTempDir(dir))
-}
+// write puts k into its file, where an earlier attempt's may lie.
+func (k *credentials) write(dir string) error { return writePrivate(credentialsFile(dir), k) }
 
 // remove removes k's file, unless it is another attempt's by now.
 func (k *credentials) remove(dir string) error {
@@ -120,29 +125,46 @@ func readCredentials(dir, job string) (*credentials, error) {
 	// A client of NFS may remember for a minute that a file is not there; reading the folder makes it ask.
 	_, _ = os.ReadDir(dir)
 	name := credentialsFile(dir)
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, &exposedError{name, fmt.Sprintf("has mode %04o, so that others may read the job's credentials (wanted is 0600)", mode)}
-	}
-	if s, ok := info.Sys().(*syscall.Stat_t); ok && int(s.Uid) != os.Geteuid() {
-		return nil, &exposedError{name, fmt.Sprintf("belongs to user %d, not to %d who runs this", s.Uid, os.Geteuid())}
-	}
 	k := &credentials{}
-	if err := json.NewDecoder(f).Decode(k); err != nil {
-		return nil, fmt.Errorf("%s cannot be read: %w", name, err)
+	if err := readPrivate(name, k); err != nil {
+		return nil, err
 	}
 	if k.Job != job {
 		return nil, fmt.Errorf("%s is of %q, not of this job, %q", name, k.Job, job)
 	}
 	return k, nil
+}
+
+// readPrivate reads a file of JSON that nobody else may have had a chance to read or to write.
+func readPrivate(name string, into any) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return &exposedError{name, fmt.Sprintf("has mode %04o, so that others may read the job's credentials (wanted is 0600)", mode)}
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && int(s.Uid) != os.Geteuid() {
+		return &exposedError{name, fmt.Sprintf("belongs to user %d, not to %d who runs this", s.Uid, os.Geteuid())}
+	}
+	if err := json.NewDecoder(f).Decode(into); err != nil {
+		return fmt.Errorf("%s cannot be read: %w", name, err)
+	}
+	return nil
+}
+
+// writePrivate writes what readPrivate reads: whole or not at all, and never to be read by others.
+func writePrivate(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(name, text, 0o600, renameio.WithTempDir(filepath.Dir(name)))
 }
 
 // tls is how the job's servers, and their clients, meet: the one certificate is the only authority, so that who shows it is a
@@ -152,17 +174,21 @@ func (k *credentials) tls() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the job's certificate: %w", err)
 	}
-	only := x509.NewCertPool()
-	only.AppendCertsFromPEM([]byte(k.Certificate))
-	return &tls.Config{
-		Certificates: []tls.Certificate{pair}, RootCAs: only, ClientCAs: only,
-		ServerName: certName, MinVersion: tls.VersionTLS13,
-	}, nil
+	c := trusting(k.Certificate)
+	c.Certificates, c.ClientCAs = []tls.Certificate{pair}, c.RootCAs
+	return c, nil
 }
 
-// public is the public half of the ranks' nkey.
-func (k *credentials) public() (string, error) {
-	user, err := nkeys.FromSeed([]byte(k.Seed))
+// trusting is how a client meets servers that show a certificate.
+func trusting(certificate string) *tls.Config {
+	only := x509.NewCertPool()
+	only.AppendCertsFromPEM([]byte(certificate))
+	return &tls.Config{RootCAs: only, ServerName: certName, MinVersion: tls.VersionTLS13}
+}
+
+// public is the public half of an nkey.
+func public(seed string) (string, error) {
+	user, err := nkeys.FromSeed([]byte(seed))
 	if err != nil {
 		return "", fmt.Errorf("the job's nkey: %w", err)
 	}
@@ -170,22 +196,20 @@ func (k *credentials) public() (string, error) {
 }
 
 // options are what a connection of a rank to the job's servers takes.
-func (k *credentials) options() ([]nats.Option, error) {
-	secure, err := k.tls()
-	if err != nil {
-		return nil, err
-	}
-	secure.Certificates = nil // a rank is known by its nkey
-	public, err := k.public()
+func (k *credentials) options() ([]nats.Option, error) { return nkeyOptions(k.Seed, k.Certificate) }
+
+// nkeyOptions are what a connection takes that is known by an nkey, to servers that are known by a certificate.
+func nkeyOptions(seed, certificate string) ([]nats.Option, error) {
+	public, err := public(seed)
 	if err != nil {
 		return nil, err
 	}
 	sign := func(nonce []byte) ([]byte, error) {
-		user, err := nkeys.FromSeed([]byte(k.Seed))
+		user, err := nkeys.FromSeed([]byte(seed))
 		if err != nil {
 			return nil, err
 		}
 		return user.Sign(nonce)
 	}
-	return []nats.Option{nats.Nkey(public, sign), nats.Secure(secure)}, nil
+	return []nats.Option{nats.Nkey(public, sign), nats.Secure(trusting(certificate))}, nil
 }

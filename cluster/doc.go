@@ -25,6 +25,9 @@
 // ends Context on all others. Who hears not even itself blames its server. The roster of who has come and the pulse of who was
 // heard are values in, values out; join.go and beat.go are the thin loops around them.
 //
+// Who watches is no rank: Cluster.Invite leaves an nkey of another kind in the run folder, with which Attach hears what the ranks
+// say of themselves (package status) and can do nothing else (TestObserver).
+//
 // What holds, and must go on holding:
 //
 //  1. Who has not the credentials neither reads nor sends: plaintext, no nkey and another job's are refused (TestOthersAreRefused).

@@ -58,17 +58,26 @@ func serverOptions(id Identity, k *credentials, host, route string, heartbeat ti
 	if err != nil {
 		return nil, err
 	}
-	public, err := k.public()
+	ranks, err := public(k.Seed)
+	if err != nil {
+		return nil, err
+	}
+	observers, err := public(k.Observer)
 	if err != nil {
 		return nil, err
 	}
 	all := &server.SubjectPermission{Allow: []string{prefix(k.Job) + ">"}}
+	heard := &server.SubjectPermission{Allow: []string{prefix(k.Job) + k.Attempt + "." + Status + ".>"}}
+	nothing := &server.SubjectPermission{Deny: []string{">"}}
 	const patience = 10 // seconds; nodes may be busy when a job starts
 	o := &server.Options{
 		ServerName: nodeName(id.Node), Host: host, Port: server.RANDOM_PORT,
 		NoSigs: true, // signals are the command's
-		Nkeys:  []*server.NkeyUser{{Nkey: public, Permissions: &server.Permissions{Publish: all, Subscribe: all}}},
-		TLS:    true, TLSConfig: secure, TLSTimeout: patience, AuthTimeout: patience + 1,
+		Nkeys: []*server.NkeyUser{
+			{Nkey: ranks, Permissions: &server.Permissions{Publish: all, Subscribe: all}},
+			{Nkey: observers, Permissions: &server.Permissions{Publish: nothing, Subscribe: heard}},
+		},
+		TLS: true, TLSConfig: secure, TLSTimeout: patience, AuthTimeout: patience + 1,
 		MaxPayload:    ChunkBytes + 64<<10,
 		MaxPending:    max(256<<20, int64(id.Size)*WindowBytes),
 		WriteDeadline: max(30*time.Second, 2*heartbeat), // a rank that takes that long is lost already

@@ -8,6 +8,7 @@ func commands() []*Command {
 		runCommand(),
 		trainCommand(),
 		compareCommand(),
+		watchCommand(),
 		labelCommand(),
 		launchCommand(),
 		scoreCommand(),

@@ -82,7 +82,8 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	meeting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	defer stop()
-	c, err := cluster.Join(meeting, id, job.Cluster, func(format string, args ...any) { meter.Message("cluster: " + fmt.Sprintf(format, args...)) })
+	logf := func(format string, args ...any) { meter.Message("cluster: " + fmt.Sprintf(format, args...)) }
+	c, err := cluster.Join(meeting, id, job.Cluster, logf)
 	if err != nil {
 		return nil, err
 	}
@@ -90,8 +91,12 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Leave(err))
 	}
-	leave := func(cause error) error { return errors.Join(links.Close(), c.Leave(cause)) }
-	return &ranks{group: collective.New(links, id.Rank, id.Size), node: id.Node, local: id.LocalRank, all: c.Context(), leave: leave}, nil
+	voice := speak(c, job.RunDir, logf)
+	leave := func(cause error) error {
+		voice.Close()
+		return errors.Join(links.Close(), c.Leave(cause))
+	}
+	return &ranks{group: collective.New(links, id.Rank, id.Size), node: id.Node, local: id.LocalRank, all: c.Context(), leave: leave, voice: voice}, nil
 }
 
 // rankLog is the file of what a rank but the first has to say.

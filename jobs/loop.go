@@ -34,9 +34,10 @@ type loop struct {
 	order    corpus.Order // the ordinary stream
 	step     int64        // steps done
 	state    progressState
-	inARow   int   // steps skipped, up to now
-	saved    int64 // step of the last checkpoint
-	due      bool  // a checkpoint, once a step was not skipped
+	inARow   int      // steps skipped, up to now
+	tau      *float64 // of the last window, with transition "auto"
+	saved    int64    // step of the last checkpoint
+	due      bool     // a checkpoint, once a step was not skipped
 	last     model.Stats
 	shown    *progress.Sample // the last one; nil: none yet
 	began    time.Time        // of this run, which goes on from
@@ -207,6 +208,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 		}
 	}
 	l.show(step, w, took, flops)
+	l.report(step, w, took, values)
 
 	done, windowEnds := l.step == c.Steps, len(values) > 0
 	r := metrics.Record{Step: int(l.step), Tokens: l.step * int64(c.Batch*c.Sequence), Values: map[string]float64{

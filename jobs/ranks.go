@@ -31,6 +31,7 @@ type ranks struct {
 	all         context.Context // ends when a rank is lost, and says which
 	leave       func(cause error) error
 	now         *model.Ranks // of the training under way
+	voice       *voice       // nil: nobody listens
 	agree       bool         // all know why the job cannot go on
 }
 
@@ -223,7 +224,11 @@ func (r *ranks) firstOfNode(ctx context.Context, f func() error) error {
 // training is the ranks as a trainer takes them. Its steps end with all ranks or with none, so no signal ends their waits: the ranks
 // vote on a stop. b may be a tracer, which then shows the exchange.
 func (r *ranks) training(b compute.Backend) *model.Ranks {
-	r.now = &model.Ranks{Exchange: r.group, Context: r.all, Also: make([]float64, 1)}
+	var e model.Exchange = r.group
+	if r.voice != nil {
+		e = timed{e, &r.voice.waits}
+	}
+	r.now = &model.Ranks{Exchange: e, Context: r.all, Also: make([]float64, 1)}
 	if t, ok := b.(*tracer); ok {
 		r.now.Observe = t.exchanged
 	}

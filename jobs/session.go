@@ -60,6 +60,9 @@ func openSession(io IO, job *Job, r *ranks) (*session, error) {
 // close frees the device and leaves the other ranks, with the cause for which the job cannot go on, if there is one. What the
 // validation layer said, where it was asked, is the error.
 func (s *session) close(cause error) error {
+	if cause != nil {
+		s.keep(cause.Error())
+	}
 	return errors.Join(s.set.Close(), s.device.CloseChecked(), s.ranks.close(cause))
 }
 
@@ -74,5 +77,9 @@ func badCheckpoint(err error, remedy string) error {
 	return fail(BadCheckpoint, "%w; %s", err, remedy)
 }
 
-// say prints a line without disturbing the progress line.
-func (s *session) say(format string, args ...any) { s.meter.Message(fmt.Sprintf(format, args...)) }
+// say prints a line without disturbing the progress line, and keeps it in the job's log.
+func (s *session) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	s.meter.Message(text)
+	s.keep(text)
+}

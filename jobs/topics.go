@@ -41,7 +41,10 @@ func variables() []variable {
 		{"LP_NUM_THREADS", "The threads of Mesa's driver for processors; saltern launch divides the processor's among its ranks where it is not set."},
 		{"SALTERN_VALIDATION", "1 has the Vulkan validation layers, which must be installed, check every call; what they find fails the command. make test sets it."},
 		{"SLURM_JOB_ID", "Set by Slurm: a SIGTERM then means that the job is to be queued again, exit code 75, as SIGUSR1 does anywhere."},
-		{"TERM", "\"dumb\" draws no progress bars, only plain lines."},
+		{"TERM", "\"dumb\" draws no progress bars and no pictures, only plain lines."},
+		{"NO_COLOR", "Anything draws pictures without colours."},
+		{"LANG", "Where it names UTF-8, or LC_ALL or LC_CTYPE before it, saltern watch draws curves in braille, otherwise in ASCII."},
+		{"COLUMNS, LINES", "The size of saltern watch's picture where the output is no terminal, otherwise 80 and 24."},
 	}
 }
 

@@ -3,6 +3,7 @@ package progress
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -28,6 +29,12 @@ func Line(s Sample) string {
 	return strings.Join(append([]string{count(s)}, fields(s)...), "  ")
 }
 
+// lines matches what Line makes. A message has a colon before its numbers.
+var lines = regexp.MustCompile(`^[^:/]* \d+/\d+(  |$)`)
+
+// IsLine says that text is a line of [Line], whose total is known.
+func IsLine(text string) bool { return lines.MatchString(text) }
+
 func count(s Sample) string {
 	unit := s.Unit
 	if unit == "" {
@@ -49,18 +56,18 @@ func fields(s Sample) []string {
 	add(s.Loss != 0, "loss %.4f", s.Loss)
 	add(s.Norm != 0, "norm %.2f", s.Norm)
 	add(s.LR != 0, "lr %.1e", s.LR)
-	add(s.Each > 0, "%s", each(s.Each))
-	add(s.TokensPerSec > 0, "%stok/s", scaled(s.TokensPerSec, "k"))
-	add(s.FLOPS > 0, "%sFLOP/s", scaled(s.FLOPS, "K"))
+	add(s.Each > 0, "%s", Each(s.Each))
+	add(s.TokensPerSec > 0, "%stok/s", Scaled(s.TokensPerSec, "k"))
+	add(s.FLOPS > 0, "%sFLOP/s", Scaled(s.FLOPS, "K"))
 	add(s.FLOPS > 0 && s.Peak > 0, "MFU %.1f%%", 100*s.FLOPS/s.Peak)
-	add(s.Left > 0, "eta %s", span(s.Left))
+	add(s.Left > 0, "eta %s", Span(s.Left))
 	add(s.Note != "", "%s", s.Note)
 	return f
 }
 
-// scaled writes three figures and a decimal prefix, with the space before the unit: "6.6k " reads as one word with its
+// Scaled writes three figures and a decimal prefix, with the space before the unit: "6.6k " reads as one word with its
 // thousand, "14.2 G" does not. kilo is the letter for the thousand, k for tokens and K beside the capitals of FLOP/s.
-func scaled(v float64, kilo string) string {
+func Scaled(v float64, kilo string) string {
 	prefixes := []string{"", kilo, "M", "G", "T", "P", "E"}
 	i := 0
 	for v >= 999.5 && i < len(prefixes)-1 {
@@ -82,8 +89,8 @@ func figures(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-// each writes the time of one step: 812 us, 3.1 ms, 312 ms, 1.25 s, 71 s.
-func each(d time.Duration) string {
+// Each writes the time of one step: 812 us, 3.1 ms, 312 ms, 1.25 s, 71 s.
+func Each(d time.Duration) string {
 	switch s := d.Seconds(); {
 	case s < 0.9995e-3:
 		return fmt.Sprintf("%.0f us", s*1e6)
@@ -96,8 +103,8 @@ func each(d time.Duration) string {
 	}
 }
 
-// span writes a long time in its two largest units: 9s, 1m27s, 2h05m, 3d04h.
-func span(d time.Duration) string {
+// Span writes a long time in its two largest units: 9s, 1m27s, 2h05m, 3d04h.
+func Span(d time.Duration) string {
 	s := int64(math.Ceil(d.Seconds()))
 	switch {
 	case s < 60:

@@ -32,26 +32,38 @@ func TestLine(t *testing.T) {
 	}
 }
 
+func TestIsLine(t *testing.T) {
+	for text, want := range map[string]bool{
+		Line(full): true, Line(Sample{Unit: "SALT, label smoothing step", Done: 1, Total: 2, Loss: 3}): true, Line(Sample{Unit: "sequence", Done: 7, Total: 9}): true,
+		"SALT: step 120/400  held-out loss 4.4670": false, "labels: going on from sequence 3 of 9": false, "": false,
+		"panic: runtime error": false, "/a/b 1/2  c": false,
+	} {
+		if IsLine(text) != want {
+			t.Errorf("%q: %v", text, !want)
+		}
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{scaled(0.5, "k"), "0.5 "},
-		{scaled(950, "k"), "950 "},
-		{scaled(999.6, "k"), "1.0k "},
-		{scaled(99.96e3, "k"), "100k "},
-		{scaled(123456, "k"), "123k "},
-		{scaled(2.5e9, "K"), "2.5 G"},
-		{scaled(3e22, "K"), "30000 E"},
-		{each(812 * time.Microsecond), "812 us"},
-		{each(999900 * time.Nanosecond), "1.0 ms"},
-		{each(3140 * time.Microsecond), "3.1 ms"},
-		{each(999900 * time.Microsecond), "1.00 s"},
-		{each(1250 * time.Millisecond), "1.25 s"},
-		{each(71 * time.Second), "71.0 s"},
-		{span(400 * time.Millisecond), "1s"},
-		{span(59500 * time.Millisecond), "1m00s"},
-		{span(87 * time.Second), "1m27s"},
-		{span(2*time.Hour + 5*time.Minute + 59*time.Second), "2h05m"},
-		{span(76 * time.Hour), "3d04h"},
+		{Scaled(0.5, "k"), "0.5 "},
+		{Scaled(950, "k"), "950 "},
+		{Scaled(999.6, "k"), "1.0k "},
+		{Scaled(99.96e3, "k"), "100k "},
+		{Scaled(123456, "k"), "123k "},
+		{Scaled(2.5e9, "K"), "2.5 G"},
+		{Scaled(3e22, "K"), "30000 E"},
+		{Each(812 * time.Microsecond), "812 us"},
+		{Each(999900 * time.Nanosecond), "1.0 ms"},
+		{Each(3140 * time.Microsecond), "3.1 ms"},
+		{Each(999900 * time.Microsecond), "1.00 s"},
+		{Each(1250 * time.Millisecond), "1.25 s"},
+		{Each(71 * time.Second), "71.0 s"},
+		{Span(400 * time.Millisecond), "1s"},
+		{Span(59500 * time.Millisecond), "1m00s"},
+		{Span(87 * time.Second), "1m27s"},
+		{Span(2*time.Hour + 5*time.Minute + 59*time.Second), "2h05m"},
+		{Span(76 * time.Hour), "3d04h"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// ticks returns the round numbers within [lo, hi], about n of them, 1, 2 or 5 times a power of ten apart, and the digits after
+// Ticks returns the round numbers within [lo, hi], about n of them, 1, 2 or 5 times a power of ten apart, and the digits after
 // the point that they need.
-func ticks(lo, hi float64, n int) (at []float64, digits int) {
+func Ticks(lo, hi float64, n int) (at []float64, digits int) {
 	// hi-lo may overflow, and steps may be too small to change lo: then there is nothing round to show.
 	rough := hi/float64(n) - lo/float64(n)
 	if !(rough > 0) || math.IsInf(rough, 0) || lo+rough == lo {
@@ -66,7 +66,7 @@ func (a axis) marks(n int) (marks []tick, exponent int) {
 	if scale == 0 || math.IsInf(scale, 0) {
 		return nil, 0
 	}
-	at, digits := ticks(a.lo/scale, a.hi/scale, n)
+	at, digits := Ticks(a.lo/scale, a.hi/scale, n)
 	for _, v := range at {
 		marks = append(marks, tick{coordinate(a.at(v * scale)), grouped(v, digits)})
 	}
