@@ -18,8 +18,8 @@ const (
 
 // settle has the pipelines of the nodes' chosen kernels made twice, and goes on with the faster ones, on a device that is a CPU. There
 // it depends on chance how fast machine code runs: with lavapipe of Mesa 22.3.6 on a processor with AVX-512, some 5 of 100 copies of the
-// largest matrix kernel took 1.6 to 2.7 times as long as the others, run after run, while a copy made beside it, at the same
-// addresses in another process or elsewhere in this one, did not. So it is the pages of memory behind the addresses, and samples
+// largest matrix kernel took 1.6 to 2.7 times as long as the others, most of them run after run, while other copies, at the same
+// addresses or elsewhere in the same process, did not. So it is the pages of memory behind the addresses, and samples
 // show the time in two neighbouring pages of code alone. A step whose forward products had such a copy would take a sixth longer, all
 // training long.
 func (t *Tuner) settle(nodes []*Node) error {
