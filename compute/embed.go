@@ -20,7 +20,7 @@ var opEmbed = &Op{
 	Kernels: formKernels(lastDim, func(n *Node, l *Limits, f form) (list []Launch) {
 		table, ids, y := n.In[0], n.In[1], n.Out[0]
 		d := table.Shape[1]
-		rows := f.rows(l, d, 1)
+		rows := f.rows(l, d, 4)
 		for _, v := range windows(table.Shape[0], d, f.maxRange(l)) {
 			for _, w := range windows(ids.Len(), d, l.MaxRange) {
 				list = append(list, f.launch(l, "embed", ceilDiv(w[1]-w[0], rows), f.paired(d), words(w[1]-w[0], d, v[0], v[1]-v[0], rows),

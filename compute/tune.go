@@ -35,6 +35,7 @@ type Tuner struct {
 	pinned   map[string]string
 	used     map[string]*Kernel // by class, in this process
 	survived map[string]bool    // operation/kernel: it ran in this process
+	settled  map[string]bool    // by pipelines
 	tuned    map[string]*Tuned  // measured in this process
 }
 
@@ -70,7 +71,7 @@ func NewTuner(d *Device, cacheFile string) (*Tuner, error) {
 		return nil, err
 	}
 	return &Tuner{
-		dev: d, file: cacheFile, known: knowledge{device: id}, used: map[string]*Kernel{}, survived: map[string]bool{}, tuned: map[string]*Tuned{},
+		dev: d, file: cacheFile, known: knowledge{device: id}, used: map[string]*Kernel{}, survived: map[string]bool{}, settled: map[string]bool{}, tuned: map[string]*Tuned{},
 	}, nil
 }
 
@@ -140,7 +141,7 @@ func (t *Tuner) Tune(ctx context.Context, programs ...*Program) error {
 			return err
 		}
 	}
-	return nil
+	return t.settle(nodes)
 }
 
 // Choose picks the kernel for a node among those that fit, measuring where nothing is known of the node's class.
@@ -157,6 +158,9 @@ func (t *Tuner) Choose(n *Node, fitting []*Kernel) (*Kernel, error) {
 func (t *Tuner) TimeNode(n *Node, runs int, beside ...*Kernel) ([]Timing, error) {
 	k, err := t.Choose(n, t.dev.fitting(n))
 	if err != nil {
+		return nil, err
+	}
+	if err := t.settle([]*Node{n}); err != nil {
 		return nil, err
 	}
 	return t.dev.Time(n.Op, caseOf(n), append([]*Kernel{k}, beside...), runs)

@@ -26,6 +26,7 @@ type Device struct {
 	memory     []vulkan.MemoryType
 	modules    map[string]*module
 	pipelines  map[pipelineKey]*Pipeline
+	retired    []*Pipeline
 	allocated  int64
 	staging    *Buffer
 	statistics bool // pipelines keep theirs
@@ -121,6 +122,9 @@ func (d *Device) Close() {
 		d.staging.Close()
 	}
 	for _, p := range d.pipelines {
+		vulkan.DestroyPipeline(d.handle, p.handle, nil)
+	}
+	for _, p := range d.retired {
 		vulkan.DestroyPipeline(d.handle, p.handle, nil)
 	}
 	for _, m := range d.modules {

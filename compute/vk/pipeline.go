@@ -9,6 +9,7 @@ import "C"
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	vulkan "github.com/vulkan-go/vulkan"
@@ -19,6 +20,23 @@ type Pipeline struct {
 	dev    *Device
 	module *module
 	handle vulkan.Pipeline
+	key    pipelineKey
+}
+
+// Retire has the next call of Device.Pipeline make this pipeline anew: the same instructions, elsewhere in memory. What holds the
+// old one may go on with it, and Restore makes it the current one again; all live until the device is closed.
+func (p *Pipeline) Retire() {
+	delete(p.dev.pipelines, p.key)
+	p.dev.retired = append(p.dev.retired, p)
+}
+
+// Restore undoes Retire, and retires what was made in its place.
+func (p *Pipeline) Restore() {
+	p.dev.retired = slices.DeleteFunc(p.dev.retired, func(q *Pipeline) bool { return q == p })
+	if newer, ok := p.dev.pipelines[p.key]; ok {
+		newer.Retire()
+	}
+	p.dev.pipelines[p.key] = p
 }
 
 // Interface is what the pipeline's shader binds.
@@ -84,7 +102,7 @@ func (d *Device) Pipeline(name string, code []byte, spec []uint32, subgroup int)
 	if r := vulkan.CreateComputePipelines(d.handle, nil, 1, []vulkan.ComputePipelineCreateInfo{info}, nil, handles); r != vulkan.Success {
 		return nil, d.failed("vkCreateComputePipelines "+name, r)
 	}
-	p := &Pipeline{dev: d, module: m, handle: handles[0]}
+	p := &Pipeline{dev: d, module: m, handle: handles[0], key: key}
 	d.pipelines[key] = p
 	return p, nil
 }
