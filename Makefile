@@ -34,7 +34,7 @@ run: ready build
 
 test: ready build
 	-bin/saltern devices
-	SALTERN_VALIDATION=1 go test ./...
+	SALTERN_VALIDATION=1 go test -timeout 25m ./...
 	@if [ "$$(id -u)" -eq 0 ]; then $(MAKE) test-slurm; else echo 'NOT RUN: the tests on a real Slurm, which need root: sudo make test-slurm'; fi
 
 test-fleet:
