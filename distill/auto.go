@@ -39,10 +39,11 @@ const (
 // the data ask for more than the teacher has to give, and a teacher that knows little holds the student back: what is to be
 // minimised there is w^2 (tau-1)^2 + (1-w)^2 V, the bias beside the variance that is left, with a V that halves w at tau = 3/2.
 //
-// All of these are scaled by how long the teacher's lead is going to last, as a Race forecasts it: by 0 if the student will have overtaken it
-// after a quarter of the training, by 1 if not before half of it, and by a straight line between. What a student learns of a teacher it
-// soon knows better than is to be unlearned: with the mean loss in view tau calls such a teacher right, and it is, but in following it the
-// student loses steps on all that the teacher does not know. (docs/RESULTS.md: 24 steps of such help of 600 are not made good again.)
+// All of these are scaled by how long the teacher's lead is going to last, as a Race forecasts it: by 0 where the student will have
+// overtaken it within a quarter of the training, by 1 where not before half of it, along a straight line between. tau judges the
+// present. A teacher that has learned little is right against a student that has learned less, and yet the steps spent on what it knows
+// are lost to what it does not, which is soon the greater part: docs/RESULTS.md has a teacher of whom two dozen steps are not made good
+// by all that follow.
 //
 // Before the Race has a forecast w is 0: a teacher that is bad does its harm in the first steps, which are large.
 //

@@ -9,12 +9,12 @@ const (
 	lateEnough  = 0.5  // and one that is ahead until here is followed wholly
 )
 
-// Race forecasts when the student will have overtaken its teacher. Over the few doublings of the steps that are to come a learning curve, a power law
-// of a small exponent (Hestness et al. 2017, arXiv 1712.00409), is about straight against the logarithm of the steps, and the teacher's
-// own loss stays where it is: so the lead is a straight line there, and crosses 0 where the student overtakes.
+// Race forecasts when the student will have overtaken its teacher. A learning curve is a power law of a small exponent (Hestness et al.
+// 2017, arXiv 1712.00409), so over a few doublings it is about straight against the logarithm of the steps, and the teacher's own loss
+// stays where it is. So the lead is a line there, and 0 where the student overtakes.
 //
-// It is the sums of that line's weighted least squares. A window's weight is in proportion to the step at which it was, as seen from any later one,
-// so the line follows a curve that bends.
+// What is kept is the sums of that line's weighted least squares. At any time a window's weight is in proportion to the step at which it
+// was, so that the line follows a curve that bends.
 type Race struct {
 	Windows         int
 	Step            float64 // the middle of the latest window
