@@ -174,7 +174,7 @@ func (a *Auto) Step(done int64, s Sums, r Rule) *Window {
 		w.Buckets = append(w.Buckets, a.judge(g, done, r))
 	}
 	if !math.IsInf(w.LeadError, 1) {
-		a.Race.observe(float64(done)-float64(r.Window)/2, w.Lead)
+		a.Race.observe(float64(done)-float64(r.Window)/2, w.Lead, w.LeadError)
 	}
 	w.Overtaken = a.Race.overtaken(r.Steps)
 	a.Lasting = lasting(w.Overtaken)
