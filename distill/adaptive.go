@@ -44,7 +44,7 @@ func (a *Adaptive) Collect(b compute.Backend, T int, s *Auto, r Rule, sums *Sums
 	if s.Edges == nil {
 		vocab = r.Vocab
 	}
-	sums.Observe(stats, witness, T, r.Weight, s.Factors, vocab)
+	sums.Observe(stats, witness, T, r.Weight, s.weights(), vocab)
 	return nil
 }
 

@@ -11,13 +11,14 @@ import (
 type Rule struct {
 	Weight float64 // w_max
 	Window int64   // steps between two decisions
+	Steps  int64   // of the whole training
 	Vocab  int
 	Sparse bool // of the teacher only soft labels are known
 }
 
-// Rule is the rule of a resolved Config for a vocabulary.
-func (c Config) Rule(vocab int) Rule {
-	return Rule{Weight: c.Weight, Window: c.Window, Vocab: vocab, Sparse: c.Offline()}
+// Rule is the rule of a resolved Config for a student of that many steps and a vocabulary.
+func (c Config) Rule(steps int64, vocab int) Rule {
+	return Rule{Weight: c.Weight, Window: c.Window, Steps: steps, Vocab: vocab, Sparse: c.Offline()}
 }
 
 // Thresholds of Auto.
@@ -38,7 +39,13 @@ const (
 // the data ask for more than the teacher has to give, and a teacher that knows little holds the student back: what is to be
 // minimised there is w^2 (tau-1)^2 + (1-w)^2 V, the bias beside the variance that is left, with a V that halves w at tau = 3/2.
 //
-// Before the first window ends w is 0: a teacher that is bad does its harm in the first steps, which are large.
+// All of these are scaled by how long the teacher's lead is going to last, as a Race forecasts it: by 0 where the student will have
+// overtaken it within a quarter of the training, by 1 where not before half of it, along a straight line between. tau judges the
+// present. A teacher that has learned little is right against a student that has learned less, and yet the steps spent on what it knows
+// are lost to what it does not, which is soon the greater part: docs/RESULTS.md has a teacher of whom two dozen steps are not made good
+// by all that follow.
+//
+// Before the Race has a forecast w is 0: a teacher that is bad does its harm in the first steps, which are large.
 //
 // A bucket in which tau plus its standard error was below 1/2 in two windows in a row is over for good. (The plain tau < 1/2
 // would end some bucket by chance: a stop is final and there are many windows. To wait costs the teacher's arithmetic alone, as w_g is
@@ -50,8 +57,10 @@ const (
 // ranks that have the same sums decide the same at the same step, and so does a resumed run.
 type Auto struct {
 	Edges   []float64         `json:"edges"`   // entropies between the buckets; nil before the first step
-	Factors [Buckets]float64  `json:"factors"` // w_g / w_max in this window
-	Below   [Buckets]int      `json:"below"`   // windows in a row that spoke for a stop
+	Factors [Buckets]float64  `json:"factors"` // w_g / w_max in this window, but for Lasting,
+	Lasting float64           `json:"lasting"` // the part of them that the forecast leaves
+	Race    Race              `json:"race"`
+	Below   [Buckets]int      `json:"below"` // windows in a row that spoke for a stop
 	Stops   [Buckets]Stop     `json:"stops"`
 	Tokens  [Buckets]float64  `json:"tokens"` // of all windows
 	Window  Sums              `json:"window"` // since its beginning
@@ -87,14 +96,22 @@ func NewAuto(r Rule) *Auto {
 
 // Policy is the state as the loss takes it, compute.PolicyLen numbers.
 func (a *Auto) Policy() []float32 {
-	p := make([]float32, compute.PolicyLen)
+	p, w := make([]float32, compute.PolicyLen), a.weights()
 	for g := range Buckets {
-		p[g], p[Buckets+g] = float32(math.Inf(1)), float32(a.Factors[g])
+		p[g], p[Buckets+g] = float32(math.Inf(1)), float32(w[g])
 	}
 	for i, e := range a.Edges {
 		p[i] = float32(e)
 	}
 	return p
+}
+
+// weights are w_g / w_max in this window.
+func (a *Auto) weights() (w [Buckets]float64) {
+	for g := range w {
+		w[g] = a.Lasting * a.Factors[g]
+	}
+	return w
 }
 
 // Buckets is how many there are.
@@ -156,6 +173,11 @@ func (a *Auto) Step(done int64, s Sums, r Rule) *Window {
 		a.Tokens[g] += a.Window.Crossing[g].D
 		w.Buckets = append(w.Buckets, a.judge(g, done, r))
 	}
+	if !math.IsInf(w.LeadError, 1) {
+		a.Race.observe(float64(done)-float64(r.Window)/2, w.Lead, w.LeadError)
+	}
+	w.Overtaken = a.Race.overtaken(r.Steps)
+	a.Lasting = lasting(w.Overtaken)
 	a.Window = Sums{}
 	return w
 }
@@ -164,7 +186,7 @@ func (a *Auto) Step(done int64, s Sums, r Rule) *Window {
 // the next window adds to it.
 func (a *Auto) judge(g int, done int64, r Rule) BucketSeen {
 	e := a.Since[g]
-	seen := BucketSeen{W: r.Weight * a.Factors[g], Tokens: a.Window.Crossing[g].D}
+	seen := BucketSeen{W: r.Weight * a.Lasting * a.Factors[g], Tokens: a.Window.Crossing[g].D}
 	seen.Tau, seen.TauError = e.Credibility.Estimate()
 	seen.Lead, seen.LeadError = e.Crossing.Estimate()
 	by, against := ByCredibility, seen.Tau+seen.TauError < 0.5
@@ -215,6 +237,7 @@ func settles(tau, se float64) bool {
 type Window struct {
 	Tau, TauError   float64 // of all buckets together
 	Lead, LeadError float64 // how far the student's NLL is above the teacher's
+	Overtaken       float64 // the forecast: after which part of the training, at most 1, the lead is used up; NaN where not known yet
 	Weight          float64 // mean w of the tokens
 
 	// V0 and Vw are the variances of the sequences' mean NLL and mean l_w: what a step's noise comes from, without and with the

@@ -181,7 +181,7 @@ func randomSteps(seed uint64, steps, sequences int) [][]Sums {
 // one rank that had all the sequences, but for the last bits of sums in another order.
 func TestRanksDecideAlike(t *testing.T) {
 	const steps, sequences = 60, 12
-	r := Rule{Weight: 0.5, Window: 4, Vocab: 100}
+	r := Rule{Weight: 0.5, Window: 4, Steps: steps, Vocab: 100}
 	data := randomSteps(1, steps, sequences)
 	alone := NewAuto(r)
 	ranks := []*Auto{NewAuto(r), NewAuto(r), NewAuto(r)}
@@ -216,7 +216,7 @@ func TestRanksDecideAlike(t *testing.T) {
 // TestRestartDecidesAlike: a state that goes through a checkpoint at any step ends as one that never did, bit by bit.
 func TestRestartDecidesAlike(t *testing.T) {
 	const steps = 60
-	r := Rule{Weight: 0.5, Window: 4, Vocab: 100}
+	r := Rule{Weight: 0.5, Window: 4, Steps: steps, Vocab: 100}
 	data := randomSteps(2, steps, 8)
 	run := func(restart func(step int) bool) (a *Auto, windows []*Window) {
 		a = NewAuto(r)

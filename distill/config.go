@@ -48,8 +48,8 @@ type Config struct {
 	// Transition is how w ends at n_KD: "step" keeps it and drops it at once, the paper's way; "linear" lets it fall
 	// from Weight at step 0 to 0 at n_KD; "linear-ratio" lets the ratio of the two terms, w / (1-w), fall so, which takes
 	// w below the straight line; it needs a Weight below 1. "auto" decides from the training itself: w falls, and ends, as the
-	// teacher loses against the student in telling the text, for tokens of low and of high teacher's entropy separately. Empty means
-	// "step". Only "salt" and "salt-ds" look at it.
+	// teacher loses against the student in telling the text, for tokens of low and of high teacher's entropy separately; and there is no
+	// help from a teacher whom the student, by a forecast, will have overtaken after a quarter of its steps. Empty means "step". Only "salt" and "salt-ds" look at it.
 	Transition string `toml:"transition"`
 
 	// Window is how many steps "auto" looks at before it decides again. Zero means as many as have 4096 tokens, but at least 1%

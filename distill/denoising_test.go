@@ -171,7 +171,7 @@ func TestAutoDoesNotCountMasks(t *testing.T) {
 	d := computetest.Device(t)
 	llm, slm := func() *model.Model { return model.New(maskedShape(24), "llm", true) }, func() *model.Model { return model.New(maskedShape(16), "slm", false) }
 	step, want := maskedStep(t, d, llm(), slm(), 2, 0.5, nil)
-	whole := &Auto{}
+	whole := &Auto{Lasting: 1}
 	for g := range whole.Factors {
 		whole.Factors[g] = 1
 	}

@@ -17,7 +17,7 @@ func shape(width int) model.Config {
 
 func train(t *testing.T, b compute.Backend, objective int, w, temperature float64) (losses []float64, weights []float32) {
 	t.Helper()
-	losses, weights, _ = trainAuto(t, b, objective, w, temperature, &Auto{Factors: whole})
+	losses, weights, _ = trainAuto(t, b, objective, w, temperature, &Auto{Factors: whole, Lasting: 1})
 	return losses, weights
 }
 
@@ -114,7 +114,7 @@ func TestAdaptiveIsTheObjective(t *testing.T) {
 		why       string
 		auto      *Auto
 		objective int
-	}{{"whole weight", &Auto{Edges: []float64{2.5, 2.9}, Factors: whole}, 1}, {"no weight", ended, 0}} {
+	}{{"whole weight", &Auto{Edges: []float64{2.5, 2.9}, Factors: whole, Lasting: 1}, 1}, {"no weight", ended, 0}} {
 		losses, weights, sums := trainAuto(t, d, 2, 0.5, 1.5, test.auto)
 		wantLosses, want := train(t, d, test.objective, 0.5, 1.5)
 		if !slices.Equal(losses, wantLosses) || !slices.Equal(weights, want) {
@@ -124,7 +124,7 @@ func TestAdaptiveIsTheObjective(t *testing.T) {
 			t.Errorf("%s: the sums have %g tokens of %g sequences", test.why, sums.Tokens, sums.NLL.Count)
 		}
 	}
-	_, weights, _ := trainAuto(t, d, 2, 0.5, 1.5, &Auto{Edges: []float64{2.9}, Factors: [Buckets]float64{0, 1}})
+	_, weights, _ := trainAuto(t, d, 2, 0.5, 1.5, &Auto{Edges: []float64{2.9}, Factors: [Buckets]float64{0, 1}, Lasting: 1})
 	for objective := range 2 {
 		if _, other := train(t, d, objective, 0.5, 1.5); slices.Equal(weights, other) {
 			t.Errorf("a weight in one bucket trains as objective %d does: the comparison cannot fail", objective)

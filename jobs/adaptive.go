@@ -109,7 +109,7 @@ func windowValues(w *distill.Window, values map[string]float64) {
 	estimate(metrics.Tau, metrics.TauError, w.Tau, w.TauError)
 	estimate(metrics.Lead, metrics.LeadError, w.Lead, w.LeadError)
 	for key, value := range map[string]float64{
-		metrics.VarianceNLL: w.V0, metrics.VarianceLoss: w.Vw, metrics.Bias: w.Bias, metrics.TotalVariation: w.TV, metrics.StudentWitness: w.Student,
+		metrics.Overtaken: w.Overtaken, metrics.VarianceNLL: w.V0, metrics.VarianceLoss: w.Vw, metrics.Bias: w.Bias, metrics.TotalVariation: w.TV, metrics.StudentWitness: w.Student,
 		metrics.Divergence: w.Divergence, metrics.BrierStudent: w.BrierStudent, metrics.BrierTeacher: w.BrierTeacher, metrics.Twin: w.A, metrics.Apart: w.Apart,
 	} {
 		add(key, value)

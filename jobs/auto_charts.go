@@ -100,6 +100,8 @@ func autoChartsOf(d finishedTraining, records []metrics.Record) (list []report.C
 	for _, c := range []autoLines{
 		{"How far the teacher is ahead", "The student's NLL less the teacher's: below 0 the student has overtaken it. The bias is CE(q, p) - NLL, what the teacher asks for beside what the text asks for.",
 			"nats per token", [][2]string{{"lead", metrics.Lead}, {"bias", metrics.Bias}}},
+		{"When the student is going to overtake the teacher", "The forecast, as a part of the steps; 1: not in this training. A teacher that is overtaken within the first quarter gets no weight.",
+			"part of the steps", [][2]string{{"forecast", metrics.Overtaken}}},
 		{"Noise of a sequence's loss", "Variance over sequences of the mean NLL and of the mean loss with the teacher's part: what soft labels save.",
 			"nats squared", [][2]string{{"NLL alone", metrics.VarianceNLL}, {"with teacher", metrics.VarianceLoss}}},
 		{"Distance of student, teacher and text", "Total variation: of student and teacher; of each from the text at least so much, and these two sum to the first.",

@@ -34,7 +34,7 @@ func (t *training) help(teacher *model.Model, file *labels.File) *teaching {
 		h.source = h.offline
 	}
 	if t.Distill.Auto() {
-		h.adaptive = &adaptive{Adaptive: &distill.Adaptive{Source: h.source}, rule: t.Distill.Rule(t.Model.Vocab), T: t.Train.Sequence}
+		h.adaptive = &adaptive{Adaptive: &distill.Adaptive{Source: h.source}, rule: t.Distill.Rule(t.Train.Steps, t.Model.Vocab), T: t.Train.Sequence}
 	}
 	return h
 }

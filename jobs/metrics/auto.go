@@ -10,6 +10,7 @@ const (
 	TauError       = "auto/tau_error"       // its standard error over sequences, as is LeadError
 	Lead           = "auto/lead"            // nats per token that the teacher is ahead: the student's NLL less the teacher's
 	LeadError      = "auto/lead_error"      //
+	Overtaken      = "auto/overtaken"       // forecast: after which part of the training, at most 1, the lead is used up
 	VarianceNLL    = "auto/variance_nll"    // of the sequences' mean NLL
 	VarianceLoss   = "auto/variance_loss"   // of the sequences' mean loss, the teacher's part included
 	Bias           = "auto/bias"            // nats per token, CE(q, p) - NLL
