@@ -219,6 +219,9 @@ func (w *watch) gone(rank int) {
 // farewell ends the beats and tells the others why, nil when this rank has done its part.
 func (w *watch) farewell(cause error) error {
 	close(w.stop)
+	if !w.conn.IsConnected() { // and whoever could hear it will notice the silence
+		return nats.ErrDisconnected
+	}
 	f := farewell{Rank: w.pulse.self}
 	if cause != nil && !errors.As(cause, &f.Lost) {
 		f.Lost = &RankLost{f.Rank, w.pulse.members[f.Rank].Host, cause.Error()}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -75,27 +76,46 @@ func TestPulseStopped(t *testing.T) {
 
 // TestLeave: who leaves with a reason ends the others' contexts in its words; who closes does not.
 func TestLeave(t *testing.T) {
+	type job struct {
+		leaver int
+		all    []*Cluster
+	}
+	var jobs []job
 	for _, ranks := range [][]int{{3}, {2, 1}} {
-		for _, leaver := range []int{0, 2} {
-			all := together(t, layout(t, ranks...), quick())
-			if err := all[leaver].Leave(errors.New("out of memory")); err != nil {
+		for _, leaver := range []int{0, 1, 2} {
+			jobs = append(jobs, job{leaver, together(t, layout(t, ranks...), quick())})
+		}
+	}
+	var wg sync.WaitGroup
+	for _, j := range jobs {
+		wg.Go(func() {
+			if err := j.all[j.leaver].Leave(errors.New("out of memory")); err != nil {
 				t.Error(err)
 			}
-			for rank, c := range all {
-				if rank == leaver {
-					continue
-				}
-				select {
-				case <-c.Context().Done():
-				case <-time.After(15 * time.Second):
-					t.Fatalf("rank %d does not learn that rank %d has left", rank, leaver)
-				}
-				var lost *RankLost
-				if !errors.As(context.Cause(c.Context()), &lost) || lost.Rank != leaver || lost.Reason != "out of memory" {
-					t.Errorf("rank %d: %v", rank, context.Cause(c.Context()))
-				}
+		})
+	}
+	wg.Wait()
+	for _, j := range jobs {
+		for rank, c := range j.all {
+			select {
+			case <-c.Context().Done():
+			case <-time.After(15 * time.Second):
+				t.Fatalf("rank %d does not learn that rank %d has left", rank, j.leaver)
 			}
-			closeAll(t, all)
+			var lost *RankLost
+			if cause := context.Cause(c.Context()); rank != j.leaver && (!errors.As(cause, &lost) || lost.Rank != j.leaver || lost.Reason != "out of memory") {
+				t.Errorf("rank %d: %v", rank, cause)
+			}
+		}
+	}
+	all := together(t, layout(t, 2, 1), quick())
+	if err := all[1].Close(); err != nil {
+		t.Error(err)
+	}
+	everyone(t, []*Cluster{all[0], all[2]}, 1)
+	for _, rank := range []int{0, 2} {
+		if cause := context.Cause(all[rank].Context()); cause != nil {
+			t.Errorf("rank 1 is done, and rank %d ends with %v", rank, cause)
 		}
 	}
 }

@@ -71,6 +71,7 @@ func (c *Cluster) Leave(cause error) error {
 				patience = min(patience, time.Second) // long enough for the others to read why
 			}
 			c.watch.outlast(patience)
+			c.node.emptied(time.Second)
 		}
 		err = c.dismantle()
 	})
@@ -85,7 +86,9 @@ func (c *Cluster) dismantle() error {
 		err = c.credentials.remove(c.id.Dir)
 	}
 	if c.conn != nil {
-		_ = c.conn.FlushTimeout(time.Second) // rank 0's last answers; a connection that is lost has none to give
+		if c.conn.IsConnected() {
+			_ = c.conn.FlushTimeout(time.Second) // rank 0's last answers
+		}
 		c.conn.Close()
 	}
 	if c.node != nil {
@@ -131,14 +134,11 @@ func (j *joiner) connect(k *credentials, address string, in *node, more ...nats.
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS at %s: %w", url, err)
 	}
-	return conn, nil
-}
-
-// options are what a connection to c.URL takes.
-func (c Config) options() ([]nats.Option, error) {
-	var options []nats.Option
-	if c.CA != "" {
-		options = append(options, nats.RootCAs(c.CA))
+	if j.config.external() {
+		if err := permitted(conn, j.id.Job); err != nil {
+			conn.Close()
+			return nil, err
+		}
 	}
-	return options, nil
+	return conn, nil
 }

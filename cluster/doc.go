@@ -7,7 +7,8 @@
 //
 //	id, several, err := cluster.FromEnv(os.LookupEnv)
 //	c, err := cluster.Join(ctx, id, job.Cluster, logf)     // returns on all ranks, or fails on all
-//	defer c.Close()
+//	defer c.Close()                                        // or c.Leave(err), which ends the others with that reason
+//	work(c.Context())                                      // ends when a rank is lost, with a *RankLost as cause
 //	c.Conn().Publish(c.Subject("grads.0.1"), chunk)        // at most c.Conn().MaxPayload() bytes
 //
 // Nothing has to be running before. The first rank of each node runs a NATS server within its process, at ports that are free, and
@@ -20,6 +21,10 @@
 // connected through their own. Rank 0 compares what they say (world size, version, job file, places) and fails all of them at the
 // first thing that does not fit.
 //
+// From then on each rank sends beats, and hears all, its own too. One that is silent for Config.Heartbeat, or leaves with a reason,
+// ends Context on all others. Who hears not even itself blames its server. The roster of who has come and the pulse of who was
+// heard are values in, values out; join.go and beat.go are the thin loops around them.
+//
 // What holds, and must go on holding:
 //
 //  1. Who has not the credentials neither reads nor sends: plaintext, no nkey and another job's are refused (TestOthersAreRefused).
@@ -29,9 +34,16 @@
 //  3. What an earlier attempt left behind does no harm: its file leads to no server, or to one that does not answer for this job,
 //     and is read again until rank 0 has replaced it (TestStaleFile). Credentials of two attempts never fit each other.
 //  4. Every wait ends, with an error that names who was waited for and what to do (TestJoinFails).
+//  5. A rank that is killed, stopped or cut off is named by all others within the heartbeat (TestLostProcess, TestNamespaces), and
+//     one that only was busy for as long as a beat or two is not (TestPulse).
+//  6. The servers hold a window of every rank for one that reads nothing (TestWindows).
 //
 // Core NATS loses messages of a receiver that does not keep up, and all that is under way when a connection breaks; whoever sends
-// through a Cluster must number and acknowledge. The servers hold WindowBytes of each rank for each other one before they lose any.
+// through a Cluster must number and acknowledge.
+//
+// TLS costs about as much again as the rest of the way: 1 MiB from one process to another of the same node took 1.2 ms of CPU without
+// it and 2.3 ms with it, servers and both ends together (BenchmarkStream; two cores with AES instructions). It is there within a node
+// too, so that a port which another user has taken over is noticed before anything is said to it.
 //
 // Sources: NATS's own pages on clustering, nkeys and TLS (docs.nats.io).
 package cluster

@@ -81,7 +81,7 @@ func TestTwoRankZeros(t *testing.T) {
 }
 
 // layoutAt is layout with another folder.
-func layoutAt(dir string, t *testing.T, ranks ...int) []Identity {
+func layoutAt(dir string, t testing.TB, ranks ...int) []Identity {
 	ids := layout(t, ranks...)
 	for i := range ids {
 		ids[i].Dir = dir

@@ -136,8 +136,6 @@ func (j *joiner) ask(ctx context.Context, conn *nats.Conn, ready func(answer) bo
 			what = a.Waiting
 		case conn.IsClosed():
 			return answer{}, &deadEnd{errors.New("the connection to rank 0 was lost")}
-		case j.config.external() && conn.LastError() != nil: // a permission, most likely
-			what = fmt.Sprintf("rank 0 to answer (%v)", conn.LastError())
 		}
 		if !sleep(ctx, pause(tries)) {
 			return answer{}, j.waited(ctx, what, whatToDo)
@@ -376,8 +374,13 @@ func (j *joiner) enter(ctx context.Context, k *credentials) (_ *Cluster, err err
 			return nil, err
 		}
 	}
-	if c.conn, err = j.connect(k, all.Servers[j.id.Node], c.node); err != nil {
-		return nil, fmt.Errorf("the server of node %d at %s: %w", j.id.Node, all.Servers[j.id.Node], err)
+	for tries := 0; ; tries++ { // a server that many ranks come to at once may be slow
+		if c.conn, err = j.connect(k, all.Servers[j.id.Node], c.node); err == nil {
+			break
+		}
+		if j.config.external() || !sleep(ctx, pause(tries)) {
+			return nil, fmt.Errorf("this node's server: %w", err)
+		}
 	}
 	if c.watch, err = c.startWatch(); err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 func quick() Config { return Config{JoinTimeout: 20, Heartbeat: 5} }
 
 // layout is the identities of a job with so many ranks on each node. Nodes are 127.0.0.1, 127.0.0.2 and so on.
-func layout(t *testing.T, ranks ...int) []Identity {
+func layout(t testing.TB, ranks ...int) []Identity {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "rendezvous")
 	var all []Identity
@@ -46,7 +46,7 @@ type joined struct {
 }
 
 // joinAll joins all at once.
-func joinAll(t *testing.T, ids []Identity, c Config) []joined {
+func joinAll(t testing.TB, ids []Identity, c Config) []joined {
 	t.Helper()
 	all := make([]joined, len(ids))
 	var wg sync.WaitGroup
@@ -62,7 +62,7 @@ func joinAll(t *testing.T, ids []Identity, c Config) []joined {
 }
 
 // together joins all, which must succeed, and closes them at the end.
-func together(t *testing.T, ids []Identity, c Config) []*Cluster {
+func together(t testing.TB, ids []Identity, c Config) []*Cluster {
 	t.Helper()
 	var all []*Cluster
 	for i, j := range joinAll(t, ids, c) {
@@ -80,7 +80,7 @@ func together(t *testing.T, ids []Identity, c Config) []*Cluster {
 }
 
 // closeAll closes all at once, as the end of a job does.
-func closeAll(t *testing.T, all []*Cluster) {
+func closeAll(t testing.TB, all []*Cluster) {
 	var wg sync.WaitGroup
 	for _, c := range all {
 		wg.Go(func() {
@@ -92,12 +92,13 @@ func closeAll(t *testing.T, all []*Cluster) {
 	wg.Wait()
 }
 
-// everyone has each rank send to each rank, itself included, and wants all to arrive.
-func everyone(t *testing.T, all []*Cluster, bytes int) {
+// everyone has each of some ranks send to each, itself included, and wants all to arrive.
+func everyone(t testing.TB, all []*Cluster, bytes int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for to, c := range all {
+	for _, c := range all {
+		to := c.Identity().Rank
 		sub, err := c.Conn().Subscribe(c.Subject(fmt.Sprintf("to.%d.*", to)), func(m *nats.Msg) { _ = m.Respond(m.Data) })
 		if err != nil {
 			t.Fatal(err)
@@ -105,13 +106,15 @@ func everyone(t *testing.T, all []*Cluster, bytes int) {
 		defer sub.Unsubscribe()
 	}
 	var wg sync.WaitGroup
-	for from, c := range all {
+	for _, c := range all {
+		from := c.Identity().Rank
 		wg.Go(func() {
 			data := make([]byte, bytes)
 			for i := range data {
 				data[i] = byte(from + i)
 			}
-			for to := range all {
+			for _, other := range all {
+				to := other.Identity().Rank
 				for tries := 0; ; tries++ { // a server learns of a new subscription elsewhere a moment later
 					m, err := c.Conn().RequestWithContext(ctx, c.Subject(fmt.Sprintf("to.%d.%d", to, from)), data)
 					if err == nats.ErrNoResponders && sleep(ctx, pause(tries)) {
@@ -153,5 +156,25 @@ func TestMesh(t *testing.T) {
 		t.Run(fmt.Sprint(ranks), func(t *testing.T) {
 			everyone(t, together(t, layout(t, ranks...), quick()), 300_000)
 		})
+	}
+}
+
+// TestNothingIsLeft: neither of a job that has ended nor of one that could not begin.
+func TestNothingIsLeft(t *testing.T) {
+	mixed := layout(t, 2, 1)
+	mixed[2].Digest = "another job file"
+	closeAll(t, together(t, layout(t, 1), quick())) // what the libraries keep for good is there from now on
+	before := runtime.NumGoroutine()
+	closeAll(t, together(t, layout(t, 2, 1), quick()))
+	for _, j := range joinAll(t, mixed, quick()) {
+		if j.err == nil {
+			t.Error("joined with different job files")
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, and there were %d\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
 	}
 }

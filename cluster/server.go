@@ -71,7 +71,7 @@ func serverOptions(id Identity, k *credentials, host, route string, heartbeat ti
 		TLS:    true, TLSConfig: secure, TLSTimeout: patience, AuthTimeout: patience + 1,
 		MaxPayload:    ChunkBytes + 64<<10,
 		MaxPending:    max(256<<20, int64(id.Size)*WindowBytes),
-		WriteDeadline: max(10*time.Second, heartbeat),
+		WriteDeadline: max(30*time.Second, 2*heartbeat), // a rank that takes that long is lost already
 	}
 	if id.Nodes == 1 {
 		return o, nil
