@@ -4,7 +4,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 JOB = examples/go-source.toml
 
 .NOTPARALLEL: # setup comes before what needs it
-.PHONY: help setup ready build run test test-fleet lint docs shaders size figures
+.PHONY: help setup ready build run test test-fleet test-slurm lint docs shaders size figures
 
 help:
 	@echo 'make setup    install what is missing to build and run: a Vulkan loader, a driver, the validation layers'
@@ -12,6 +12,7 @@ help:
 	@echo 'make run      build, then run the job $(JOB); another one: make run JOB=path.toml'
 	@echo 'make test     run every test, with the Vulkan validation layers on, after saying on which device'
 	@echo 'make test-fleet  run the kernels on the drivers of scripts/fleet.sh, compile them for many GPUs, write docs/FLEET.md; needs root'
+	@echo 'make test-slurm  run the batch scripts on a real Slurm of four nodes on this machine; needs root, installs Slurm where it is missing'
 	@echo 'make lint     gofmt, go vet, staticcheck'
 	@echo 'make docs     write the generated reference pages in docs/ anew'
 	@echo 'make shaders  compile the shaders anew; needs glslc and spirv-val, which nothing else does'
@@ -34,9 +35,14 @@ run: ready build
 test: ready build
 	-bin/saltern devices
 	SALTERN_VALIDATION=1 go test ./...
+	@if [ "$$(id -u)" -eq 0 ]; then $(MAKE) test-slurm; else echo 'NOT RUN: the tests on a real Slurm, which need root: sudo make test-slurm'; fi
 
 test-fleet:
 	go test ./jobs -run '^TestFleet$$' -count 1 -timeout 60m -v -fleet -fix
+
+# The queue is this machine's own, started and stopped for the tests.
+test-slurm: ready
+	scripts/slurm.sh run go test ./jobs -run '^TestSlurm$$' -count 1 -timeout 30m -slurm; code=$$?; scripts/slurm.sh down; exit $$code
 
 lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \

@@ -22,9 +22,10 @@ shaders < compute      # SPIR-V is data: it is embedded and listed, and knows of
 compute/ref, compute/vk < compute # the reference shares nothing with the fast path; Vulkan's own terms stay in vk
 compute < model        # kernels know nothing of networks
 model < distill        # a teacher adds to a model's training; the model knows nothing of teachers
+slurm < jobs           # the queue's side: names, scripts and the environment of a task, nothing of models
+cluster < slurm, jobs  # ranks meet and send bytes; what they compute is nothing to the network, and the network nothing to models
 cluster/wire < cluster/collective # how numbers are written; it knows no ranks
 cluster/link, cluster/collective < cluster # neither knows models; sums know nothing of what carries them, nor that of what it carries
-cluster < jobs         # ranks meet and send bytes; what they compute is nothing to the network, and the network nothing to models
 distill < jobs         # jobs compose; the method knows nothing of job files and command lines
 jobs < main            # main hands over the command line, nothing more
 `

@@ -25,6 +25,9 @@ type Identity struct {
 	// looked at.
 	Dir string
 
+	// NodeNames are the nodes' names by number, where they are known beforehand: for messages alone. May be nil.
+	NodeNames []string
+
 	// Host is the address of this node for the others. Empty means Config.Host's.
 	Host string
 

@@ -25,6 +25,9 @@ func Join(ctx context.Context, id Identity, c Config, logf func(format string, a
 	if err != nil {
 		name = "unknown host"
 	}
+	if id.Node >= 0 && id.Node < len(id.NodeNames) {
+		name = id.NodeNames[id.Node]
+	}
 	j := &joiner{
 		id: id, config: c, logf: logf, parent: ctx, began: time.Now(),
 		hello: hello{
@@ -172,6 +175,7 @@ func (j *joiner) lead(ctx context.Context) (_ *Cluster, err error) {
 		return nil, err
 	}
 	r := &desk{roster: newRoster(k.Attempt, !j.config.external(), j.hello), changed: make(chan struct{}, 1)}
+	r.roster.names = j.id.NodeNames
 	if _, err := c.conn.Subscribe(j.door(), r.serve); err != nil {
 		return nil, err
 	}

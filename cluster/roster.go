@@ -50,6 +50,7 @@ type roster struct {
 	attempt string
 	embed   bool     // nodes have servers of this job
 	here    []*hello // by rank, nil for who has not come
+	names   []string // of the nodes by number; may be nil
 	failed  string
 	told    []bool // by rank: has heard of the failure
 }
@@ -174,9 +175,23 @@ func (r *roster) missing() string {
 		}
 	}
 	if len(absent) > 0 {
-		return "rank " + list(absent)
+		return "rank " + list(absent) + r.emptyNodes()
 	}
 	return list(silent)
+}
+
+// emptyNodes names the nodes that nobody has come from, where they have names.
+func (r *roster) emptyNodes() string {
+	empty := slices.Clone(r.names)
+	for _, h := range r.here {
+		if h != nil && h.Node < len(empty) {
+			empty[h.Node] = ""
+		}
+	}
+	if empty = slices.DeleteFunc(empty, func(name string) bool { return name == "" }); len(empty) == 0 {
+		return ""
+	}
+	return " (nobody has come from " + list(empty) + ")"
 }
 
 // list is "a, b and c", and shortened where there are many.

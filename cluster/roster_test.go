@@ -14,6 +14,18 @@ func greeting(rank int) hello {
 	}
 }
 
+// TestMissingNodesAreNamed has those who wait hear from which nodes nobody has come, where nodes have names.
+func TestMissingNodesAreNamed(t *testing.T) {
+	r := newRoster("first", true, greeting(0))
+	r.names = []string{"gpu1", "gpu2"}
+	if a := r.hear(greeting(1)); a.Waiting != "rank 2 and 3 (nobody has come from gpu2)" {
+		t.Errorf("after rank 1: %q", a.Waiting)
+	}
+	if a := r.hear(greeting(2)); a.Waiting != "rank 3" {
+		t.Errorf("after rank 2: %q", a.Waiting)
+	}
+}
+
 // TestRoster lets four ranks come, run servers and connect, in any order.
 func TestRoster(t *testing.T) {
 	rank0 := greeting(0)

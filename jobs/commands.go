@@ -19,6 +19,7 @@ func commands() []*Command {
 		tuneCommand(),
 		kernelsCommand(),
 		benchCommand(),
+		submitCommand(),
 		configCommand(),
 		versionCommand(),
 		helpCommand(),

@@ -81,6 +81,8 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			}
 			if flags.report {
 				err = write()
+			} else if flags.only != "" {
+				return c.runSeed(ctx, flags.only)
 			} else {
 				err = c.run(ctx, write)
 			}
@@ -99,12 +101,14 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 type compareFlags struct {
 	runFlags
 	seeds       int
+	only        string
 	sweep, arms listFlag
 	dry, report bool
 }
 
 func (f *compareFlags) define(fs *flag.FlagSet) {
 	fs.IntVar(&f.seeds, "seeds", 0, "run each arm with `N` seeds, instead of compare.seeds")
+	fs.StringVar(&f.only, "only-seed", "", "train only what has this `seed`, and write no page: for the tasks of a job array")
 	fs.Var(&f.arms, "arm", "another arm, `'NAME: key=value...'`, beside those of compare.arms; may be given more than once")
 	fs.Var(&f.sweep, "sweep", "another sweep, `key=value,value...`, beside those of compare.sweep; may be given more than once")
 	fs.BoolVar(&f.dry, "dry-run", false, "list the trainings and what they will take; train nothing")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -274,6 +275,29 @@ func (c *comparison) run(ctx context.Context, report func() error) error {
 		}
 	}
 	return nil
+}
+
+// runSeed trains what has one seed and has not been trained. Other processes may do the same with the other seeds.
+func (c *comparison) runSeed(ctx context.Context, seed string) error {
+	only, err := strconv.ParseInt(seed, 10, 64)
+	if err != nil || !slices.Contains(c.seeds, only) {
+		return fail(Usage, "compare: --only-seed %s is none of the comparison's seeds, %d to %d; see seed and compare.seeds", seed, c.seeds[0], c.seeds[len(c.seeds)-1])
+	}
+	mine := slices.DeleteFunc(slices.Clone(c.order), func(t *compared) bool { return t.Seed != only })
+	for i, t := range mine {
+		if t.outcome == nil && t.failed == nil {
+			c.s.say("training %d of %d with seed %d: %s", i+1, len(mine), only, t.label)
+			if err := c.train(ctx, t); err != nil {
+				return err
+			}
+		}
+		if t.failed != nil {
+			c.s.say("%s: failed: %v", t.label, t.failed)
+		} else if _, err := c.heldOut(ctx, t); err != nil {
+			return err
+		}
+	}
+	return c.failures()
 }
 
 // train trains t. What is wrong with it alone is noted there and is no error.

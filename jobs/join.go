@@ -7,13 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"saltern/cluster"
 	"saltern/cluster/collective"
 	"saltern/cluster/link"
+	"saltern/slurm"
 )
 
 // amongRanks says how a command sees the world as one of several ranks: only the first has something to print.
@@ -21,20 +26,28 @@ func (c *Command) amongRanks(out IO) (IO, error) {
 	if out.Env == nil {
 		return out, nil
 	}
-	id, several, err := cluster.FromEnv(out.Env)
+	id, several, err := identity(out)
 	if err != nil {
 		return out, fail(Usage, "%w", err)
 	}
-	if !several || id.Size == 1 {
+	if !several {
 		return out, nil
 	}
 	if !c.Ranks {
-		return out, fail(Usage, "this process is rank %d of %d (SALTERN_RANK, SALTERN_WORLD_SIZE), and %s does not run on several; run it by itself", id.Rank, id.Size, c.Name)
+		return out, fail(Usage, "this process is rank %d of %d, and %s does not run on several; run it by itself, under Slurm with srun -n 1", id.Rank, id.Size, c.Name)
 	}
 	if out.Rank = id.Rank; out.Rank > 0 {
 		out.Out = io.Discard
 	}
 	return out, nil
+}
+
+// identity is which of several ranks this process is: what "saltern launch" set, else srun; several is false where it is alone.
+func identity(io IO) (id cluster.Identity, several bool, err error) {
+	if id, several, err = cluster.FromEnv(io.Env); several || err != nil {
+		return id, several && id.Size > 1, err
+	}
+	return slurm.FromEnv(io.Env)
 }
 
 // patience is how long a rank may keep the others waiting, with hours of text to prepare for example, as long as it lives: silence is
@@ -46,9 +59,17 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	if io.Env == nil {
 		return nil, nil
 	}
-	id, several, err := cluster.FromEnv(io.Env)
-	if err != nil || !several || id.Size == 1 {
+	id, several, err := identity(io)
+	if err != nil || !several {
 		return nil, err
+	}
+	if id.Dir == "" { // srun knows no folders; the run's is one that all nodes have
+		id.Dir = filepath.Join(job.RunDir, "ranks")
+		if id.Rank > 0 {
+			if err := logTo(rankLog(job.RunDir, id.Rank)); err != nil {
+				return nil, err
+			}
+		}
 	}
 	var text strings.Builder
 	if err := job.WriteTOML(&text); err != nil {
@@ -71,6 +92,30 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	}
 	leave := func(cause error) error { return errors.Join(links.Close(), c.Leave(cause)) }
 	return &ranks{group: collective.New(links, id.Rank, id.Size), node: id.Node, local: id.LocalRank, all: c.Context(), leave: leave}, nil
+}
+
+// rankLog is the file of what a rank but the first has to say.
+func rankLog(runDir string, rank int) string {
+	return filepath.Join(runDir, "logs", fmt.Sprintf("rank_%d.log", rank))
+}
+
+// logTo has all that this process writes from now on to its output and error output, the driver's words and a panic's included, go
+// to the end of a file.
+func logTo(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, fd := range []int{1, 2} {
+		if err := unix.Dup3(int(f.Fd()), fd, 0); err != nil {
+			return fmt.Errorf("writing to %s: %w", path, err)
+		}
+	}
+	return nil
 }
 
 // builtFrom names the program, which must be the same on all ranks: its version and commit.

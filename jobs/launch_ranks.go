@@ -39,7 +39,7 @@ const (
 // run starts the ranks and waits until all have ended.
 func (l *launch) run(ctx context.Context) error {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1)
 	defer signal.Stop(signals)
 	// A rank is killed when the thread that started it ends: this one must stay.
 	runtime.LockOSThread()
@@ -193,8 +193,8 @@ func (l *launch) failure(p *rankProcess, asked bool) error {
 	} else if p.signaled() {
 		how = "was ended by a signal: " + strings.TrimPrefix(how, "signal: ")
 	}
-	if asked && kind == Interrupted {
-		return fail(Interrupted, "all %d ranks have stopped", len(l.ranks))
+	if asked && (kind == Interrupted || kind == Requeue) {
+		return fail(kind, "all %d ranks have stopped", len(l.ranks))
 	}
 	said := ""
 	if p.rank > 0 {

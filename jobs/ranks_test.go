@@ -49,7 +49,7 @@ func testRanks(t *testing.T, saltern program) {
 	start(t, saltern, alone, "run", "job.toml").finish(t)
 	two := newJob(t, ranksJob)
 	start(t, saltern, two, launch(2, "run", "job.toml")...).finish(t)
-	all := []string{"slm", "llm-baseline", "llm-salt"}
+
 	t.Run("as one", func(t *testing.T) {
 		four := newJob(t, ranksJob)
 		start(t, saltern, four, launch(4, "run", "job.toml")...).finish(t)

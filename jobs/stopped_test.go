@@ -264,7 +264,7 @@ func onDisk(run string) string {
 // is that of an interruption.
 func testInterrupted(t *testing.T, saltern program, undisturbed string) {
 	dir := newJob(t, stoppedJob)
-	stopped := regexp.MustCompile(`(?m)^saltern: (SLM|BASELINE|SALT) stopped at step (\d+) of 30, saved in (\S+); the same command goes on from there: (interrupt|terminated) signal received$`)
+	stopped := regexp.MustCompile(`(?m)^saltern: (SLM|BASELINE|SALT) stopped at step (\d+) of 30, saved in (\S+); the same command goes on from there: (interrupt|terminated|user defined signal 1) signal received$`)
 	for _, test := range []struct {
 		m        moment
 		signal   os.Signal
@@ -273,8 +273,12 @@ func testInterrupted(t *testing.T, saltern program, undisturbed string) {
 	}{
 		{after("slm", 8), os.Interrupt, "SLM", "slm"},
 		{after("llm-baseline", 1), syscall.SIGTERM, "BASELINE", "llm-baseline"},
-		{after("llm-salt", 12), syscall.SIGTERM, "SALT", "llm-salt"},
+		{after("llm-salt", 12), syscall.SIGUSR1, "SALT", "llm-salt"},
 	} {
+		want := Interrupted
+		if test.signal == syscall.SIGUSR1 {
+			want = Requeue
+		}
 		p := start(t, saltern, dir, "run", "job.toml")
 		if !p.at(t, test.m, 0) {
 			t.Fatalf("%s: the run ended by itself: %v\n%s", test.m.name, p.ProcessState, p.stderr.String())
@@ -283,8 +287,8 @@ func testInterrupted(t *testing.T, saltern program, undisturbed string) {
 			t.Fatal(err)
 		}
 		<-p.ended
-		if code := p.ProcessState.ExitCode(); code != int(Interrupted) {
-			t.Fatalf("%s: %v, want exit code %d\n%s", test.m.name, p.ProcessState, Interrupted, p.stderr.String())
+		if code := p.ProcessState.ExitCode(); code != int(want) {
+			t.Fatalf("%s: %v, want exit code %d\n%s", test.m.name, p.ProcessState, want, p.stderr.String())
 		}
 		said := stopped.FindStringSubmatch(p.stderr.String())
 		if said == nil || said[1] != test.label || !strings.HasSuffix(p.stderr.String(), said[0]+"\n") {
@@ -315,8 +319,11 @@ func sameTraining(t *testing.T, wantDir, gotDir, training string) {
 	want, got := filepath.Join(wantDir, "runs", "job", training), filepath.Join(gotDir, "runs", "job", training)
 	if a, b := measured(t, want), measured(t, got); !reflect.DeepEqual(a, b) {
 		t.Errorf("%s: the metrics differ:\n%v\n%v", training, a, b)
-	} else if len(a) != 31 {
-		t.Errorf("%s has %d lines of metrics, want 31", training, len(a))
+	} else if len(a) == 0 {
+		t.Errorf("%s has no metrics", training)
+	}
+	if _, err := os.Stat(filepath.Join(got, "result.json")); err != nil {
+		t.Errorf("%s has not ended: %v", training, err)
 	}
 	for _, file := range []string{"model.safetensors", "optimizer.safetensors", "tokenizer.json", "config.json"} {
 		if a, b := lastFile(t, want, file), lastFile(t, got, file); !bytes.Equal(a, b) {
@@ -354,9 +361,6 @@ func lastFile(t *testing.T, training, name string) []byte {
 		t.Fatal(err)
 	}
 	folder := strings.TrimSpace(string(latest))
-	if !strings.HasPrefix(folder, "step_00000030") {
-		t.Fatalf("%s: the last checkpoint is %s", training, folder)
-	}
 	text, err := fs.ReadFile(files, folder+"/"+name)
 	if err != nil {
 		t.Fatal(err)

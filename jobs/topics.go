@@ -40,6 +40,7 @@ func variables() []variable {
 		{"SALTERN_RANK", "The number of this process among the ranks of a job, from 0. saltern launch sets it, and with it SALTERN_WORLD_SIZE, SALTERN_LOCAL_RANK, SALTERN_LOCAL_SIZE, SALTERN_NODE, SALTERN_NODES, SALTERN_RENDEZVOUS (a folder that all ranks share) and SALTERN_JOB (a name for this start)."},
 		{"LP_NUM_THREADS", "The threads of Mesa's driver for processors; saltern launch divides the processor's among its ranks where it is not set."},
 		{"SALTERN_VALIDATION", "1 has the Vulkan validation layers, which must be installed, check every call; what they find fails the command. make test sets it."},
+		{"SLURM_JOB_ID", "Set by Slurm: a SIGTERM then means that the job is to be queued again, exit code 75, as SIGUSR1 does anywhere."},
 		{"TERM", "\"dumb\" draws no progress bars, only plain lines."},
 	}
 }
