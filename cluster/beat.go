@@ -17,6 +17,7 @@ type RankLost struct {
 	Rank   int    `json:"rank"`
 	Host   string `json:"host"` // the host name of its node
 	Reason string `json:"reason"`
+	Failed bool   `json:"failed,omitempty"` // it has said so itself, in the words of Reason; else nobody has heard of it
 }
 
 func (l *RankLost) Error() string {
@@ -83,7 +84,7 @@ func (p *pulse) look(now time.Time) *RankLost {
 	}
 	if now.Sub(p.heard[p.self]) > p.limit/2 { // nothing comes through, not even one's own: it is the server, not the others
 		lost := p.members[p.server(p.self)]
-		return &RankLost{lost.Rank, lost.Host, fmt.Sprintf("the NATS server has passed nothing on for %v", p.silence(p.self, now))}
+		return &RankLost{Rank: lost.Rank, Host: lost.Host, Reason: fmt.Sprintf("the NATS server has passed nothing on for %v", p.silence(p.self, now))}
 	}
 	lost := p.members[silent[0]]
 	for _, rank := range silent { // a node's first rank takes its server along, and may have been heard a beat later than others
@@ -102,7 +103,7 @@ func (p *pulse) look(now time.Time) *RankLost {
 	if len(others) > 0 {
 		reason += ", and so was rank " + list(others)
 	}
-	return &RankLost{lost.Rank, lost.Host, reason}
+	return &RankLost{Rank: lost.Rank, Host: lost.Host, Reason: reason}
 }
 
 // server is the rank that runs the server of a rank's node; with Config.URL the rank itself.
@@ -224,7 +225,7 @@ func (w *watch) farewell(cause error) error {
 	}
 	f := farewell{Rank: w.pulse.self}
 	if cause != nil && !errors.As(cause, &f.Lost) {
-		f.Lost = &RankLost{f.Rank, w.pulse.members[f.Rank].Host, cause.Error()}
+		f.Lost = &RankLost{f.Rank, w.pulse.members[f.Rank].Host, cause.Error(), true}
 	}
 	text, err := json.Marshal(f)
 	if err != nil {

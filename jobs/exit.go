@@ -112,7 +112,10 @@ func KindOf(err error) Kind {
 		return e.Kind
 	}
 	if l := (*cluster.RankLost)(nil); errors.As(err, &l) {
-		return RankLost
+		if l.Failed {
+			return RankLost
+		}
+		return Requeue
 	}
 	for _, s := range sentinels() {
 		if errors.Is(err, s.err) {

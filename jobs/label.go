@@ -57,7 +57,7 @@ saltern label --set distill.label_count=100 job.toml && saltern train --set dist
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, s.close(err)) }()
+			defer func() { err = s.done(err) }()
 			t, err := writeLabels(ctx, s, job.student(s.set.Manifest.Key), flags.fresh)
 			if err != nil {
 				return err

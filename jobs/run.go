@@ -128,7 +128,7 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close(err)) }()
+	defer func() { err = s.done(err) }()
 	manifest := s.set.Manifest
 	list := slices.DeleteFunc(trainings(job, manifest.Key), func(t *training) bool { return !want(t) })
 	if err := s.ranks.first(ctx, func() error { return sameSettings(list, fresh) }); err != nil {
