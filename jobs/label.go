@@ -58,7 +58,11 @@ saltern label --set distill.label_count=100 job.toml && saltern train --set dist
 				return err
 			}
 			defer func() { err = s.done(err) }()
-			t, err := writeLabels(ctx, s, job.student(s.set.Manifest.Key), flags.fresh)
+			var t Table
+			err = s.overLosses(ctx, func() (err error) {
+				t, err = writeLabels(ctx, s, job.student(s.set.Manifest.Key), flags.fresh)
+				return err
+			})
 			if err != nil {
 				return err
 			}

@@ -130,7 +130,7 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 		case p := <-l.ended:
 			p.done = true
 			left--
-			if p.err != nil && stop == nil && kill == nil {
+			if p.err != nil && stop == nil && kill == nil && (!l.elastic || l.ranks[0].done) {
 				learn := time.Duration(0)
 				if p.signaled() {
 					learn = l.heartbeat
@@ -176,8 +176,10 @@ func (l *launch) outcome(asked bool) error {
 			failed = append(failed, p)
 		}
 	}
-	if len(failed) == 0 {
+	if first := l.ranks[0]; len(failed) == 0 || l.elastic && first.err == nil {
 		return nil
+	} else if l.elastic && first.code() != RankLost {
+		return l.failure(first, asked)
 	}
 	guilt := func(p *rankProcess) int {
 		switch {

@@ -22,15 +22,29 @@ func (r *ranks) lost() *cluster.RankLost {
 // mourn is the error of a job whose ranks cannot go on, err, as a person is to read it: who was lost, why, and what is left. Any other
 // error is what it was.
 func (r *ranks) mourn(err error) error {
-	lost := r.lost()
-	if lost == nil || !errors.As(err, new(*cluster.RankLost)) {
+	lost := (*cluster.RankLost)(nil)
+	if r.lost() == nil || !errors.As(err, &lost) {
 		return err
 	}
-	left := r.left
-	if left == "" {
-		left = "the same command goes on from what is saved"
+	return fmt.Errorf("%w%s; the same command goes on from what is saved", lost, r.left)
+}
+
+// overLosses does a job's work, and where a rank is lost and the job is elastic, again with those that are left: what is done lies on
+// disk, and is not done again.
+func (s *session) overLosses(ctx context.Context, work func() error) error {
+	for {
+		err := work()
+		lost := s.ranks.lost()
+		if lost == nil || s.ranks.regroup == nil || !errors.As(err, new(*cluster.RankLost)) {
+			return err
+		}
+		if err := s.ranks.regroup(ctx); err != nil {
+			return err
+		}
+		s.say("%v%s; %d ranks go on from what is saved", lost, s.ranks.left, s.ranks.size())
+		s.ranks.left = ""
+		s.job.ranks = s.ranks.size()
 	}
-	return fmt.Errorf("%w; %s", lost, left)
 }
 
 // lose is what a training does about an error: where it is the loss of a rank, the first rank saves the last step that all have done,
@@ -40,19 +54,21 @@ func (l *loop) lose(ctx context.Context, err error) error {
 	if r.lost() == nil || !errors.As(err, new(*cluster.RankLost)) || !r.leads() {
 		return err
 	}
-	r.left = fmt.Sprintf("%s stopped at step %d of %d; the same command goes on from ", l.label, l.step, l.Train.Steps)
-	switch last := l.lastSaved(); {
+	r.left = fmt.Sprintf("; %s stopped at step %d of %d", l.label, l.step, l.Train.Steps)
+	last := l.lastSaved()
+	before := fmt.Sprintf(", and was saved at step %d", last)
+	switch {
 	case last == l.step:
-		r.left += "there"
+		r.left += ", which is saved"
 	case l.shard && l.training.ranks > 1:
-		r.left += fmt.Sprintf("the last checkpoint, of step %d, as the rank took its part of the optimizer's state along", last)
+		r.left += before + ", as that rank has taken its part of the optimizer's state along"
 	case l.ended != l.step || l.inARow > 0:
-		r.left += fmt.Sprintf("the last checkpoint, of step %d", last)
+		r.left += before
 	default:
 		if failed := l.write(ctx); failed != nil {
-			r.left += fmt.Sprintf("the last checkpoint, of step %d, as this one could not be saved: %v", last, failed)
+			r.left += fmt.Sprintf("%s, as it could not be saved now: %v", before, failed)
 		} else {
-			r.left += "there, which is saved"
+			r.left += ", which is saved"
 		}
 	}
 	return err

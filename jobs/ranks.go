@@ -30,9 +30,10 @@ type ranks struct {
 	node, local int             // the node's number, and the rank's among those of the node
 	all         context.Context // ends when a rank is lost, and says which
 	leave       func(cause error) error
-	now         *model.Ranks // of the training under way
-	agree       bool         // all know why the job cannot go on
-	left        string       // once a rank is lost: what there is to go on from, for people
+	regroup     func(ctx context.Context) error // leaves the group to those that are left; nil: they stop
+	now         *model.Ranks                    // of the training under way
+	agree       bool                            // all know why the job cannot go on
+	left        string                          // once a rank is lost: what there is to go on from, for people
 }
 
 // size is how many there are.
