@@ -122,6 +122,7 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 	}
 	var stop, kill, killFirst <-chan time.Time
 	var canceled <-chan struct{}
+	var passed os.Signal // to the ranks, before it came by the other way
 	if ctx != nil {
 		canceled = ctx.Done()
 	}
@@ -138,6 +139,10 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 				stop = time.After(together + learn)
 			}
 		case s := <-signals:
+			if s == passed { // it was known of already
+				passed = nil
+				continue
+			}
 			if asked && s != syscall.SIGUSR1 { // of which a queue may send several
 				s = syscall.SIGKILL
 			}
@@ -149,7 +154,7 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 				asked = true
 				s, by := syscall.SIGTERM, Stop{}
 				if errors.As(context.Cause(ctx), &by) {
-					s = by.Signal.(syscall.Signal)
+					s, passed = by.Signal.(syscall.Signal), by.Signal
 				}
 				l.signal(s)
 			}
