@@ -32,13 +32,18 @@
 //
 //  1. Who has not the credentials neither reads nor sends: plaintext, no nkey and another job's are refused (TestOthersAreRefused).
 //     With them, only subjects below saltern.JOB. are allowed.
+//
 //  2. The file of credentials is its owner's alone from the first byte, appears whole, and is used only if nobody else could read or
 //     write it (TestCredentialsFile). It is neither locked nor mapped, as it may lie on NFS.
+//
 //  3. What an earlier attempt left behind does no harm: its file leads to no server, or to one that does not answer for this job,
 //     and is read again until rank 0 has replaced it (TestStaleFile). Credentials of two attempts never fit each other.
+//
 //  4. Every wait ends, with an error that names who was waited for and what to do (TestJoinFails).
+//
 //  5. A rank that is killed, stopped or cut off is named by all others within the heartbeat (TestLostProcess, TestNamespaces), and
 //     one that only was busy for as long as a beat or two is not (TestPulse).
+//
 //  6. The servers hold a window of every rank for one that reads nothing (TestWindows).
 //
 //  7. After Regroup all that are in a view know the same ranks, and who is not in it does not stay in an older one (TestRegroup,
