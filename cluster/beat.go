@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ type RankLost struct {
 	Rank   int    `json:"rank"`
 	Host   string `json:"host"` // the host name of its node
 	Reason string `json:"reason"`
+	Failed bool   `json:"failed,omitempty"` // it has said so itself, in the words of Reason; else nobody has heard of it
 }
 
 func (l *RankLost) Error() string {
@@ -83,7 +83,7 @@ func (p *pulse) look(now time.Time) *RankLost {
 	}
 	if now.Sub(p.heard[p.self]) > p.limit/2 { // nothing comes through, not even one's own: it is the server, not the others
 		lost := p.members[p.server(p.self)]
-		return &RankLost{lost.Rank, lost.Host, fmt.Sprintf("the NATS server has passed nothing on for %v", p.silence(p.self, now))}
+		return &RankLost{Rank: lost.Rank, Host: lost.Host, Reason: fmt.Sprintf("the NATS server has passed nothing on for %v", p.silence(p.self, now))}
 	}
 	lost := p.members[silent[0]]
 	for _, rank := range silent { // a node's first rank takes its server along, and may have been heard a beat later than others
@@ -102,7 +102,7 @@ func (p *pulse) look(now time.Time) *RankLost {
 	if len(others) > 0 {
 		reason += ", and so was rank " + list(others)
 	}
-	return &RankLost{lost.Rank, lost.Host, reason}
+	return &RankLost{Rank: lost.Rank, Host: lost.Host, Reason: reason}
 }
 
 // server is the rank that runs the server of a rank's node; with Config.URL the rank itself.
@@ -129,7 +129,11 @@ type watch struct {
 	mu    sync.Mutex
 	pulse *pulse
 	alone chan struct{} // closed when all others have left
-	lose  context.CancelCauseFunc
+	lose  func(cause error)
+
+	view    View // of which this rank is, or on rank 0 the one that it forms
+	forming bool // this rank is in Regroup
+	came    map[int]bool
 }
 
 // farewell is what a rank says when it leaves.
@@ -143,11 +147,19 @@ func (c *Cluster) startWatch() (*watch, error) {
 	heartbeat := c.config.heartbeat()
 	w := &watch{
 		conn: c.conn, subjects: [2]string{c.Subject("beat"), c.Subject("farewell")},
-		every: heartbeat / 5, stop: make(chan struct{}), alone: make(chan struct{}), lose: c.lose,
+		every: heartbeat / 5, stop: make(chan struct{}), alone: make(chan struct{}), lose: c.end,
 		pulse: newPulse(c.members, c.id.Rank, !c.config.external(), heartbeat*4/5, time.Now()),
 	}
 	if w.pulse.alone() {
 		close(w.alone)
+	}
+	for rank := range c.members {
+		w.view.Ranks = append(w.view.Ranks, rank)
+	}
+	if c.id.Rank == 0 {
+		if _, err := c.conn.Subscribe(c.Subject("regroup"), w.hearComing); err != nil {
+			return nil, err
+		}
 	}
 	for i, hear := range []func(*nats.Msg){w.hearBeat, w.hearFarewell} {
 		if _, err := c.conn.Subscribe(w.subjects[i], hear); err != nil {
@@ -167,8 +179,10 @@ func (c *Cluster) startWatch() (*watch, error) {
 func (w *watch) run() {
 	again := time.NewTicker(w.every)
 	defer again.Stop()
-	beat := []byte(strconv.Itoa(w.pulse.self))
 	for {
+		w.mu.Lock()
+		beat := fmt.Appendf(nil, "%d %d", w.pulse.self, w.view.Number)
+		w.mu.Unlock()
 		_ = w.conn.Publish(w.subjects[0], beat) // a connection that is lost shows as silence
 		select {
 		case <-w.stop:
@@ -185,13 +199,21 @@ func (w *watch) run() {
 }
 
 func (w *watch) hearBeat(m *nats.Msg) {
-	rank, err := strconv.Atoi(string(m.Data))
-	if err != nil {
+	var rank, view int
+	if _, err := fmt.Sscan(string(m.Data), &rank, &view); err != nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pulse.beat(rank, time.Now())
+	if rank == 0 && view > w.view.Number && !w.forming { // whether this one is in it, Regroup tells
+		w.lose(w.lost(w.pulse.self, "rank 0 goes on without it, or without another"))
+	}
+}
+
+// lost is the loss of a rank, for that reason.
+func (w *watch) lost(rank int, reason string) *RankLost {
+	return &RankLost{Rank: rank, Host: w.pulse.members[rank].Host, Reason: reason}
 }
 
 func (w *watch) hearFarewell(m *nats.Msg) {
@@ -224,7 +246,7 @@ func (w *watch) farewell(cause error) error {
 	}
 	f := farewell{Rank: w.pulse.self}
 	if cause != nil && !errors.As(cause, &f.Lost) {
-		f.Lost = &RankLost{f.Rank, w.pulse.members[f.Rank].Host, cause.Error()}
+		f.Lost = &RankLost{f.Rank, w.pulse.members[f.Rank].Host, cause.Error(), true}
 	}
 	text, err := json.Marshal(f)
 	if err != nil {

@@ -25,13 +25,15 @@ type Cluster struct {
 	leave       sync.Once
 	logf        func(string, ...any)
 
+	parent  context.Context // of all that Context has been
+	mu      sync.Mutex
 	context context.Context
 	lose    context.CancelCauseFunc
 }
 
 // cluster is what j becomes part of.
 func (j *joiner) cluster(attempt string) *Cluster {
-	c := &Cluster{id: j.id, config: j.config, subjects: prefix(j.id.Job) + attempt + ".", logf: j.logf}
+	c := &Cluster{id: j.id, config: j.config, subjects: prefix(j.id.Job) + attempt + ".", logf: j.logf, parent: j.parent}
 	c.context, c.lose = context.WithCancelCause(j.parent)
 	return c
 }
@@ -43,8 +45,19 @@ func (c *Cluster) Identity() Identity { return c.id }
 func (c *Cluster) Members() []Member { return slices.Clone(c.members) }
 
 // Context lasts as long as all ranks do, and Join's context: its cause is a *RankLost once a rank has been silent for
-// Config.Heartbeat, or has left with a reason. All that waits for other ranks must end with it.
-func (c *Cluster) Context() context.Context { return c.context }
+// Config.Heartbeat, or has left with a reason. All that waits for other ranks must end with it. Regroup begins another.
+func (c *Cluster) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.context
+}
+
+// end ends Context.
+func (c *Cluster) end(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lose(cause)
+}
 
 // Conn is the connection to this node's server. It lasts until Close and finds its way back by itself when it is lost; what was
 // under way then may be lost too. Its MaxPayload is the most that a message may hold.
@@ -63,13 +76,13 @@ func (c *Cluster) Close() error { return c.Leave(nil) }
 func (c *Cluster) Leave(cause error) error {
 	var err error
 	c.leave.Do(func() {
-		if e := c.watch.farewell(cause); e != nil && c.context.Err() == nil {
+		if e := c.watch.farewell(cause); e != nil && c.Context().Err() == nil {
 			c.logf("the other ranks could not be told that this one leaves: %v", e)
 		}
 		if c.node != nil {
 			c.node.log.closing.Store(true)
 			patience := c.config.heartbeat()
-			if cause != nil || c.context.Err() != nil {
+			if cause != nil || c.Context().Err() != nil {
 				patience = min(patience, time.Second) // long enough for the others to read why
 			}
 			c.watch.outlast(patience)
@@ -82,7 +95,7 @@ func (c *Cluster) Leave(cause error) error {
 
 // dismantle takes down what there is of c.
 func (c *Cluster) dismantle() error {
-	c.lose(context.Canceled)
+	c.end(context.Canceled)
 	err := c.uninvite()
 	if c.credentials != nil {
 		err = errors.Join(err, c.credentials.remove(c.id.Dir))

@@ -40,6 +40,12 @@ type Config struct {
 	// Losses are the same but for their last digits, and checkpoints are whole: a run may go on with another setting. Set it too
 	// where the ranks' devices are not alike, as each weight is then made by one of them.
 	ShardOptimizer bool `toml:"shard_optimizer"`
+
+	// Elastic has the ranks that are left go on when one is lost, with its share of every batch among them, as long as rank 0 lives, which
+	// writes what is written once, and where ranks run the servers the first rank of their node. They begin again at the last step that all
+	// have done, with a sharded optimizer at the last checkpoint. Losses may differ in their last digits from there.
+	// False means that all stop, and the job is to be started again.
+	Elastic bool `toml:"elastic"`
 }
 
 // Defaults returns c with every zero field chosen. It is idempotent.

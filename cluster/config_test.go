@@ -66,8 +66,8 @@ func TestFromEnv(t *testing.T) {
 	full := "SALTERN_RANK=3 SALTERN_WORLD_SIZE=4 SALTERN_LOCAL_RANK=1 SALTERN_LOCAL_SIZE=2 SALTERN_NODE=1 SALTERN_NODES=2 SALTERN_JOB=12-0 SALTERN_RENDEZVOUS=/x"
 	for _, test := range []struct{ why, env, want string }{
 		{"alone", "PATH=/bin", "alone"},
-		{"all", full, "{Job:12-0 Rank:3 Size:4 Node:1 Nodes:2 LocalRank:1 LocalSize:2 Dir:/x Host: Version: Digest:}"},
-		{"one node", "SALTERN_RANK=1 SALTERN_WORLD_SIZE=2 SALTERN_JOB=a", "{Job:a Rank:1 Size:2 Node:0 Nodes:1 LocalRank:1 LocalSize:2 Dir: Host: Version: Digest:}"},
+		{"all", full, "{Job:12-0 Rank:3 Size:4 Node:1 Nodes:2 LocalRank:1 LocalSize:2 Dir:/x NodeNames:[] Host: Version: Digest:}"},
+		{"one node", "SALTERN_RANK=1 SALTERN_WORLD_SIZE=2 SALTERN_JOB=a", "{Job:a Rank:1 Size:2 Node:0 Nodes:1 LocalRank:1 LocalSize:2 Dir: NodeNames:[] Host: Version: Digest:}"},
 		{"half", "SALTERN_RANK=1 SALTERN_JOB=a", "SALTERN_RANK is set but SALTERN_WORLD_SIZE is not; whoever starts the ranks must set all"},
 		{"the other half", "SALTERN_WORLD_SIZE=2", "SALTERN_WORLD_SIZE is 2 but SALTERN_RANK is not set; set both, or neither"},
 		{"a part of the places", strings.Replace(full, "SALTERN_NODES=2", "", 1), "SALTERN_RANK is set but SALTERN_NODES is not"},

@@ -25,6 +25,9 @@
 // ends Context on all others. Who hears not even itself blames its server. The roster of who has come and the pulse of who was
 // heard are values in, values out; join.go and beat.go are the thin loops around them.
 //
+// Regroup lets those that are left go on: rank 0 says who is in the next View, and Context lasts anew. Beats carry the number of the view,
+// so that who was left out, or has not noticed the loss, learns of it.
+//
 // Who watches is no rank: Cluster.Invite leaves an nkey of another kind in the run folder, with which Attach hears what the ranks
 // say of themselves (package status) and can do nothing else (TestObserver).
 //
@@ -32,14 +35,22 @@
 //
 //  1. Who has not the credentials neither reads nor sends: plaintext, no nkey and another job's are refused (TestOthersAreRefused).
 //     With them, only subjects below saltern.JOB. are allowed.
+//
 //  2. The file of credentials is its owner's alone from the first byte, appears whole, and is used only if nobody else could read or
 //     write it (TestCredentialsFile). It is neither locked nor mapped, as it may lie on NFS.
+//
 //  3. What an earlier attempt left behind does no harm: its file leads to no server, or to one that does not answer for this job,
 //     and is read again until rank 0 has replaced it (TestStaleFile). Credentials of two attempts never fit each other.
+//
 //  4. Every wait ends, with an error that names who was waited for and what to do (TestJoinFails).
+//
 //  5. A rank that is killed, stopped or cut off is named by all others within the heartbeat (TestLostProcess, TestNamespaces), and
 //     one that only was busy for as long as a beat or two is not (TestPulse).
+//
 //  6. The servers hold a window of every rank for one that reads nothing (TestWindows).
+//
+//  7. After Regroup all that are in a view know the same ranks, and who is not in it does not stay in an older one (TestRegroup,
+//     TestRegroupLateNews).
 //
 // Core NATS loses messages of a receiver that does not keep up, and all that is under way when a connection breaks; whoever sends
 // through a Cluster must number and acknowledge.

@@ -55,7 +55,7 @@ saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, s.close(err)) }()
+			defer func() { err = s.done(err) }()
 			c, err := newComparison(s)
 			if err != nil {
 				return err

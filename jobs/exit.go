@@ -48,8 +48,8 @@ func exitCodes() []exitCode {
 		{DiskFull, "disk full", "The run folder's disk is full. The last complete checkpoint is intact."},
 		{Diverged, "diverged", "Too many steps in a row had no finite loss. The last good checkpoint is intact."},
 		{Interrupted, "interrupted", "Stopped by a signal or Ctrl-C. Where there are checkpoints, the same command goes on."},
-		{RankLost, "rank lost", "Another rank was lost or could not go on; what it said itself says why."},
-		{Requeue, "requeue", "Time is up (SIGUSR1, or SIGTERM in a Slurm job), the state is saved, the job is not finished: start it again. What saltern submit writes does."},
+		{RankLost, "rank lost", "Another rank could not go on; what it said itself says why."},
+		{Requeue, "requeue", "Time is up (SIGUSR1, or SIGTERM in a Slurm job), or a rank was lost: killed, silent, cut off. What could be saved is, the job is not finished: start it again. What saltern submit writes does."},
 	}
 }
 
@@ -112,7 +112,10 @@ func KindOf(err error) Kind {
 		return e.Kind
 	}
 	if l := (*cluster.RankLost)(nil); errors.As(err, &l) {
-		return RankLost
+		if l.Failed {
+			return RankLost
+		}
+		return Requeue
 	}
 	for _, s := range sentinels() {
 		if errors.Is(err, s.err) {

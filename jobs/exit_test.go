@@ -43,12 +43,13 @@ func TestKindOf(t *testing.T) {
 		{"the system's own errors have kinds", fmt.Errorf("saving: %w", full), DiskFull},
 		{"so has a machine without Vulkan", fmt.Errorf("starting: %w", vk.ErrNoDriver), NoDevice},
 		{"so has a cancelled context", fmt.Errorf("training: %w", context.Canceled), Interrupted},
+		{"a rank that is lost is to be started again with the others", fmt.Errorf("step 3: %w", &cluster.RankLost{Rank: 1}), Requeue},
+		{"a rank that failed would fail again", fmt.Errorf("step 3: %w", &cluster.RankLost{Rank: 1, Failed: true}), RankLost},
 		{"Ctrl-C interrupts", fmt.Errorf("stopped: %w", Stop{Signal: os.Interrupt}), Interrupted},
 		{"so does a SIGTERM", fmt.Errorf("stopped: %w", Stop{Signal: syscall.SIGTERM}), Interrupted},
 		{"a queue's SIGTERM ends a job's turn", fmt.Errorf("stopped: %w", Stop{Signal: syscall.SIGTERM, Queued: true}), Requeue},
 		{"a Ctrl-C in a queue does not", fmt.Errorf("stopped: %w", Stop{Signal: os.Interrupt, Queued: true}), Interrupted},
 		{"SIGUSR1 ends it anywhere", fmt.Errorf("stopped: %w", Stop{Signal: syscall.SIGUSR1}), Requeue},
-		{"so has the loss of a rank", fmt.Errorf("step 3: %w", &cluster.RankLost{Rank: 1}), RankLost},
 		{"a kind given on purpose wins over a sentinel inside", &Error{Requeue, context.Canceled}, Requeue},
 	} {
 		if got := KindOf(test.err); got != test.want {

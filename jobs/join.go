@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,12 +92,28 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Leave(err))
 	}
-	voice := speak(c, job.RunDir, logf)
-	leave := func(cause error) error {
-		voice.Close()
+	r := &ranks{group: collective.New(links, id.Rank, id.Size), node: id.Node, local: id.LocalRank, all: c.Context(), voice: speak(c, job.RunDir, logf)}
+	r.leave = func(cause error) error {
+		r.voice.Close()
 		return errors.Join(links.Close(), c.Leave(cause))
 	}
-	return &ranks{group: collective.New(links, id.Rank, id.Size), node: id.Node, local: id.LocalRank, all: c.Context(), leave: leave, voice: voice}, nil
+	if job.Cluster.Elastic {
+		r.regroup = func(ctx context.Context) error {
+			view, err := c.Regroup(ctx)
+			if err != nil {
+				return err
+			}
+			was := links
+			rank, size := slices.Index(view.Ranks, id.Rank), len(view.Ranks)
+			links, err = link.Open(c.Conn(), c.Subject(fmt.Sprintf("link%d", view.Number)), rank, size, link.Options{Deadline: patience})
+			if err := errors.Join(err, was.Close()); err != nil {
+				return err
+			}
+			r.group, r.all = collective.New(links, rank, size), c.Context()
+			return nil
+		}
+	}
+	return r, nil
 }
 
 // rankLog is the file of what a rank but the first has to say.

@@ -57,8 +57,12 @@ saltern label --set distill.label_count=100 job.toml && saltern train --set dist
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, s.close(err)) }()
-			t, err := writeLabels(ctx, s, job.student(s.set.Manifest.Key), flags.fresh)
+			defer func() { err = s.done(err) }()
+			var t Table
+			err = s.overLosses(ctx, func() (err error) {
+				t, err = writeLabels(ctx, s, job.student(s.set.Manifest.Key), flags.fresh)
+				return err
+			})
 			if err != nil {
 				return err
 			}

@@ -37,11 +37,14 @@ without one, say how many: they share the processor's threads, unless LP_NUM_THR
 What rank 0 has to say is shown; the others write to logs/rank_R.log in the run folder. A run that was
 interrupted goes on with the same command, or with another number of ranks, if train.microbatch is set;
 then its losses may differ in their last digits from there. The first rank that fails ends all of them,
-and a last line names it; the exit code is that rank's. Ctrl-C and SIGTERM ask all ranks to stop: they
-finish the step under way and save it. A second one kills.`,
+and a last line names it; the exit code is that rank's. Where a rank is lost, killed or silent for
+cluster.heartbeat seconds, the others save the last step that all have done, one line names it, and the
+exit code is 75: start the job again. With cluster.elastic they go on without it, as long as rank 0 lives.
+Ctrl-C, SIGTERM and SIGUSR1 ask all ranks to stop: they finish the step under way and save it. A second
+Ctrl-C or SIGTERM kills.`,
 		Example: `saltern launch train job.toml
 saltern launch -n 4 train --set llm.train.batch=64 job.toml`,
-		Exits:     []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, RankLost},
+		Exits:     []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, RankLost, Requeue},
 		Delegates: true,
 		Flags: func(fs *flag.FlagSet) {
 			fs.IntVar(&flags.ranks, "n", 0, "start `N` ranks; 0: one for each GPU")
@@ -63,6 +66,7 @@ saltern launch -n 4 train --set llm.train.batch=64 job.toml`,
 			if err != nil {
 				return err
 			}
+			l.heartbeat, l.elastic = time.Duration(job.Cluster.Heartbeat*float64(time.Second)), job.Cluster.Elastic
 			return errors.Join(l.run(ctx), os.RemoveAll(l.meeting))
 		},
 	}
@@ -128,6 +132,9 @@ type launch struct {
 	ranks   []*rankProcess
 	ended   chan *rankProcess
 	ending  time.Time // when the others were ended, once one had failed
+
+	heartbeat time.Duration // the others know by then that a rank was killed
+	elastic   bool          // and go on, as long as the first rank does
 }
 
 func newLaunch(io IO, n int, args []string, logs string) (*launch, error) {

@@ -31,9 +31,11 @@ type rankProcess struct {
 
 // How long the ranks may take to end, once one has failed and they were asked to; and how long they are left alone before that, as they
 // learn of a failure by themselves, and say more of it then.
+// The first rank may be saving what the others have left to it, after the loss of one.
 const (
-	endWithin = 10 * time.Second
-	together  = 2 * time.Second
+	endWithin  = 10 * time.Second
+	saveWithin = 5 * time.Minute
+	together   = 2 * time.Second
 )
 
 // run starts the ranks and waits until all have ended.
@@ -90,10 +92,20 @@ func (l *launch) start(p *rankProcess) error {
 	return nil
 }
 
-// signal sends a signal to all ranks that are there.
-func (l *launch) signal(s syscall.Signal) {
+// saving is the first rank, where it may be at work on a checkpoint: another is lost.
+func (l *launch) saving() []*rankProcess {
 	for _, p := range l.ranks {
-		if p.cmd != nil && p.cmd.Process != nil && !p.done {
+		if p.done && p.err != nil && (p.signaled() || p.code() == Requeue) {
+			return l.ranks[:1]
+		}
+	}
+	return nil
+}
+
+// signal sends a signal to all ranks that are there, but for some.
+func (l *launch) signal(s syscall.Signal, but ...*rankProcess) {
+	for _, p := range l.ranks {
+		if p.cmd != nil && p.cmd.Process != nil && !p.done && !slices.Contains(but, p) {
 			_ = p.cmd.Process.Signal(s) // an error says that it has ended
 		}
 	}
@@ -108,8 +120,9 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 			left++
 		}
 	}
-	var stop, kill, unasked <-chan time.Time
+	var stop, kill, killFirst, unasked <-chan time.Time
 	var canceled <-chan struct{}
+	var passed os.Signal // to the ranks, before it came by the other way
 	if ctx != nil {
 		canceled = ctx.Done()
 	}
@@ -118,11 +131,19 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 		case p := <-l.ended:
 			p.done = true
 			left--
-			if p.err != nil && stop == nil && kill == nil {
-				stop = time.After(together)
+			if p.err != nil && stop == nil && kill == nil && (!l.elastic || l.ranks[0].done) {
+				learn := time.Duration(0)
+				if p.signaled() {
+					learn = l.heartbeat
+				}
+				stop = time.After(together + learn)
 			}
 		case s := <-signals:
-			if asked {
+			if s == passed { // it was known of already
+				passed = nil
+				continue
+			}
+			if asked && s != syscall.SIGUSR1 { // of which a queue may send several
 				s = syscall.SIGKILL
 			}
 			asked = true
@@ -132,13 +153,19 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 		case <-unasked: // or not by one
 			if !asked {
 				asked = true
-				l.signal(syscall.SIGTERM)
+				s, by := syscall.SIGTERM, Stop{}
+				if errors.As(context.Cause(ctx), &by) {
+					s, passed = by.Signal.(syscall.Signal), by.Signal
+				}
+				l.signal(s)
 			}
 		case <-stop:
 			l.ending = time.Now()
 			l.signal(syscall.SIGTERM)
-			stop, kill = nil, time.After(endWithin)
+			stop, kill, killFirst = nil, time.After(endWithin), time.After(saveWithin)
 		case <-kill:
+			l.signal(syscall.SIGKILL, l.saving()...)
+		case <-killFirst:
 			l.signal(syscall.SIGKILL)
 		}
 	}
@@ -155,16 +182,20 @@ func (l *launch) outcome(asked bool) error {
 			failed = append(failed, p)
 		}
 	}
-	if len(failed) == 0 {
+	if first := l.ranks[0]; len(failed) == 0 || l.elastic && first.err == nil {
 		return nil
+	} else if l.elastic && first.code() != RankLost {
+		return l.failure(first, asked)
 	}
 	guilt := func(p *rankProcess) int {
 		switch {
 		case !l.ending.IsZero() && p.when.After(l.ending):
-			return 3
+			return 4
 		case p.signaled():
 			return 0
-		case p.cmd.ProcessState.ExitCode() == int(RankLost):
+		case p.code() == RankLost:
+			return 3
+		case p.code() == Requeue:
 			return 2
 		}
 		return 1
@@ -177,6 +208,9 @@ func (l *launch) outcome(asked bool) error {
 	}
 	return l.failure(blame, asked)
 }
+
+// code is what kind of failure ended the process; OK where a signal did, or none.
+func (p *rankProcess) code() Kind { return max(OK, Kind(p.cmd.ProcessState.ExitCode())) }
 
 // signaled says that a signal ended the process.
 func (p *rankProcess) signaled() bool {
@@ -197,6 +231,9 @@ func (l *launch) failure(p *rankProcess, asked bool) error {
 	if asked && (kind == Interrupted || kind == Requeue) {
 		return fail(kind, "all %d ranks have stopped", len(l.ranks))
 	}
+	if err := l.lost(p, how); err != nil {
+		return err
+	}
 	said := ""
 	if p.rank > 0 {
 		said = fmt.Sprintf("; its log is %s", p.log)
@@ -205,6 +242,23 @@ func (l *launch) failure(p *rankProcess, asked bool) error {
 		}
 	}
 	return fail(kind, "rank %d of %d (process %d) %s, and so the others were ended%s", p.rank, len(l.ranks), p.cmd.Process.Pid, how, said)
+}
+
+// lost words the end of a job that is to be started again: p was lost, or noticed that another was. nil: this is not how it ended. Where
+// the first rank lives, it has named the one that was lost.
+func (l *launch) lost(p *rankProcess, how string) error {
+	i := slices.IndexFunc(l.ranks, func(q *rankProcess) bool { return q.err != nil && q.code() == Requeue })
+	switch {
+	case i < 0 || !p.signaled() && p.code() != Requeue:
+		return nil
+	case i == 0 && p.signaled():
+		return fail(Requeue, "process %d %s; the other ranks have stopped, and the same command goes on", p.cmd.Process.Pid, how)
+	case i == 0:
+		return fail(Requeue, "the ranks have stopped, and the same command goes on")
+	case p.signaled():
+		return fail(Requeue, "rank %d of %d (process %d) %s; the others have stopped, and the same command goes on from the last checkpoint", p.rank, len(l.ranks), p.cmd.Process.Pid, how)
+	}
+	return fail(Requeue, "the ranks have stopped, and the same command goes on from the last checkpoint; the log %s ends with\n%s", l.ranks[i].log, l.ranks[i].tail())
 }
 
 // tail is the end of what a rank said since this start, indented.

@@ -37,6 +37,7 @@ type loop struct {
 	inARow   int      // steps skipped, up to now
 	tau      *float64 // of the last window, with transition "auto"
 	saved    int64    // step of the last checkpoint
+	ended    int64    // the last step of which all is done: decided, measured, recorded
 	due      bool     // a checkpoint, once a step was not skipped
 	last     model.Stats
 	shown    *progress.Sample // the last one; nil: none yet
@@ -82,7 +83,7 @@ func (l *loop) restore() error {
 		if resume.Scale.Value > 0 { // none was kept before there was float16
 			l.trainer.Scale = resume.Scale
 		}
-		l.step, l.saved, l.inARow = int64(c.Step), int64(c.Step), resume.Skipped
+		l.step, l.saved, l.ended, l.inARow = int64(c.Step), int64(c.Step), int64(c.Step), resume.Skipped
 		l.s.say("%s: going on from step %d%s", l.label, l.step, l.otherRanks())
 	}
 	if err := l.s.ranks.same(context.Background(), "the last checkpoint of "+l.label, fmt.Sprint("step ", l.step)); err != nil {
@@ -125,7 +126,7 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 			return nil, l.interrupted(ctx)
 		}
 		if err := l.oneStep(ctx); err != nil {
-			return nil, err
+			return nil, l.lose(ctx, err)
 		}
 	}
 	if f := l.training.trace; f.file != "" && l.from+f.step > l.step {
@@ -235,6 +236,9 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	case l.step%c.LogEvery == 0 || windowEnds:
 		err = l.record(r)
 	}
+	if err == nil {
+		l.ended = l.step
+	}
 	// A step that was skipped is not what anybody wants to go on from: good checkpoints would be pruned for its like.
 	l.due = l.due || l.step%c.CheckpointEvery == 0
 	if err == nil && (done || slices.Contains(l.pins, l.step) || l.due && l.inARow == 0) {
@@ -308,9 +312,12 @@ func (l *loop) save(ctx context.Context) error {
 		return nil
 	}
 	defer l.tracer.after("checkpoint", time.Now())
-	l.saved = l.step
 	help := func() error { return l.model.HelpSave(l.s.device) }
-	return l.s.ranks.helped(context.WithoutCancel(ctx), func() error { return l.write(ctx) }, help)
+	if err := l.s.ranks.helped(context.WithoutCancel(ctx), func() error { return l.write(ctx) }, help); err != nil {
+		return err
+	}
+	l.saved = l.step
+	return nil
 }
 
 // write writes the checkpoint.

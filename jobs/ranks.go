@@ -30,9 +30,11 @@ type ranks struct {
 	node, local int             // the node's number, and the rank's among those of the node
 	all         context.Context // ends when a rank is lost, and says which
 	leave       func(cause error) error
-	now         *model.Ranks // of the training under way
-	voice       *voice       // nil: nobody listens
-	agree       bool         // all know why the job cannot go on
+	regroup     func(ctx context.Context) error // leaves the group to those that are left; nil: they stop
+	voice       *voice                          // nil: nobody listens
+	now         *model.Ranks                    // of the training under way
+	agree       bool                            // all know why the job cannot go on
+	left        string                          // once a rank is lost: what there is to go on from, for people
 }
 
 // size is how many there are.
@@ -228,36 +230,44 @@ func (r *ranks) training(b compute.Backend) *model.Ranks {
 	if r.voice != nil {
 		e = timed{e, &r.voice.waits}
 	}
-	r.now = &model.Ranks{Exchange: e, Context: r.all, Also: make([]float64, 1)}
+	r.now = &model.Ranks{Exchange: e, Context: r.all, Also: make([]float64, 2)}
 	if t, ok := b.(*tracer); ok {
 		r.now.Observe = t.exchanged
 	}
 	return r.now
 }
 
-// vote says before a step whether this rank has been asked to stop; the step counts the votes.
+// vote says before a step whether this rank has been asked to stop, and whether as its time is up; the step counts the votes.
 func (r *ranks) vote(ctx context.Context) {
 	if r == nil {
 		return
 	}
-	r.now.Also[0] = 0
+	clear(r.now.Also)
 	if ctx.Err() != nil {
 		r.now.Also[0] = 1
+	}
+	if errors.Is(context.Cause(ctx), errTimeUp) {
+		r.now.Also[1] = 1
 	}
 }
 
 // agreed says that in the last step some rank had been asked to stop.
 func (r *ranks) agreed() bool { return r.now.Also[0] > 0 }
 
-// cause is why the ranks stop.
+// cause is why the ranks stop, of the same kind for all: time is up where that is all that anybody has said.
 func (r *ranks) cause(ctx context.Context) error {
-	if r != nil {
-		r.agree = true
-	}
-	if err := context.Cause(ctx); err != nil {
+	err := context.Cause(ctx)
+	if r == nil {
 		return err
 	}
-	return fail(Interrupted, "another rank was asked to stop")
+	r.agree = true
+	if err == nil {
+		err = errors.New("another rank was asked to stop")
+	}
+	if r.now.Also[1] == r.now.Also[0] {
+		return &Error{Requeue, err}
+	}
+	return &Error{Interrupted, err}
 }
 
 // device is the selector of this rank's device: where the job leaves it open, the ranks of a node take turns with those that are

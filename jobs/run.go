@@ -128,9 +128,18 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close(err)) }()
+	defer func() { err = s.done(err) }()
+	removed := map[string]bool{}
+	return done, s.overLosses(ctx, func() (err error) {
+		done, err = trainAll(ctx, s, fresh, removed, trace, want)
+		return err
+	})
+}
+
+// trainAll runs the wanted trainings of the session's job. removed has those that fresh has removed already, as removing is done once.
+func trainAll(ctx context.Context, s *session, fresh bool, removed map[string]bool, trace traceFlags, want func(*training) bool) (done []finishedTraining, err error) {
 	manifest := s.set.Manifest
-	list := slices.DeleteFunc(trainings(job, manifest.Key), func(t *training) bool { return !want(t) })
+	list := slices.DeleteFunc(trainings(s.job, manifest.Key), func(t *training) bool { return !want(t) })
 	if err := s.ranks.first(ctx, func() error { return sameSettings(list, fresh) }); err != nil {
 		return nil, err
 	}
@@ -141,10 +150,11 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 		if i == len(list)-1 && s.ranks.leads() {
 			t.trace = trace
 		}
-		if fresh {
+		if fresh && !removed[t.name] {
 			if err := s.ranks.first(ctx, t.remove); err != nil {
 				return nil, err
 			}
+			removed[t.name] = true
 		}
 		o, err := t.train(ctx, s)
 		if err != nil {

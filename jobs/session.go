@@ -66,6 +66,12 @@ func (s *session) close(cause error) error {
 	return errors.Join(s.set.Close(), s.device.CloseChecked(), s.ranks.close(cause))
 }
 
+// done closes the session of a job that has ended with that error, and gives it as a person is to read it.
+func (s *session) done(err error) error {
+	err = s.ranks.mourn(err)
+	return errors.Join(err, s.close(err))
+}
+
 // badCheckpoint gives an error from opening a checkpoint its kind, where the checkpoint is to blame, and adds what to do.
 func badCheckpoint(err error, remedy string) error {
 	switch {

@@ -19,6 +19,7 @@ import (
 // voice is how a rank tells whoever watches how it is doing.
 type voice struct {
 	*status.Publisher
+	rank  int // the job's, which it keeps when the ranks regroup
 	host  string
 	bytes func() nats.Statistics
 	waits waits
@@ -36,7 +37,7 @@ func speak(c *cluster.Cluster, runDir string, logf func(string, ...any)) *voice 
 	rank := c.Identity().Rank
 	return &voice{
 		Publisher: status.NewPublisher(c.Conn(), c.Subject(fmt.Sprintf("%s.%d", cluster.Status, rank))),
-		host:      c.Members()[rank].Host, bytes: c.Conn().Stats,
+		rank:      rank, host: c.Members()[rank].Host, bytes: c.Conn().Stats,
 	}
 }
 
@@ -54,7 +55,7 @@ func (l *loop) report(step model.Step, w float64, took time.Duration, values map
 	first, end := r.now.Share(c.Batch / c.Microbatch)
 	sent := v.bytes()
 	v.Say(status.Report{
-		Rank: r.Rank(), Host: v.host, Role: status.Student, Training: filepath.Base(l.dir), Device: l.s.device.Info().Name, Step: l.step, Total: c.Steps,
+		Rank: v.rank, Host: v.host, Role: status.Student, Training: filepath.Base(l.dir), Device: l.s.device.Info().Name, Step: l.step, Total: c.Steps,
 		TokensPerSec: float64((end-first)*c.Microbatch*c.Sequence) / took.Seconds(), StepMS: milliseconds(took), WaitMS: min(milliseconds(v.waits.take()), milliseconds(took)),
 		SentBytes: sent.OutBytes, ReceivedBytes: sent.InBytes, Loss: step.NLL, W: w, Tau: l.tau,
 	})
