@@ -23,7 +23,7 @@ compute/ref, compute/vk < compute # the reference shares nothing with the fast p
 compute < model        # kernels know nothing of networks
 model < distill        # a teacher adds to a model's training; the model knows nothing of teachers
 cluster/wire < cluster/collective # how numbers are written; it knows no ranks
-cluster/collective < cluster # sums of vectors know nothing of models, nor of what carries them
+cluster/link, cluster/collective < cluster # neither knows models; sums know nothing of what carries them, nor that of what it carries
 cluster < jobs         # ranks meet and send bytes; what they compute is nothing to the network, and the network nothing to models
 distill < jobs         # jobs compose; the method knows nothing of job files and command lines
 jobs < main            # main hands over the command line, nothing more

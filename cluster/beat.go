@@ -3,8 +3,8 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -14,9 +14,9 @@ import (
 
 // RankLost is why Cluster.Context has ended: a rank is silent, or has said that it cannot go on.
 type RankLost struct {
-	Rank   int
-	Host   string // the host name of its node
-	Reason string
+	Rank   int    `json:"rank"`
+	Host   string `json:"host"` // the host name of its node
+	Reason string `json:"reason"`
 }
 
 func (l *RankLost) Error() string {
@@ -37,15 +37,20 @@ type pulse struct {
 func newPulse(members []Member, self int, embed bool, limit time.Duration, now time.Time) *pulse {
 	p := &pulse{members: members, self: self, embed: embed, limit: limit, looked: now,
 		heard: make([]time.Time, len(members)), left: make([]bool, len(members))}
-	for i := range p.heard {
-		p.heard[i] = now
-	}
+	p.forgive(now)
 	return p
 }
 
 func (p *pulse) beat(rank int, now time.Time) {
 	if rank >= 0 && rank < len(p.heard) {
 		p.heard[rank] = now
+	}
+}
+
+// forgive begins all silences anew: nothing could be heard until now.
+func (p *pulse) forgive(now time.Time) {
+	for i := range p.heard {
+		p.heard[i] = now
 	}
 }
 
@@ -59,15 +64,13 @@ func (p *pulse) alone() bool {
 	return true
 }
 
-// look returns the rank that is to blame for the silence, if there is one that is too long. It must be called several times
-// within the limit: where it was not, this process was stopped itself, and knows nothing of the others.
+// look returns the rank that is to blame for the silence, if there is one that is too long. It must be called, and
+// beats be sent, about four times within the limit: where it was not, this process was stopped itself, and knows nothing of the others.
 func (p *pulse) look(now time.Time) *RankLost {
 	stopped := now.Sub(p.looked) > p.limit/2
 	p.looked = now
 	if stopped {
-		for i := range p.heard {
-			p.heard[i] = now
-		}
+		p.forgive(now)
 	}
 	var silent []int
 	for rank, at := range p.heard {
@@ -78,33 +81,38 @@ func (p *pulse) look(now time.Time) *RankLost {
 	if len(silent) == 0 {
 		return nil
 	}
-	lost := p.members[silent[0]]
-	if slices.Contains(silent, p.self) { // nothing comes through, not even one's own: it is the server, not the others
-		lost = p.members[p.self]
-		for _, m := range p.members {
-			if p.embed && m.Node == lost.Node && m.LocalRank == 0 {
-				lost = m
-			}
-		}
+	if now.Sub(p.heard[p.self]) > p.limit/2 { // nothing comes through, not even one's own: it is the server, not the others
+		lost := p.members[p.server(p.self)]
 		return &RankLost{lost.Rank, lost.Host, fmt.Sprintf("the NATS server has passed nothing on for %v", p.silence(p.self, now))}
 	}
-	for _, rank := range silent { // a node's first rank takes its server along
-		if m := p.members[rank]; p.embed && m.LocalRank == 0 {
-			lost = m
+	lost := p.members[silent[0]]
+	for _, rank := range silent { // a node's first rank takes its server along, and may have been heard a beat later than others
+		if s := p.server(rank); !p.left[s] && now.Sub(p.heard[s]) > p.limit/2 {
+			lost = p.members[s]
 			break
 		}
 	}
 	reason := fmt.Sprintf("it was silent for %v", p.silence(lost.Rank, now))
-	if len(silent) > 1 {
-		var others []string
-		for _, rank := range silent {
-			if rank != lost.Rank {
-				others = append(others, strconv.Itoa(rank))
-			}
+	var others []string
+	for _, rank := range silent {
+		if rank != lost.Rank {
+			others = append(others, strconv.Itoa(rank))
 		}
+	}
+	if len(others) > 0 {
 		reason += ", and so was rank " + list(others)
 	}
 	return &RankLost{lost.Rank, lost.Host, reason}
+}
+
+// server is the rank that runs the server of a rank's node; with Config.URL the rank itself.
+func (p *pulse) server(rank int) int {
+	for _, m := range p.members {
+		if p.embed && m.Node == p.members[rank].Node && m.LocalRank == 0 {
+			return m.Rank
+		}
+	}
+	return rank
 }
 
 func (p *pulse) silence(rank int, now time.Time) time.Duration {
@@ -126,8 +134,8 @@ type watch struct {
 
 // farewell is what a rank says when it leaves.
 type farewell struct {
-	Rank   int    `json:"rank"`
-	Reason string `json:"reason,omitempty"` // why it cannot go on; empty when it has done its part
+	Rank int       `json:"rank"`
+	Lost *RankLost `json:"lost,omitempty"` // why it cannot go on: itself, or another rank; nil when it has done its part
 }
 
 // startWatch begins to send beats and to listen to the others'. A rank is lost before heartbeat has passed since its last beat.
@@ -146,6 +154,12 @@ func (c *Cluster) startWatch() (*watch, error) {
 			return nil, err
 		}
 	}
+	c.conn.SetReconnectHandler(func(conn *nats.Conn) {
+		w.mu.Lock()
+		w.pulse.forgive(time.Now())
+		w.mu.Unlock()
+		c.logf("connected to NATS again, at %s", conn.ConnectedAddr())
+	})
 	return w, c.conn.Flush()
 }
 
@@ -188,8 +202,8 @@ func (w *watch) hearFarewell(m *nats.Msg) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.gone(f.Rank)
-	if f.Reason != "" {
-		w.lose(&RankLost{f.Rank, w.pulse.members[f.Rank].Host, f.Reason})
+	if f.Lost != nil {
+		w.lose(f.Lost)
 	}
 }
 
@@ -206,8 +220,8 @@ func (w *watch) gone(rank int) {
 func (w *watch) farewell(cause error) error {
 	close(w.stop)
 	f := farewell{Rank: w.pulse.self}
-	if cause != nil {
-		f.Reason = cause.Error()
+	if cause != nil && !errors.As(cause, &f.Lost) {
+		f.Lost = &RankLost{f.Rank, w.pulse.members[f.Rank].Host, cause.Error()}
 	}
 	text, err := json.Marshal(f)
 	if err != nil {

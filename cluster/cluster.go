@@ -67,7 +67,7 @@ func (c *Cluster) Leave(cause error) error {
 		if c.node != nil {
 			c.node.log.closing.Store(true)
 			patience := c.config.heartbeat()
-			if cause != nil {
+			if cause != nil || c.context.Err() != nil {
 				patience = min(patience, time.Second) // long enough for the others to read why
 			}
 			c.watch.outlast(patience)
@@ -85,6 +85,7 @@ func (c *Cluster) dismantle() error {
 		err = c.credentials.remove(c.id.Dir)
 	}
 	if c.conn != nil {
+		_ = c.conn.FlushTimeout(time.Second) // rank 0's last answers; a connection that is lost has none to give
 		c.conn.Close()
 	}
 	if c.node != nil {
@@ -101,7 +102,7 @@ func (j *joiner) connect(k *credentials, address string, in *node, more ...nats.
 	options := []nats.Option{
 		nats.Name(fmt.Sprintf("saltern %s rank %d", j.id.Job, j.id.Rank)),
 		nats.CustomInboxPrefix(prefix(j.id.Job) + "inbox"),
-		nats.Timeout(5 * time.Second), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
+		nats.Timeout(5 * time.Second), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
 		nats.PingInterval(j.config.heartbeat()), nats.NoCallbacksAfterClientClose(),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { j.logf("NATS: %v", err) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -109,7 +110,6 @@ func (j *joiner) connect(k *credentials, address string, in *node, more ...nats.
 				j.logf("the connection to NATS is lost: %v", err)
 			}
 		}),
-		nats.ReconnectHandler(func(conn *nats.Conn) { j.logf("connected to NATS again, at %s", conn.ConnectedAddr()) }),
 	}
 	own := j.config.options
 	if !j.config.external() {

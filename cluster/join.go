@@ -189,7 +189,12 @@ func (j *joiner) lead(ctx context.Context) (_ *Cluster, err error) {
 		}
 		c.credentials = k
 	}
-	return c, j.gather(ctx, c, r)
+	if err := j.gather(ctx, c, r); err != nil {
+		r.dismiss(ctx, err.Error())
+		c.node.emptied(time.Second)
+		return nil, err
+	}
+	return c, nil
 }
 
 // gather waits until all have come.
@@ -199,7 +204,7 @@ func (j *joiner) gather(ctx context.Context, c *Cluster, r *desk) (err error) {
 	for {
 		switch missing, failed := r.state(); {
 		case failed != "":
-			return r.dismiss(failed)
+			return refusal(failed)
 		case missing == "":
 			c.members = r.members()
 			c.watch, err = c.startWatch()
@@ -209,11 +214,11 @@ func (j *joiner) gather(ctx context.Context, c *Cluster, r *desk) (err error) {
 		case <-r.changed:
 		case <-again.C:
 			if err := j.replaced(ctx, c.credentials); err != nil {
-				return r.dismiss(err.Error())
+				return err
 			}
 		case <-ctx.Done():
 			missing, _ := r.state()
-			return r.dismiss(j.waited(ctx, missing, whatToDo).Error())
+			return j.waited(ctx, missing, whatToDo)
 		}
 	}
 }
@@ -285,6 +290,7 @@ func (j *joiner) replaced(ctx context.Context, k *credentials) error {
 func (j *joiner) guest(ctx context.Context) (*Cluster, error) {
 	file := credentialsFile(j.id.Dir)
 	why := ""
+	var before error // what came of the last credentials
 	for tries := 0; ; tries++ {
 		var k *credentials
 		var err error
@@ -299,11 +305,17 @@ func (j *joiner) guest(ctx context.Context) (*Cluster, error) {
 		}
 		var dead *deadEnd
 		var exposed *exposedError
+		if errors.As(err, &dead) {
+			before = dead
+		}
 		switch {
 		case errors.As(err, &exposed):
 			return nil, err
 		case errors.Is(err, fs.ErrNotExist):
 			why = fmt.Sprintf("rank 0 to write %s", file)
+			if before != nil {
+				why += fmt.Sprintf(" again (%v)", before)
+			}
 		case errors.As(err, &dead) && k != nil:
 			why = fmt.Sprintf("a rank 0 that answers (what %s leads to: %v)", file, err)
 		case errors.As(err, &dead):
@@ -416,14 +428,13 @@ func (d *desk) serve(m *nats.Msg) {
 		return
 	}
 	d.mu.Lock()
-	a := d.roster.hear(h)
-	d.mu.Unlock()
+	defer d.mu.Unlock() // once the answer is sent: rank 0 may end after it
+	if text, err := json.Marshal(d.roster.hear(h)); err == nil {
+		_ = m.Respond(text) // who does not get it asks again
+	}
 	select {
 	case d.changed <- struct{}{}:
 	default:
-	}
-	if text, err := json.Marshal(a); err == nil {
-		_ = m.Respond(text) // who does not get it asks again
 	}
 }
 
@@ -444,20 +455,19 @@ func (d *desk) members() []Member {
 	return all
 }
 
-// dismiss makes sure that who has come hears why it was in vain, and returns that.
-func (d *desk) dismiss(reason string) error {
+// dismiss makes sure that who has come hears why it was in vain, and so does who comes in a moment if there is time.
+func (d *desk) dismiss(ctx context.Context, reason string) {
 	d.mu.Lock()
 	if d.roster.failed == "" {
 		d.roster.failed = reason
 	}
 	d.mu.Unlock()
-	for began := time.Now(); time.Since(began) < time.Second; time.Sleep(10 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 2*time.Second; time.Sleep(10 * time.Millisecond) {
 		d.mu.Lock()
-		untold := d.roster.untold()
+		untold := d.roster.untold(ctx.Err() == nil)
 		d.mu.Unlock()
 		if !untold {
 			break
 		}
 	}
-	return refusal(reason)
 }

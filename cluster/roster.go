@@ -191,10 +191,10 @@ func list(words []string) string {
 	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
 }
 
-// untold says that a rank that has come does not know yet that the ranks will not come together.
-func (r *roster) untold() bool {
+// untold says that a rank does not know yet that the ranks will not come together; with absent, those that have not come count too.
+func (r *roster) untold(absent bool) bool {
 	for rank, h := range r.here {
-		if h != nil && !r.told[rank] && h.GaveUp == "" {
+		if !r.told[rank] && (h != nil || absent) {
 			return true
 		}
 	}

@@ -121,6 +121,12 @@ func (n *node) unreached(self, nodes int) ([]int, error) {
 	return list, nil
 }
 
+// emptied waits until only this process is connected to n, which may be nil: what the others have been sent before, they have read.
+func (n *node) emptied(limit time.Duration) {
+	for began := time.Now(); n != nil && n.NumClients() > 1 && time.Since(began) < limit; time.Sleep(10 * time.Millisecond) {
+	}
+}
+
 // stop ends n and waits for it.
 func (n *node) stop() {
 	n.log.closing.Store(true)

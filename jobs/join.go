@@ -9,8 +9,11 @@ import (
 	"io"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"saltern/cluster"
+	"saltern/cluster/collective"
+	"saltern/cluster/link"
 )
 
 // amongRanks says how a command sees the world as one of several ranks: only the first has something to print.
@@ -33,6 +36,10 @@ func (c *Command) amongRanks(out IO) (IO, error) {
 	}
 	return out, nil
 }
+
+// patience is how long a rank may keep the others waiting, with hours of text to prepare for example, as long as it lives: silence is
+// noticed much sooner.
+const patience = 24 * time.Hour
 
 // joinRanks meets the other ranks of this process's job; nil where there are none.
 func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
@@ -58,11 +65,12 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := c.Group()
+	links, err := link.Open(c.Conn(), c.Subject("link"), id.Rank, id.Size, link.Options{Deadline: patience})
 	if err != nil {
 		return nil, errors.Join(err, c.Leave(err))
 	}
-	return &ranks{group: g, node: id.Node, local: id.LocalRank, all: c.Context(), leave: c.Leave}, nil
+	leave := func(cause error) error { return errors.Join(links.Close(), c.Leave(cause)) }
+	return &ranks{group: collective.New(links, id.Rank, id.Size), node: id.Node, local: id.LocalRank, all: c.Context(), leave: leave}, nil
 }
 
 // builtFrom names the program, which must be the same on all ranks: its version and commit.

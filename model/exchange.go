@@ -65,10 +65,15 @@ func (t *Trainer) Across(r *Ranks) error {
 	var list []*compute.Storage
 	for i, b := range t.Model.Buckets {
 		list = append(list, b.Grad)
-		t.gradients.data[i] = make([]float32, b.Len)
+		t.gradients.data[i] = make([]float32, b.padded)
 	}
 	for _, p := range t.programs[:len(t.programs)-2] {
 		t.gradients.complete = append(t.gradients.complete, p.CutAfter(list...))
+	}
+	if t.Model.sharded {
+		t.Model.ranks = r
+		t.gradients.sharded = true
+		t.programs[len(t.programs)-1].CutAfter(t.control.Storage)
 	}
 	return nil
 }
@@ -78,7 +83,8 @@ type gradients struct {
 	*Ranks
 	buckets  []*Bucket
 	data     [][]float32 // by bucket
-	complete [][][]int   // by objective and segment of its program: the buckets that are complete with it
+	sharded  bool
+	complete [][][]int // by objective and segment of its program: the buckets that are complete with it
 }
 
 // run runs the last microbatch of the rank's share. A bucket's gradient is read where it is complete and summed over the ranks while
@@ -96,7 +102,7 @@ func (g *gradients) run(b compute.Backend, x compute.Executable, objective int) 
 	}()
 	err := x.RunSegments(func(segment int) error {
 		for _, k := range g.complete[objective][segment] {
-			if err := b.Read(g.buckets[k].flat(g.buckets[k].Grad), g.data[k]); err != nil {
+			if err := b.Read(g.buckets[k].flat(g.buckets[k].Grad), g.data[k][:g.buckets[k].Len]); err != nil {
 				return err
 			}
 			ready <- k
@@ -108,7 +114,7 @@ func (g *gradients) run(b compute.Backend, x compute.Executable, objective int) 
 		return err
 	}
 	for k, bucket := range g.buckets {
-		if err := b.Write(bucket.flat(bucket.Grad), g.data[k]); err != nil {
+		if err := b.Write(bucket.flat(bucket.Grad), g.data[k][:bucket.Len]); err != nil {
 			return err
 		}
 	}
@@ -117,12 +123,15 @@ func (g *gradients) run(b compute.Backend, x compute.Executable, objective int) 
 
 // exchange sums a bucket's gradient over the ranks.
 func (g *gradients) exchange(k int) error {
-	start := time.Now()
-	if err := g.AllReduce(g.Context, g.data[k]); err != nil {
+	start, what, sum := time.Now(), "all-reduce ", func() error { return g.AllReduce(g.Context, g.data[k]) }
+	if g.sharded {
+		what, sum = "reduce-scatter ", func() error { return g.scatter(k) }
+	}
+	if err := sum(); err != nil {
 		return fmt.Errorf("the gradient of %s: %w", g.buckets[k].Name, err)
 	}
 	if g.Observe != nil {
-		g.Observe("all-reduce "+g.buckets[k].Name, start)
+		g.Observe(what+g.buckets[k].Name, start)
 	}
 	return nil
 }

@@ -91,14 +91,41 @@ func (s seat) AllGather(ctx context.Context, x []float32) error {
 	return s.AllReduce(ctx, x)
 }
 
+func device(t *testing.T) compute.Backend { return computetest.Device(t) }
+
 // acrossRanks trains steps on so many ranks, each with a backend of its own, and gives what each rank saw of every step.
 func acrossRanks(t *testing.T, size int, open func(*testing.T) compute.Backend, c Config, tc TrainConfig, steps int64) [][]Step {
 	t.Helper()
-	seen, errs := make([][]Step, size), make([]error, size)
-	var all sync.WaitGroup
+	return ranksOf(t, size, false, open, c, tc, func(r *rankOf) { r.train(0, steps) })
+}
+
+// rankOf is one of several ranks in this process.
+type rankOf struct {
+	*Trainer
+	b    compute.Backend
+	seen []Step
+	err  error
+}
+
+// train trains from one step to another.
+func (r *rankOf) train(from, to int64) {
+	for i := from; i < to && r.err == nil; i++ {
+		var s Step
+		s, r.err = r.Step(i, 0, 0, 1, randomFill(i%5, r.Model.Vocab, r.T))
+		r.seen = append(r.seen, s)
+	}
+}
+
+// ranksOf does something on so many ranks at once, whose weights are the initial ones, and gives the steps that each saw.
+func ranksOf(t *testing.T, size int, shard bool, open func(*testing.T) compute.Backend, c Config, tc TrainConfig, do func(r *rankOf)) [][]Step {
+	t.Helper()
+	var list []*rankOf
 	for rank, x := range newTable(size) {
 		b := open(t)
 		m := New(c, "test", true)
+		if shard {
+			m.Shard(rank, size)
+		}
 		trainer, err := Programs(m, tc, Plain)
 		if err != nil {
 			t.Fatal(err)
@@ -116,22 +143,19 @@ func acrossRanks(t *testing.T, size int, open func(*testing.T) compute.Backend, 
 			trainer.Close()
 			b.Free(m.Storages()...)
 		})
-		all.Go(func() {
-			for i := range steps {
-				s, err := trainer.Step(i, 0, 0, 1, randomFill(i%5, c.Vocab, trainer.T))
-				if err != nil {
-					errs[rank] = err
-					return
-				}
-				seen[rank] = append(seen[rank], s)
-			}
-		})
+		list = append(list, &rankOf{Trainer: trainer, b: b})
+	}
+	var all sync.WaitGroup
+	for _, r := range list {
+		all.Go(func() { do(r) })
 	}
 	all.Wait()
-	for rank, err := range errs {
-		if err != nil {
-			t.Fatalf("rank %d: %v", rank, err)
+	var seen [][]Step
+	for rank, r := range list {
+		if r.err != nil {
+			t.Fatalf("rank %d: %v", rank, r.err)
 		}
+		seen = append(seen, r.seen)
 	}
 	return seen
 }
@@ -142,11 +166,13 @@ func TestRanksTrainAsOne(t *testing.T) {
 	const steps = 100
 	for _, on := range []struct {
 		name  string
+		shard bool
 		open  func(t *testing.T) compute.Backend
 		sizes []int
 	}{
-		{"device", func(t *testing.T) compute.Backend { return computetest.Device(t) }, []int{1, 2, 4}},
-		{"reference", func(*testing.T) compute.Backend { return compute.NewReference() }, []int{3}}, // of four microbatches
+		{"device", false, device, []int{1, 2, 4}},
+		{"sharded", true, device, []int{1, 2, 4}},                                                          // the last of four has nothing of most buckets
+		{"reference", false, func(*testing.T) compute.Backend { return compute.NewReference() }, []int{3}}, // of four microbatches
 	} {
 		c, tc := tiny(true), tinyTraining()
 		tc.Steps, tc.Batch, tc.Microbatch, tc.LR, tc.Eps = steps, 8, 2, 1e-3, 1e-5
@@ -161,7 +187,7 @@ func TestRanksTrainAsOne(t *testing.T) {
 		}
 		for _, size := range on.sizes {
 			t.Run(fmt.Sprintf("%s/%d", on.name, size), func(t *testing.T) {
-				seen := acrossRanks(t, size, on.open, c, tc, steps)
+				seen := ranksOf(t, size, on.shard, on.open, c, tc, func(r *rankOf) { r.train(0, steps) })
 				worst := 0.0
 				for i, w := range want {
 					s := seen[0][i]
@@ -185,9 +211,8 @@ func TestRanksTrainAsOne(t *testing.T) {
 
 // TestRanksRepeat: the same ranks see the same bits again.
 func TestRanksRepeat(t *testing.T) {
-	open := func(t *testing.T) compute.Backend { return computetest.Device(t) }
 	c, tc := tiny(false), tinyTraining()
-	a, b := acrossRanks(t, 2, open, c, tc, 20), acrossRanks(t, 2, open, c, tc, 20)
+	a, b := acrossRanks(t, 2, device, c, tc, 20), acrossRanks(t, 2, device, c, tc, 20)
 	if !reflect.DeepEqual(a, b) {
 		t.Errorf("%+v\n%+v", a[0], b[0])
 	}

@@ -101,15 +101,6 @@ func (m *Model) parts(f func(name string, t *compute.Tensor)) {
 	}
 }
 
-// moments lists the optimizer's state, a vector per bucket. Buckets are named by their place, so that the SLM's and the
-// LLM's files look alike.
-func (m *Model) moments(f func(name string, t *compute.Tensor)) {
-	for i, k := range m.Buckets {
-		f(fmt.Sprintf("bucket.%d.mean", i), k.flat(k.Mean))
-		f(fmt.Sprintf("bucket.%d.mean_square", i), k.flat(k.MeanSq))
-	}
-}
-
 func reader(b compute.Backend, t *compute.Tensor) func() ([]float32, error) {
 	return func() ([]float32, error) {
 		data := make([]float32, t.Len())
@@ -132,9 +123,9 @@ func (m *Model) Save(ctx context.Context, b compute.Backend, root string, step i
 		return "", err
 	}
 	c := checkpoint.Contents{Weights: m.tensors(b), Config: config, Tokenizer: tokenizer, Data: struct{ Sample int64 }{state.Sample}, State: state}
-	m.moments(func(name string, t *compute.Tensor) {
-		c.Optimizer = append(c.Optimizer, safetensors.Tensor{Name: name, Shape: t.Shape, Read: reader(b, t)})
-	})
+	for _, x := range m.moments() {
+		c.Optimizer = append(c.Optimizer, x.tensor(m, b))
+	}
 	return checkpoint.Write(ctx, root, int(step), c, keep)
 }
 
@@ -145,7 +136,11 @@ func (m *Model) LoadWeights(b compute.Backend, c *checkpoint.Checkpoint) error {
 		return err
 	}
 	defer f.Close()
-	return inFolder(c, load(b, f, m.parts))
+	return inFolder(c, load(f, func(each wanted) {
+		m.parts(func(name string, t *compute.Tensor) {
+			each(name, t.Shape, func(data []float32) error { return b.Write(t, data) })
+		})
+	}))
 }
 
 // LoadOptimizer fills the optimizer's state and gives what was saved beside it.
@@ -159,7 +154,11 @@ func (m *Model) LoadOptimizer(b compute.Backend, c *checkpoint.Checkpoint) (Resu
 		return state, err
 	}
 	defer f.Close()
-	return state, inFolder(c, load(b, f, m.moments))
+	return state, inFolder(c, load(f, func(each wanted) {
+		for _, x := range m.moments() {
+			each(x.name, compute.Shape{x.bucket.Len}, func(data []float32) error { return x.write(m, b, data) })
+		}
+	}))
 }
 
 // inFolder adds to an error where the checkpoint lies.
@@ -170,10 +169,14 @@ func inFolder(c *checkpoint.Checkpoint, err error) error {
 	return fmt.Errorf("%s: %w", c.Dir, err)
 }
 
-func load(b compute.Backend, f *safetensors.File, each func(func(name string, t *compute.Tensor))) error {
+// wanted is a tensor of a file that a model wants, and what it does with it.
+type wanted func(name string, shape compute.Shape, put func(data []float32) error)
+
+// load reads what all calls wanted with.
+func load(f *safetensors.File, all func(each wanted)) error {
 	var data []float32
 	var err error
-	each(func(name string, t *compute.Tensor) {
+	all(func(name string, shape compute.Shape, put func(data []float32) error) {
 		if err != nil {
 			return
 		}
@@ -181,11 +184,11 @@ func load(b compute.Backend, f *safetensors.File, each func(func(name string, t 
 		switch {
 		case !ok:
 			err = fmt.Errorf("%w: there is no tensor %s", checkpoint.ErrCorrupt, name)
-		case !compute.Shape(info.Shape).Equal(t.Shape):
-			err = fmt.Errorf("%w: tensor %s has shape %v, the model's is %v: it belongs to a model of another shape", checkpoint.ErrCorrupt, name, compute.Shape(info.Shape), t.Shape)
+		case !compute.Shape(info.Shape).Equal(shape):
+			err = fmt.Errorf("%w: tensor %s has shape %v, the model's is %v: it belongs to a model of another shape", checkpoint.ErrCorrupt, name, compute.Shape(info.Shape), shape)
 		default:
 			if data, err = f.Float32(name, data); err == nil {
-				err = b.Write(t, data)
+				err = put(data)
 			}
 		}
 	})

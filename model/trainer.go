@@ -23,6 +23,7 @@ type Trainer struct {
 	Memory compute.Memory
 	Scale  LossScale
 
+	scale     float64    // of the gradient of the step under way
 	gradients *gradients // on their way to other ranks; nil: there are none
 
 	programs []*compute.Program   // one per objective: forward, backward, gradients accumulated; evaluation; update
@@ -85,8 +86,14 @@ func (t *Trainer) recordUpdate(r *compute.Recorder) {
 	}
 	control := r.GradNorm(t.clip, grads)
 	r.SumInto(t.control, control.View(0, 1, 4))
+	if t.Model.sharded {
+		control = t.control // which updateShard changes in between
+	}
 	for _, b := range t.Model.Buckets {
-		r.AdamW(b.flat(b.P), b.flat(b.Grad), b.flat(b.Mean), b.flat(b.MeanSq), t.adam, control, b.Decayed)
+		if b.own == 0 {
+			continue
+		}
+		r.AdamW(b.segment(b.P), b.segment(b.Grad), b.Mean.View(compute.F32, 0, b.own), b.MeanSq.View(compute.F32, 0, b.own), t.adam, control, b.decayed())
 	}
 }
 
@@ -161,7 +168,8 @@ func (t *Trainer) Step(step int64, objective int, w, temperature float64, fill F
 	s.Stats = stats
 	c := t.Config
 	n := float64(step + 1)
-	if err := t.backend.Write(t.clip, []float32{float32(1 / (math.Max(1, float64(s.Tokens)) * t.Scale.Value)), float32(c.ClipNorm), 0, 0}); err != nil {
+	t.scale = 1 / (math.Max(1, float64(s.Tokens)) * t.Scale.Value)
+	if err := t.backend.Write(t.clip, []float32{float32(t.scale), float32(c.ClipNorm), 0, 0}); err != nil {
 		return s, err
 	}
 	if err := t.backend.Write(t.adam, []float32{
@@ -173,7 +181,11 @@ func (t *Trainer) Step(step int64, objective int, w, temperature float64, fill F
 	if err := t.backend.Write(t.control, make([]float32, 4)); err != nil {
 		return s, err
 	}
-	if err := t.update.Run(); err != nil {
+	update := t.update.Run
+	if t.Model.sharded {
+		update = t.updateShard
+	}
+	if err := update(); err != nil {
 		return s, err
 	}
 	var control [4]float32

@@ -17,6 +17,10 @@ type Bucket struct {
 	P, Grad, Mean, MeanSq *compute.Storage // Grad, Mean and MeanSq are nil in a model that is not trained
 	Len                   int              // elements, each weight aligned
 	Decayed               int              // the first elements take weight decay: matrices come before gains
+
+	// first and own are the elements that this rank updates, and that Mean and MeanSq are of: all, unless the model is sharded. Then
+	// padded is the length that the ranks cut into equal segments, and where this one has none Mean and MeanSq are nil.
+	first, own, padded int
 }
 
 // Weight is one matrix or vector of the model, possibly several of Hugging Face's in one (Parts).
@@ -46,6 +50,8 @@ type Model struct {
 	head      *Weight // embed itself when tied
 	norm      *Weight
 	layers    []layerWeights
+	sharded   bool
+	ranks     *Ranks // of a sharded model, once a Trainer is across them
 }
 
 // New lays out a model of a resolved Config; name tells its memory apart from that of other models. A model that is not
@@ -101,6 +107,7 @@ func (m *Model) bucket(name string, trained bool, weights ...*Weight) *Bucket {
 			b.Decayed = b.Len
 		}
 	}
+	b.own, b.padded = b.Len, b.Len
 	b.P = compute.NewStorage(compute.State, name+".weights", b.Len)
 	if trained {
 		b.Grad = compute.NewStorage(compute.State, name+".gradient", b.Len)

@@ -1,0 +1,127 @@
+package link
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// tend asks, of every stream that has had no news for a while, and of all of them when the connection is back, how far its receiver
+// is. It asks those who are waited for whether they live.
+func (l *Links) tend() {
+	tick := time.NewTicker(min(restTime, l.Deadline/8+1))
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.done:
+			return
+		case s := <-l.status:
+			if s == nats.CLOSED {
+				l.stop()
+				return
+			}
+			l.ask(true)
+		case <-tick.C:
+			l.ask(false)
+			l.look()
+		}
+	}
+}
+
+// ask asks for the status of streams with something under way: all of them, or those without news since the last time.
+func (l *Links) ask(all bool) {
+	for _, o := range l.outgoings() {
+		o.mu.Lock()
+		ask := (len(o.kept) > 0 || o.waiting) && (all || !o.news)
+		o.news = false
+		if ask {
+			o.asked = o.next
+			o.say(o.end, header{kind: askKind, a: o.next})
+		}
+		o.mu.Unlock()
+	}
+}
+
+// look pings the ranks that are waited for and settles who is missing.
+func (l *Links) look() {
+	awaited := make([]string, l.size) // a stream of each
+	for _, i := range l.incomings() {
+		i.mu.Lock()
+		if i.waiting {
+			awaited[i.peer] = i.stream
+		}
+		i.mu.Unlock()
+	}
+	for _, o := range l.outgoings() {
+		o.mu.Lock()
+		if o.waiting {
+			awaited[o.peer] = o.stream
+		}
+		o.mu.Unlock()
+	}
+	for rank, stream := range awaited {
+		p := &l.peers[rank]
+		if stream == "" {
+			p.since = time.Time{}
+			p.missing.Store(false)
+			p.misses.Store(0)
+			continue
+		}
+		if p.since.IsZero() {
+			p.since = time.Now()
+		}
+		p.missing.Store(min(time.Since(p.since), time.Since(time.Unix(0, p.heard.Load()))) > l.Deadline/2)
+		l.say(end{rank, stream}, header{kind: pingKind})
+	}
+}
+
+// misses is the rank that keeps this one waiting, and does not answer; or that one of those it waits for has said it misses; or -1. The one
+// who asks is not told of itself.
+func (l *Links) misses(asker int) int {
+	for rank := range l.peers {
+		if l.peers[rank].missing.Load() && rank != asker {
+			return rank
+		}
+	}
+	for rank := range l.peers {
+		if m := int(l.peers[rank].misses.Load()) - 1; m >= 0 && m != l.rank && m != asker {
+			return m
+		}
+	}
+	return -1
+}
+
+// onTheWay says whether something sent is not known to have arrived.
+func (l *Links) onTheWay() bool {
+	for _, o := range l.outgoings() {
+		o.mu.Lock()
+		kept := len(o.kept)
+		if kept > 0 && o.asked == 0 { // short messages are not confirmed unless asked for
+			o.asked = o.next
+			o.say(o.end, header{kind: askKind, a: o.next})
+		}
+		o.mu.Unlock()
+		if kept > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Links) outgoings() (list []*outgoing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.out {
+		list = append(list, o)
+	}
+	return list
+}
+
+func (l *Links) incomings() (list []*incoming) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range l.in {
+		list = append(list, i)
+	}
+	return list
+}
