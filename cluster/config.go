@@ -35,6 +35,12 @@ type Config struct {
 	// most 3600, and well above the longest time that a node may be too busy to run anything.
 	Heartbeat float64 `toml:"heartbeat"`
 
+	// ShardOptimizer has each rank keep the optimizer's state of its part of the weights alone, update that part, and give it to the
+	// others (ZeRO, stage 1, arXiv 1910.02054): 8 bytes of each parameter are divided by the number of ranks, for about the same traffic.
+	// Losses are the same but for their last digits, and checkpoints are whole: a run may go on with another setting. Set it too
+	// where the ranks' devices are not alike, as each weight is then made by one of them.
+	ShardOptimizer bool `toml:"shard_optimizer"`
+
 	// Sync is when ranks exchange what they learned: "every-step" adds up the gradients of every step, so that the losses are those of
 	// one process; with "local" each rank trains by itself, on its share of each batch, and the ranks come together once in LocalSteps
 	// (DiLoCo, arXiv 2311.08105), which a slow network bears. A process alone does not look at it, nor at the keys

@@ -38,6 +38,9 @@ func (c Config) checkSync(bad func(key, message string)) {
 	if c.Sync != "every-step" && c.Sync != "local" {
 		bad("sync", fmt.Sprintf(`sync = %q is unknown; use "every-step" or "local"`, c.Sync))
 	}
+	if c.Local() && c.ShardOptimizer {
+		bad("shard_optimizer", `shard_optimizer = true shares the optimizer among ranks that take every step together, and with sync = "local" each has its own; leave one of them out`)
+	}
 	if c.LocalSteps < 1 || c.LocalSteps > 1e6 {
 		bad("local_steps", fmt.Sprintf("local_steps = %d is out of bounds; use 1 to 1000000, 50 is usual in short trainings", c.LocalSteps))
 	}

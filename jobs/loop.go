@@ -90,7 +90,13 @@ func (l *loop) restore() error {
 			l.trainer.Scale = resume.Scale
 		}
 		l.step, l.saved, l.inARow = int64(c.Step), int64(c.Step), resume.Skipped
-		l.s.say("%s: going on from step %d", l.label, l.step)
+		l.s.say("%s: going on from step %d%s", l.label, l.step, l.otherRanks())
+	}
+	if err := l.s.ranks.same(context.Background(), "the last checkpoint of "+l.label, fmt.Sprint("step ", l.step)); err != nil {
+		return err
+	}
+	if l.state.Ranks = l.s.ranks.size(); l.state.Ranks == 1 {
+		l.state.Ranks = 0
 	}
 	if !l.s.ranks.leads() {
 		return nil
@@ -323,7 +329,8 @@ func (l *loop) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.s.ranks.first(ctx, func() error { return l.write(ctx, parts) })
+	help := func() error { return l.model.HelpSave(l.s.device) }
+	return l.s.ranks.helped(ctx, func() error { return l.write(ctx, parts) }, help)
 }
 
 // write writes the checkpoint.
@@ -377,12 +384,22 @@ func (l *loop) finish() (*outcome, error) {
 	return o, l.s.ranks.first(context.Background(), func() error { return writeJSON(filepath.Join(l.dir, "result.json"), o) })
 }
 
+// otherRanks says that the checkpoint is of another number of ranks.
+func (l *loop) otherRanks() string {
+	was, now := max(1, l.state.Ranks), l.s.ranks.size()
+	if was == now {
+		return ""
+	}
+	return fmt.Sprintf("; ranks are %d, and were %d: sums have another order from here, so losses may differ in their last digits", now, was)
+}
+
 // progressState is what a run carries through its checkpoints beside the tensors.
 type progressState struct {
 	Seconds float64 `json:"seconds"`
 	FLOPs   float64 `json:"flops"`
 	Skipped int64   `json:"skipped"`
-	Sent    int64   `json:"sent,omitempty"` // bytes, by rank 0 to other ranks
+	Sent    int64   `json:"sent,omitempty"`  // bytes, by rank 0 to other ranks
+	Ranks   int     `json:"ranks,omitempty"` // 0: one
 
 	Auto *distill.Auto `json:"auto,omitempty"` // of transition "auto", once the teacher helped
 }

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 
@@ -13,17 +14,20 @@ import (
 func planCommand() *Command {
 	var flags struct {
 		sets   listFlag
+		ranks  int
 		memory string
 		json   bool
 	}
 	return &Command{
 		Name:    "plan",
-		Usage:   "[--memory 24GiB] [--set key=value]... [--json] job.toml",
+		Usage:   "[--ranks N] [--memory 24GiB] [--set key=value]... [--json] job.toml",
 		Summary: "show what a job will take: memory, arithmetic, checkpoints, without touching a device",
 		Help: `Records the programs of every training of the job, as "saltern run" would, and adds up what they
 need of one device: the memory is exactly what will be allocated. --memory says how much the
 device has (see "saltern devices"): then the microbatch is chosen to fit, where the job leaves
-it open, and the command fails when nothing does. Without, memory is taken to be no concern.
+it open, and the command fails when nothing does. Without, memory is taken to be no concern. With
+--ranks it is what each of so many ranks needs, which share every batch, and with
+cluster.shard_optimizer the optimizer's state.
 
 Arithmetic is the model's, as papers count it: 6 FLOPs for each weight and token,
 attention, and a third of that for a teacher's forward pass. "As executed" is that of the
@@ -33,6 +37,7 @@ saltern plan --memory 80GiB --set llm.model.preset=2.8B-like --set slm.model.pre
 		Exits: []Kind{BadConfig, BadData, NoMemory},
 		Flags: func(fs *flag.FlagSet) {
 			setFlag(fs, &flags.sets)
+			fs.IntVar(&flags.ranks, "ranks", 1, "plan for one of `N` ranks")
 			fs.StringVar(&flags.memory, "memory", "", "the device's memory, as a `size` such as 24GiB")
 			jsonFlag(fs, &flags.json)
 		},
@@ -45,6 +50,9 @@ saltern plan --memory 80GiB --set llm.model.preset=2.8B-like --set slm.model.pre
 			if err != nil {
 				return err
 			}
+			if job.ranks = flags.ranks; job.ranks < 1 {
+				return fail(Usage, "--ranks %d: there must be at least one", flags.ranks)
+			}
 			plans, err := planJob(job, memory)
 			if err != nil {
 				return err
@@ -52,7 +60,7 @@ saltern plan --memory 80GiB --set llm.model.preset=2.8B-like --set slm.model.pre
 			if err := planTable(plans, flags.json).Write(io.Out, flags.json); err != nil {
 				return err
 			}
-			return tooLarge(plans)
+			return errors.Join(tooLarge(plans), tooFewMicrobatches(plans))
 		},
 	}
 }
@@ -100,7 +108,7 @@ func planJob(job *Job, memory int64) ([]plan, error) {
 
 // plan records the training's programs and adds up.
 func (t *training) plan(memory int64) (plan, error) {
-	m := model.New(t.Model, t.name, true)
+	m := t.layOut(0)
 	p, help := plan{label: t.label, ranks: max(1, t.ranks), model: t.Model, params: t.Model.Params(), limit: memory, perToken: t.Model.FLOPsPerToken(t.Train.Sequence)}, (*teaching)(nil)
 	p.kdToken = p.perToken
 	if t.Distill.Method != "baseline" {
@@ -133,7 +141,11 @@ func (t *training) plan(memory int64) (plan, error) {
 	for _, b := range m.Buckets {
 		p.weights += b.P.Bytes()
 		p.gradients += b.Grad.Bytes()
-		p.optimizer += b.Mean.Bytes() + b.MeanSq.Bytes()
+		for _, s := range []*compute.Storage{b.Mean, b.MeanSq} {
+			if s != nil { // else other ranks have it
+				p.optimizer += s.Bytes()
+			}
+		}
 	}
 	p.executed = p.scoring + float64(trainer.FLOPs(0))*float64(c.Steps-p.withKD)
 	if p.withKD > 0 {

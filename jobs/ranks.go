@@ -45,8 +45,16 @@ func (r *ranks) size() int {
 	return r.Size()
 }
 
+// rank is this one's number, from 0.
+func (r *ranks) rank() int {
+	if r == nil {
+		return 0
+	}
+	return r.Rank()
+}
+
 // leads says that this is the rank that writes what is written once.
-func (r *ranks) leads() bool { return r == nil || r.Rank() == 0 }
+func (r *ranks) leads() bool { return r.rank() == 0 }
 
 // close leaves the others, who are told the cause if there is one: then they cannot go on either.
 func (r *ranks) close(cause error) error {
@@ -75,6 +83,11 @@ const toldWithin = 10 * time.Second
 // first has the first rank do something once all have come here, while the others wait, and tells them how it went: a failure is
 // everybody's, and of the same kind. What f writes, all can read afterwards.
 func (r *ranks) first(ctx context.Context, f func() error) error {
+	return r.helped(ctx, f, func() error { return nil })
+}
+
+// helped is first with something that the other ranks do meanwhile.
+func (r *ranks) helped(ctx context.Context, f, help func() error) error {
 	if r == nil {
 		return f()
 	}
@@ -85,6 +98,9 @@ func (r *ranks) first(ctx context.Context, f func() error) error {
 		return r.waited(ctx, err)
 	}
 	if !r.leads() {
+		if err := help(); err != nil {
+			return r.waited(ctx, err)
+		}
 		return r.hear(ctx)
 	}
 	err := f()

@@ -58,6 +58,28 @@ func testRanks(t *testing.T, saltern program) {
 			sameLosses(t, alone, four, training)
 		}
 	})
+	t.Run("passes and shards", func(t *testing.T) {
+		ranks := newJob(t, ranksJob) // with the same SLM
+		if err := os.CopyFS(filepath.Join(ranks, "runs"), os.DirFS(filepath.Join(alone, "runs"))); err != nil {
+			t.Fatal(err)
+		}
+		for training, sets := range map[string][]string{
+			"llm-rkd":     {"distill.method=rkd", "distill.labels=offline"},
+			"llm-salt-ds": {"distill.method=salt-ds", "distill.transition=step", "distill.teacher=equal-entropy"},
+		} {
+			args := []string{"train", "job.toml", "--set", "cluster.shard_optimizer=true"}
+			for _, s := range sets {
+				args = append(args, "--set", s)
+			}
+			start(t, saltern, alone, args...).finish(t)
+			start(t, saltern, ranks, launch(4, args...)...).finish(t)
+			sameLosses(t, alone, ranks, training)
+		}
+		start(t, saltern, ranks, launch(2, "compare", "--seeds", "1", "--set", `compare.methods=["baseline"]`, "--set", `compare.controls=["baseline-70"]`, "job.toml")...).finish(t)
+		if found, err := filepath.Glob(filepath.Join(ranks, "runs", "job", "compare", "llm-baseline-*", "held_out.json")); err != nil || len(found) != 1 {
+			t.Errorf("of the control there is %v, %v", found, err)
+		}
+	})
 	t.Run("interrupted", func(t *testing.T) {
 		dir := newJob(t, ranksJob)
 		for _, m := range []moment{after("slm", 9), after("llm-salt", 12)} {
@@ -76,6 +98,23 @@ func testRanks(t *testing.T, saltern program) {
 		}
 		start(t, saltern, dir, launch(2, "run", "job.toml")...).finish(t)
 		sameRuns(t, two, dir, all...)
+	})
+	t.Run("other number", func(t *testing.T) {
+		dir := newJob(t, ranksJob)
+		p := start(t, saltern, dir, launch(4, "train", "--only", "slm", "job.toml")...)
+		if !p.at(t, after("slm", 9), 0) {
+			t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+		}
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		p = start(t, saltern, dir, "train", "--only", "slm", "job.toml")
+		p.finish(t)
+		if !strings.Contains(p.stderr.String(), "; ranks are 1, and were 4: sums have another order from here") {
+			t.Errorf("not told:\n%s", p.stderr.String())
+		}
+		sameLosses(t, alone, dir, "slm")
 	})
 	t.Run("killed", func(t *testing.T) {
 		dir := newJob(t, ranksJob)

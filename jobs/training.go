@@ -40,7 +40,8 @@ type training struct {
 	made  string // the command that trains it
 	trace traceFlags
 
-	ranks int // that share its batches; 0: one
+	ranks int  // that share its batches; 0: one
+	shard bool // each of them keeps its part of the optimizer's state
 
 	teacher *training     // whose last checkpoint teaches, or says how uncertain it is; nil without
 	named   *namedTeacher // who teaches in its place; nil without
@@ -101,9 +102,18 @@ func (t *training) finished() (o *outcome, err error) {
 	return o, readJSON(filepath.Join(t.dir, "result.json"), &o, "remove it to train again")
 }
 
+// layOut is the model that the training trains, as the rank of that number has it.
+func (t *training) layOut(rank int) *model.Model {
+	m := model.New(t.Model, t.name, true)
+	if t.shard && t.ranks > 1 {
+		m.Shard(rank, t.ranks)
+	}
+	return m
+}
+
 // start lays out the model and loads the programs on the backend, which is the session's device or a look at it.
 func (t *training) start(ctx context.Context, s *session, b compute.Backend, objectives ...model.Objective) (*model.Model, *model.Trainer, *rounds, error) {
-	m := model.New(t.Model, t.name, true)
+	m := t.layOut(s.ranks.rank())
 	trainer, err := model.Programs(m, t.Train, objectives...)
 	if err != nil {
 		return nil, nil, nil, err

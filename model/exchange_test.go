@@ -9,86 +9,17 @@ import (
 	"sync"
 	"testing"
 
+	"saltern/cluster/collective"
 	"saltern/compute"
 	"saltern/compute/computetest"
 )
 
-// table is where ranks in one process meet: each puts down what it has, and takes the sum in rank order.
-type table struct {
-	size    int
-	mu      sync.Mutex
-	turn    *sync.Cond
-	arrived int
-	round   int
-	sums    []float64
-	parts   [][]float64
-}
-
-type seat struct {
-	*table
-	rank int
-}
-
-func newTable(size int) (list []Exchange) {
-	t := &table{size: size, parts: make([][]float64, size)}
-	t.turn = sync.NewCond(&t.mu)
-	for rank := range size {
-		list = append(list, seat{t, rank})
+// exchanges are the ends of so many ranks in this process.
+func exchanges(size int) (list []Exchange) {
+	for rank, t := range collective.Memory(size) {
+		list = append(list, collective.New(t, rank, size))
 	}
 	return list
-}
-
-func (s seat) Rank() int { return s.rank }
-func (s seat) Size() int { return s.size }
-
-func (s seat) AllReduce64(_ context.Context, x []float64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.parts[s.rank] = x
-	s.arrived++
-	round := s.round
-	if s.arrived == s.size {
-		s.sums = make([]float64, len(x))
-		for _, p := range s.parts {
-			for i, v := range p {
-				s.sums[i] += v
-			}
-		}
-		s.arrived, s.round = 0, s.round+1
-		s.turn.Broadcast()
-	}
-	for s.round == round {
-		s.turn.Wait()
-	}
-	sums := s.sums
-	copy(x, sums)
-	return nil
-}
-
-func (s seat) AllReduce(ctx context.Context, x []float32) error {
-	wide := make([]float64, len(x))
-	for i, v := range x {
-		wide[i] = float64(v)
-	}
-	err := s.AllReduce64(ctx, wide)
-	for i, v := range wide {
-		x[i] = float32(v)
-	}
-	return err
-}
-
-func (s seat) segment(n int) (first, end int) { return n * s.rank / s.size, n * (s.rank + 1) / s.size }
-
-func (s seat) ReduceScatter(ctx context.Context, x []float32) (int, int, error) {
-	first, end := s.segment(len(x))
-	return first, end - first, s.AllReduce(ctx, x)
-}
-
-func (s seat) AllGather(ctx context.Context, x []float32) error {
-	first, end := s.segment(len(x))
-	clear(x[:first])
-	clear(x[end:])
-	return s.AllReduce(ctx, x)
 }
 
 func device(t *testing.T) compute.Backend { return computetest.Device(t) }
@@ -120,7 +51,7 @@ func (r *rankOf) train(from, to int64) {
 func ranksOf(t *testing.T, size int, shard bool, open func(*testing.T) compute.Backend, c Config, tc TrainConfig, do func(r *rankOf)) [][]Step {
 	t.Helper()
 	var list []*rankOf
-	for rank, x := range newTable(size) {
+	for rank, x := range exchanges(size) {
 		b := open(t)
 		m := New(c, "test", true)
 		if shard {
@@ -224,8 +155,51 @@ func TestTooFewMicrobatches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = trainer.Across(&Ranks{Exchange: newTable(3)[0], Context: context.Background()})
+	err = trainer.Across(&Ranks{Exchange: exchanges(3)[0], Context: context.Background()})
 	if err == nil || !strings.Contains(err.Error(), "a batch of 4 is 2 microbatches of 2, too few for 3 ranks; raise batch, lower microbatch to at most 1") {
 		t.Error(err)
+	}
+}
+
+// TestChooseShare: of several ranks none takes much more than its part of the batch, and each has something to do.
+func TestChooseShare(t *testing.T) {
+	for _, test := range []struct {
+		why                string
+		batch, ranks, want int
+	}{
+		{"alone, all at once", 32, 1, 32},
+		{"the whole share", 32, 4, 8},
+		{"as many ranks as sequences", 4, 4, 1},
+		{"11 sequences at most would be even, 12 is near enough", 32, 3, 4},
+		{"a prime", 7, 3, 1},
+	} {
+		tc := tinyTraining()
+		tc.Batch, tc.Microbatch = test.batch, 0
+		got, err := ChooseShare(New(tiny(true), "test", true), tc, test.ranks, 0, Plain)
+		if err != nil || got.Microbatch != test.want {
+			t.Errorf("%s: %d, %v, want %d", test.why, got.Microbatch, err, test.want)
+		}
+	}
+}
+
+// TestShare: the shares of all ranks are all there is, once.
+func TestShare(t *testing.T) {
+	for size := 1; size < 6; size++ {
+		for n := range 12 {
+			at := 0
+			for _, x := range exchanges(size) {
+				first, end := (&Ranks{Exchange: x}).Share(n)
+				if first != at || end-first != n/size && end-first != n/size+1 {
+					t.Errorf("%d of %d: from %d to %d, %d are taken", x.Rank(), size, first, end, at)
+				}
+				at = end
+			}
+			if at != n {
+				t.Errorf("%d of %d are shared", at, n)
+			}
+		}
+	}
+	if first, end := (*Ranks)(nil).Share(5); first != 0 || end != 5 {
+		t.Error(first, end)
 	}
 }

@@ -12,11 +12,13 @@ type TrainConfig struct {
 	// Steps is the length of the run in optimizer steps. Must be set; at least 1.
 	Steps int64 `toml:"steps"`
 
-	// Batch is B, the number of sequences per step, over all ranks together. Zero means 32. 1 to 1048576.
+	// Batch is B, the number of sequences per step, over all ranks together: each has its share, as even as microbatches go. Zero means
+	// 32. 1 to 1048576, and at least one microbatch for each rank.
 	Batch int `toml:"batch"`
 
 	// Microbatch is the number of sequences that one device takes at once; gradients accumulate over the rest of its
-	// share of Batch. Zero means the largest that fits the device. Must divide Batch.
+	// share of Batch. Zero means the largest that fits the device, the same on all ranks. Must divide Batch. Set it where a run may go on
+	// with another number of ranks.
 	Microbatch int `toml:"microbatch"`
 
 	// Sequence is T, the length in tokens of a training sequence. Zero means the model's context, which it must not exceed.
