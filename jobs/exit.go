@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"saltern/cluster"
 	"saltern/compute/vk"
 	"saltern/distill/blockfile"
 	"saltern/distill/labels"
@@ -28,6 +29,7 @@ const (
 	DiskFull      Kind = 70
 	Diverged      Kind = 71
 	Interrupted   Kind = 72
+	RankLost      Kind = 73
 	Requeue       Kind = 75
 )
 
@@ -46,6 +48,7 @@ func exitCodes() []exitCode {
 		{DiskFull, "disk full", "The run folder's disk is full. The last complete checkpoint is intact."},
 		{Diverged, "diverged", "Too many steps in a row had no finite loss. The last good checkpoint is intact."},
 		{Interrupted, "interrupted", "Stopped by a signal or Ctrl-C. Where there are checkpoints, the same command goes on."},
+		{RankLost, "rank lost", "Another rank was lost or could not go on; what it said itself says why."},
 		{Requeue, "requeue", "Time is up, the state is saved, the job is not finished: start it again. With RequeueExit=75 Slurm does."},
 	}
 }
@@ -106,6 +109,9 @@ func KindOf(err error) Kind {
 	}
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.Kind
+	}
+	if l := (*cluster.RankLost)(nil); errors.As(err, &l) {
+		return RankLost
 	}
 	for _, s := range sentinels() {
 		if errors.Is(err, s.err) {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"saltern/cluster"
 	"saltern/compute/vk"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestExitCodesStay(t *testing.T) {
 	want := map[Kind]int{
 		OK: 0, Failed: 1, Usage: 2, BadConfig: 64, BadData: 65, NoDevice: 66, LacksFeature: 67, NoMemory: 68,
-		BadCheckpoint: 69, DiskFull: 70, Diverged: 71, Interrupted: 72, Requeue: 75,
+		BadCheckpoint: 69, DiskFull: 70, Diverged: 71, Interrupted: 72, RankLost: 73, Requeue: 75,
 	}
 	for _, e := range exitCodes() {
 		code, pinned := want[e.kind]
@@ -42,6 +43,7 @@ func TestKindOf(t *testing.T) {
 		{"the system's own errors have kinds", fmt.Errorf("saving: %w", full), DiskFull},
 		{"so has a machine without Vulkan", fmt.Errorf("starting: %w", vk.ErrNoDriver), NoDevice},
 		{"so has a cancelled context", fmt.Errorf("training: %w", context.Canceled), Interrupted},
+		{"so has the loss of a rank", fmt.Errorf("step 3: %w", &cluster.RankLost{Rank: 1}), RankLost},
 		{"a kind given on purpose wins over a sentinel inside", &Error{Requeue, context.Canceled}, Requeue},
 	} {
 		if got := KindOf(test.err); got != test.want {

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"saltern/compute"
 	"saltern/compute/vk"
@@ -40,7 +41,7 @@ and a last line names it; the exit code is that rank's. Ctrl-C and SIGTERM ask a
 finish the step under way and save it. A second one kills.`,
 		Example: `saltern launch train job.toml
 saltern launch -n 4 train --set llm.train.batch=64 job.toml`,
-		Exits:     []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Exits:     []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, RankLost},
 		Delegates: true,
 		Flags: func(fs *flag.FlagSet) {
 			fs.IntVar(&flags.ranks, "n", 0, "start `N` ranks; 0: one for each GPU")
@@ -126,6 +127,7 @@ type launch struct {
 	job     string // names this start of the job
 	ranks   []*rankProcess
 	ended   chan *rankProcess
+	ending  time.Time // when the others were ended, once one had failed
 }
 
 func newLaunch(io IO, n int, args []string, logs string) (*launch, error) {

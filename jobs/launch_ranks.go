@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,11 +29,11 @@ type rankProcess struct {
 	done bool
 }
 
-// How long the ranks may take to end, once one has failed; and how long after a failure others count as having been first, since
-// what is told of a failure may be overtaken by what follows from it.
+// How long the ranks may take to end, once one has failed and they were asked to; and how long they are left alone before that, as they
+// learn of a failure by themselves, and say more of it then.
 const (
 	endWithin = 10 * time.Second
-	together  = 300 * time.Millisecond
+	together  = 2 * time.Second
 )
 
 // run starts the ranks and waits until all have ended.
@@ -132,6 +134,7 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 				l.signal(syscall.SIGTERM)
 			}
 		case <-stop:
+			l.ending = time.Now()
 			l.signal(syscall.SIGTERM)
 			stop, kill = nil, time.After(endWithin)
 		case <-kill:
@@ -141,28 +144,37 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 	return asked
 }
 
-// outcome is the error of the rank that failed first; of several at about the same time, one that did not end by itself, else the one of
-// the lowest number.
+// outcome is the error of the rank that is to blame: of those that failed by themselves, before the others were ended, one that a signal
+// killed, else one that did not just lose another, else any. Of several like that it is the first, or where they ended together, as when
+// all were told of a failure, the one of the lowest number.
 func (l *launch) outcome(asked bool) error {
-	var first *rankProcess
+	var failed []*rankProcess
 	for _, p := range l.ranks {
-		if p.err != nil && (first == nil || p.when.Before(first.when)) {
-			first = p
+		if p.err != nil {
+			failed = append(failed, p)
 		}
 	}
-	if first == nil {
+	if len(failed) == 0 {
 		return nil
 	}
-	worst := func(p *rankProcess) bool { return p.signaled() }
-	limit := first.when.Add(together)
-	for _, wanted := range []func(*rankProcess) bool{worst, func(*rankProcess) bool { return true }} {
-		for _, p := range l.ranks {
-			if p.err != nil && !p.when.After(limit) && wanted(p) {
-				return l.failure(p, asked)
-			}
+	guilt := func(p *rankProcess) int {
+		switch {
+		case !l.ending.IsZero() && p.when.After(l.ending):
+			return 3
+		case p.signaled():
+			return 0
+		case p.cmd.ProcessState.ExitCode() == int(RankLost):
+			return 2
+		}
+		return 1
+	}
+	blame := slices.MinFunc(failed, func(p, q *rankProcess) int { return cmp.Or(cmp.Compare(guilt(p), guilt(q)), p.when.Compare(q.when)) })
+	for _, p := range failed { // by rank
+		if guilt(p) == guilt(blame) && p.when.Sub(blame.when) < together {
+			return l.failure(p, asked)
 		}
 	}
-	return l.failure(first, asked)
+	return l.failure(blame, asked)
 }
 
 // signaled says that a signal ended the process.

@@ -121,7 +121,7 @@ func (r *ranks) helped(ctx context.Context, f, help func() error) error {
 func (r *ranks) waited(ctx context.Context, err error) error {
 	switch {
 	case r.all.Err() != nil:
-		return context.Cause(r.all)
+		return context.Cause(r.all) // a *cluster.RankLost
 	case ctx.Err() != nil:
 		return fmt.Errorf("stopped while waiting for the other ranks: %w", context.Cause(ctx))
 	}
