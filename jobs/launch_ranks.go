@@ -108,6 +108,7 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 			left++
 		}
 	}
+	told := false // of a cancellation whose signal did not come yet
 	var stop, kill <-chan time.Time
 	var canceled <-chan struct{}
 	if ctx != nil {
@@ -122,6 +123,10 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 				stop = time.After(together)
 			}
 		case s := <-signals:
+			if told { // this is the one that canceled
+				told = false
+				continue
+			}
 			if asked {
 				s = syscall.SIGKILL
 			}
@@ -130,7 +135,7 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 		case <-canceled: // the signal itself comes, or came, by the other way, unless nobody sent one
 			canceled = nil
 			if len(signals) == 0 && !asked {
-				asked = true
+				asked, told = true, true
 				l.signal(syscall.SIGTERM)
 			}
 		case <-stop:
