@@ -29,7 +29,8 @@ import (
 // Name is the file's name within a run's folder.
 const Name = "metrics.jsonl"
 
-// The keys that every run uses where it has them.
+// The keys that every run uses where it has them. Where ranks train apart, what is of a step is of rank 0's share of it; losses and tokens at
+// the end of a round are of all ranks.
 const (
 	TrainLoss    = "train/loss"     // nats per token, of the objective's own data term (NLL)
 	ValLoss      = "val/loss"       // nats per token on held-out data
