@@ -13,13 +13,16 @@
 //	err = exes[0].Run()                 // one cgo call, whatever was recorded
 //	dev.Read(loss, out)
 //
+// A program may be cut where a storage is complete (Program.CutAfter), and then run a segment at a time: what is complete can be read
+// and leave while the rest computes.
+//
 // Tensors are row-major and dense; elements are float32, uint32, float16 or bfloat16. Letters: N tokens, D width, V
 // vocabulary, H heads, T sequence; for a matrix product M x K times K x N.
 //
 // Invariants, each with the test that checks it:
 //  1. An operation is one entry of Table: shapes, kernels, reference, gradient, cost, cases (TestTableIsComplete).
 //  2. Every kernel that runs has reproduced the reference on this very device (TestKernels; the tuner before use).
-//  3. Same program, same device, same kernels: the same bits (the runner replays each case three times).
+//  3. Same program, same device, same kernels: the same bits (the runner replays each case three times), cut or not (TestCutAfter).
 //  4. No kernel writes outside its outputs (guard words around every tensor in the runner).
 //  5. Planned memory is what is then allocated, within 2% (TestPlannedMemoryIsAllocated in model).
 //  6. What Run allocates on the Go heap does not grow with the program (TestStepDoesNotAllocate in model).

@@ -108,8 +108,7 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 			left++
 		}
 	}
-	told := false // of a cancellation whose signal did not come yet
-	var stop, kill <-chan time.Time
+	var stop, kill, unasked <-chan time.Time
 	var canceled <-chan struct{}
 	if ctx != nil {
 		canceled = ctx.Done()
@@ -123,19 +122,16 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 				stop = time.After(together)
 			}
 		case s := <-signals:
-			if told { // this is the one that canceled
-				told = false
-				continue
-			}
 			if asked {
 				s = syscall.SIGKILL
 			}
 			asked = true
 			l.signal(s.(syscall.Signal))
-		case <-canceled: // the signal itself comes, or came, by the other way, unless nobody sent one
-			canceled = nil
-			if len(signals) == 0 && !asked {
-				asked, told = true, true
+		case <-canceled: // by a signal, which comes by the other way too, or has come
+			canceled, unasked = nil, time.After(together)
+		case <-unasked: // or not by one
+			if !asked {
+				asked = true
 				l.signal(syscall.SIGTERM)
 			}
 		case <-stop:

@@ -82,19 +82,17 @@ func testRanks(t *testing.T, saltern program) {
 	})
 	t.Run("interrupted", func(t *testing.T) {
 		dir := newJob(t, ranksJob)
-		for _, m := range []moment{after("slm", 9), after("llm-salt", 12)} {
-			p := start(t, saltern, dir, launch(2, "run", "job.toml")...)
-			if !p.at(t, m, 0) {
-				t.Fatalf("%s: ended by itself: %v\n%s", m.name, p.ProcessState, p.stderr.String())
-			}
-			if err := p.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
-			}
-			<-p.ended
-			said := regexp.MustCompile(`(?m)^saltern: \w+ stopped at step \d+ of 30, saved in \S+; the same command goes on from there: .+\nsaltern: all 2 ranks have stopped\n$`)
-			if code := p.ProcessState.ExitCode(); code != int(Interrupted) || !said.MatchString(p.stderr.String()) {
-				t.Fatalf("%s: %v, want exit code %d\n%s", m.name, p.ProcessState, Interrupted, p.stderr.String())
-			}
+		p := start(t, saltern, dir, launch(2, "run", "job.toml")...)
+		if !p.at(t, after("llm-salt", 12), 0) {
+			t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+		}
+		if err := p.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		said := regexp.MustCompile(`(?m)^saltern: SALT stopped at step \d+ of 30, saved in \S+; the same command goes on from there: .+\nsaltern: all 2 ranks have stopped\n$`)
+		if code := p.ProcessState.ExitCode(); code != int(Interrupted) || !said.MatchString(p.stderr.String()) {
+			t.Fatalf("%v, want exit code %d\n%s", p.ProcessState, Interrupted, p.stderr.String())
 		}
 		start(t, saltern, dir, launch(2, "run", "job.toml")...).finish(t)
 		sameRuns(t, two, dir, all...)
@@ -117,10 +115,10 @@ func testRanks(t *testing.T, saltern program) {
 		sameLosses(t, alone, dir, "slm")
 	})
 	t.Run("killed", func(t *testing.T) {
-		dir := newJob(t, ranksJob)
+		dir, slm := newJob(t, ranksJob), launch(2, "train", "--only", "slm", "job.toml")
 		for rank := range 2 {
-			p := start(t, saltern, dir, launch(2, "run", "job.toml")...)
-			if !p.at(t, after("slm", 9+5*rank), 0) {
+			p := start(t, saltern, dir, slm...)
+			if !p.at(t, after("slm", 9+6*rank), 0) {
 				t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
 			}
 			victim := child(t, p, rank)
@@ -133,8 +131,8 @@ func testRanks(t *testing.T, saltern program) {
 				t.Fatalf("%v\n%s\nwant %s", p.ProcessState, p.stderr.String(), want)
 			}
 		}
-		p := start(t, saltern, dir, launch(2, "run", "job.toml")...)
-		if !p.at(t, after("llm-baseline", 9), 0) {
+		p := start(t, saltern, dir, slm...)
+		if !p.at(t, after("slm", 23), 0) {
 			t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
 		}
 		orphans := []int{child(t, p, 0), child(t, p, 1)}
@@ -149,8 +147,8 @@ func testRanks(t *testing.T, saltern program) {
 				}
 			}
 		}
-		start(t, saltern, dir, launch(2, "run", "job.toml")...).finish(t)
-		sameRuns(t, two, dir, all...)
+		start(t, saltern, dir, slm...).finish(t)
+		sameRuns(t, two, dir, "slm")
 	})
 	t.Run("refused", func(t *testing.T) {
 		for _, test := range []struct {
@@ -196,20 +194,22 @@ func sameLosses(t *testing.T, wantDir, gotDir, training string) {
 	}
 }
 
-// child is the process of a rank.
+// child is the process of a rank, once it is there.
 func child(t *testing.T, p *process, rank int) int {
 	t.Helper()
-	children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range children {
-		text, _ := os.ReadFile(path)
-		for _, pid := range strings.Fields(string(text)) {
-			env, _ := os.ReadFile("/proc/" + pid + "/environ")
-			if slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return string(v) == fmt.Sprintf("SALTERN_RANK=%d", rank) }) {
-				n, _ := strconv.Atoi(pid)
-				return n
+	for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(time.Millisecond) {
+		children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range children {
+			text, _ := os.ReadFile(path)
+			for _, pid := range strings.Fields(string(text)) {
+				env, _ := os.ReadFile("/proc/" + pid + "/environ")
+				if slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return string(v) == fmt.Sprintf("SALTERN_RANK=%d", rank) }) {
+					n, _ := strconv.Atoi(pid)
+					return n
+				}
 			}
 		}
 	}

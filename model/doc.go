@@ -12,6 +12,10 @@
 // One letter per dimension, here and in every comment of the project: B batch, T sequence, N tokens (B times T), D
 // width, H heads, F hidden size of the feed-forward network, V vocabulary, L layers.
 //
-// Invariants: no row sees the token that it is to predict, whatever the objective (TestModelCannotPeek); LearningRate depends on
+// Several ranks train one model where a Trainer is put Across them: each runs its share of the microbatches, and an Exchange sums
+// gradients and statistics. Model.Shard, before anything is recorded, divides the optimizer's state among them.
+//
+// Invariants: ranks see the losses of one with the same batch but for their last digits, sharded or not, and all the same bits
+// (TestRanksTrainAsOne); no row sees the token that it is to predict, whatever the objective (TestModelCannotPeek); LearningRate depends on
 // nothing but the step (TestLearningRate); a preset counts what its name says (TestPresetsCountWhatTheirNamesSay).
 package model
