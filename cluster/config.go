@@ -57,7 +57,8 @@ type Config struct {
 	// weights. Zero means 0.7. Above 0, at most 2.
 	OuterLR float64 `toml:"outer_lr"`
 
-	// OuterMomentum is their momentum. Left out it means 0.9; 0 means none. 0 to below 1.
+	// OuterMomentum is their momentum. Left out it means 0.9, the paper's, for some hundred rounds and more; in trainings of a few dozen
+	// rounds 0.5 kept more of the loss (docs/PERFORMANCE.md). 0 means none. 0 to below 1.
 	OuterMomentum float64 `toml:"outer_momentum" explicit:"keep"`
 
 	// OuterDelay is how many steps of the next round a rank trains while the outer step's exchange is under way; then it takes the

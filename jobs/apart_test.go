@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +97,18 @@ func testApart(t *testing.T, saltern program) {
 		<-p.ended
 		start(t, saltern, dir, launch("2", "train", "job.toml")...).finish(t)
 		sameApart(t, want, dir, "slm", "llm-salt")
+	})
+	t.Run("diverged", func(t *testing.T) { // which the ranks find together, at the end of a round
+		args := launch("2", "train", "--only", "baseline")
+		for _, set := range []string{"lr=1", "clip_norm=0", "weight_decay=0", "warmup=0", "precision=float16", "max_skipped_steps=3"} {
+			args = append(args, "--set", "llm.train."+set)
+		}
+		p := start(t, saltern, newJob(t, apartJob), append(args, "--set", "cluster.outer_lr=2", "job.toml")...)
+		<-p.ended
+		want := regexp.MustCompile(`saltern: BASELINE: \d+ steps in a row had no finite loss or gradient, up to step (12|18|24|30); lower lr`)
+		if code := p.ProcessState.ExitCode(); code != int(Diverged) || !want.MatchString(p.stderr.String()) {
+			t.Errorf("%v, want exit code %d and %s\n%s", p.ProcessState, Diverged, want, p.stderr.String())
+		}
 	})
 	t.Run("refused", func(t *testing.T) {
 		for _, test := range []struct {
