@@ -24,7 +24,7 @@ compute < model        # kernels know nothing of networks
 model < distill        # a teacher adds to a model's training; the model knows nothing of teachers
 slurm < jobs           # the queue's side: names, scripts and the environment of a task, nothing of models
 cluster < slurm, jobs  # ranks meet and send bytes; what they compute is nothing to the network, and the network nothing to models
-cluster/wire < cluster/collective, jobs # how numbers are written; it knows no ranks
+cluster/wire < cluster/collective, cluster # how numbers are written; it knows no ranks
 cluster/link, cluster/collective < jobs # neither knows models; sums know nothing of what carries them, nor that of what it carries
 distill < jobs         # jobs compose; the method knows nothing of job files and command lines
 jobs < main            # main hands over the command line, nothing more

@@ -44,8 +44,37 @@ type Config struct {
 	// Elastic has the ranks that are left go on when one is lost, with its share of every batch among them, as long as rank 0 lives, which
 	// writes what is written once, and where ranks run the servers the first rank of their node. They begin again at the last step that all
 	// have done, with a sharded optimizer at the last checkpoint. Losses may differ in their last digits from there.
-	// False means that all stop, and the job is to be started again.
+	// False means that all stop, and the job is to be started again. Not with Sync "local".
 	Elastic bool `toml:"elastic"`
+
+	// Sync is when ranks exchange what they learned: "every-step" adds up the gradients of every step, so that the losses are those of
+	// one process; with "local" each rank trains by itself, on its share of each batch, and the ranks come together once in LocalSteps
+	// (DiLoCo, arXiv 2311.08105), which a slow network bears. A process alone does not look at it, nor at the keys
+	// below. Empty means "every-step".
+	Sync string `toml:"sync"`
+
+	// LocalSteps is H, the optimizer steps of a round, after which the mean of what the ranks learned in it makes one outer step. The
+	// end of stage 1, of a window of transition "auto" and of a linear transition, evaluations, checkpoints and stops all wait for the
+	// end of a round: counts of steps that are no multiples of LocalSteps are rounded up. Zero means 50; the paper has 500 in trainings
+	// of 88000 steps. 1 to 1000000.
+	LocalSteps int64 `toml:"local_steps"`
+
+	// OuterLR is the learning rate of outer steps, SGD with Nesterov momentum; 1 without momentum is the plain mean of the ranks'
+	// weights. Zero means 0.7. Above 0, at most 2.
+	OuterLR float64 `toml:"outer_lr"`
+
+	// OuterMomentum is their momentum. Left out it means 0.9, the paper's, for some hundred rounds and more; in trainings of a few dozen
+	// rounds 0.5 kept more of the loss (docs/PERFORMANCE.md). 0 means none. 0 to below 1.
+	OuterMomentum float64 `toml:"outer_momentum" explicit:"keep"`
+
+	// OuterDelay is how many steps of the next round a rank trains while the outer step's exchange is under way; then it takes the
+	// outer step and keeps what it learned since. Evaluations and checkpoints in between do not know of the round under way. Zero means
+	// that ranks wait for the exchange. Less than LocalSteps.
+	OuterDelay int64 `toml:"outer_delay"`
+
+	// Wire is how "local" writes numbers for other ranks: "float32"; "bfloat16", 2 bytes; or "int8", 1 byte and a scale for each 256,
+	// where what is rounded away enters the next round. Sums are float32. Empty means "int8".
+	Wire string `toml:"wire"`
 }
 
 // Defaults returns c with every zero field chosen. It is idempotent.
@@ -56,7 +85,7 @@ func (c Config) Defaults() Config {
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 10
 	}
-	return c
+	return c.syncDefaults()
 }
 
 // Check calls bad for every problem of c, which has been through Defaults: key is the TOML key in this table that is to blame,
@@ -85,6 +114,7 @@ func (c Config) Check(bad func(key, message string)) {
 	if !(c.Heartbeat >= 0.5 && c.Heartbeat <= 3600) {
 		bad("heartbeat", fmt.Sprintf("heartbeat = %g is out of bounds; use 0.5 to 3600 seconds", c.Heartbeat))
 	}
+	c.checkSync(bad)
 }
 
 // urls are the servers of c.URL.

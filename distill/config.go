@@ -89,7 +89,7 @@ const PaperKDRatio = 36.0 / 208.0
 func PaperKDSteps(steps int64) int64 { return max(1, int64(math.Round(PaperKDRatio*float64(steps)))) }
 
 // Auto says that the training itself decides how long the teacher helps.
-func (c Config) Auto() bool { return c.staged() && c.Transition == "auto" }
+func (c Config) Auto() bool { return c.Staged() && c.Transition == "auto" }
 
 // ForBatch returns c, which has been through Defaults, with a Window for a student of that many steps and tokens in each.
 func (c Config) ForBatch(steps, tokens int64) Config {
@@ -158,7 +158,7 @@ func (c Config) Check(steps int64, bad func(key, message string)) {
 			c.Temperature))
 	}
 	switch {
-	case !c.staged() || steps <= 0 || c.KDSteps >= 1 && c.KDSteps < steps:
+	case !c.Staged() || steps <= 0 || c.KDSteps >= 1 && c.KDSteps < steps:
 	case c.Auto() && c.KDSteps == steps:
 	case c.Auto():
 		bad("kd_steps", fmt.Sprintf("kd_steps = %d must be at least 1 and at most the LLM's steps = %d; leave it out, and the training itself ends the teacher's help",
@@ -173,7 +173,7 @@ func (c Config) Check(steps int64, bad func(key, message string)) {
 	switch c.Transition {
 	case "step", "linear", "auto":
 	case "linear-ratio":
-		if c.staged() && c.Weight == 1 {
+		if c.Staged() && c.Weight == 1 {
 			bad("transition", `transition = "linear-ratio" lets w / (1-w) fall to 0, and weight = 1 makes that infinite; use "linear", or a weight below 1`)
 		}
 	default:
@@ -202,8 +202,8 @@ func (c Config) TeacherSteps(steps int64) int64 {
 	return int64(sort.Search(int(steps), func(step int) bool { return c.WeightAt(int64(step), steps) == 0 }))
 }
 
-// staged says that the teacher leaves at n_KD.
-func (c Config) staged() bool { return c.Method == "salt" || c.Method == "salt-ds" }
+// Staged says that the teacher leaves at n_KD.
+func (c Config) Staged() bool { return c.Method == "salt" || c.Method == "salt-ds" }
 
 // WeightAt is w at optimizer step number step, counted from 0, of a resolved Config and a run of that many steps. It is
 // a function of its arguments alone, so that every rank switches stage at the same step and a resumed run goes on in

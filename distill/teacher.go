@@ -54,7 +54,7 @@ func (c Config) Deciding() Config {
 	if c.Method == "baseline" {
 		return Config{Method: c.Method}
 	}
-	if !c.staged() {
+	if !c.Staged() {
 		c.KDSteps, c.Transition = 0, ""
 	}
 	if c.Weight == 0 {

@@ -16,7 +16,8 @@ type adaptive struct {
 	T       int           // tokens of a sequence
 	auto    *distill.Auto // the loop's, which goes through its checkpoints
 	sums    distill.Sums
-	pending bool // a microbatch has run and is not in the sums
+	round   distill.Sums // of ranks that train apart, before the step under way
+	pending bool         // a microbatch has run and is not in the sums
 }
 
 // begin takes what was decided up to now.
@@ -53,10 +54,19 @@ func (a *adaptive) collect(b compute.Backend) error {
 // decide ends a step, after which so many are done, and gives the mean w of its tokens. Where a window ended with it, what was seen
 // there is among the values of the step's record. Of a step that was skipped nothing is kept.
 func (a *adaptive) decide(l *loop, skipped bool, values map[string]float64) (w float64, err error) {
+	w = a.sums.Weight / a.sums.Tokens
+	if l.rounds != nil {
+		if !a.hold(skipped, l.rounds.ended) {
+			return w, nil
+		}
+		skipped = false
+	}
 	if err := a.sums.Across(l.s.ranks.sum); err != nil {
 		return 0, err
 	}
-	w = a.sums.Weight / a.sums.Tokens
+	if a.sums.Tokens > 0 {
+		w = a.sums.Weight / a.sums.Tokens
+	}
 	if skipped {
 		a.sums = distill.Sums{}
 		return w, nil
@@ -75,6 +85,23 @@ func (a *adaptive) decide(l *loop, skipped bool, values map[string]float64) (w f
 		l.s.say("%s: step %d: the teacher leaves: %s", l.label, l.step, reason(a.auto.LastStop().By))
 	}
 	return w, err
+}
+
+// hold keeps the sums of a rank's own step for the end of the round, if it was not skipped, and says whether to decide now: at the end,
+// by those of the whole round. Where the buckets lie is not known before it is decided for the first time, and that does not wait.
+func (a *adaptive) hold(skipped, ended bool) bool {
+	if skipped {
+		_ = a.sums.Across(func(x []float64) error { clear(x); return nil })
+	}
+	if a.auto.Edges == nil {
+		return true
+	}
+	a.round.Add(a.sums)
+	a.sums = distill.Sums{}
+	if ended {
+		a.sums, a.round = a.round, distill.Sums{}
+	}
+	return ended
 }
 
 // end decides by the step under way, after which so many are done, and hands what follows from it to the backend. It gives what was

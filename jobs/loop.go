@@ -29,6 +29,7 @@ type loop struct {
 	trainer  *model.Trainer
 	teaching *teaching // nil: without a teacher
 	tracer   *tracer
+	rounds   *rounds // nil unless ranks train apart
 	peak     float64 // GFLOP/s that MFU is a share of; 0: unknown
 	log      *metrics.Writer
 	order    corpus.Order // the ordinary stream
@@ -38,6 +39,7 @@ type loop struct {
 	tau      *float64 // of the last window, with transition "auto"
 	saved    int64    // step of the last checkpoint
 	ended    int64    // the last step of which all is done: decided, measured, recorded
+	sent     int64    // bytes that were counted
 	due      bool     // a checkpoint, once a step was not skipped
 	last     model.Stats
 	shown    *progress.Sample // the last one; nil: none yet
@@ -55,10 +57,16 @@ func (l *loop) restore() error {
 	if l.order, err = l.dataOrder(l.s); err != nil {
 		return err
 	}
+	if l.s.ranks != nil {
+		l.sent = l.s.ranks.Sent()
+	}
 	c, err := checkpoint.Open(l.checkpoints())
 	switch {
 	case errors.Is(err, checkpoint.ErrNone):
 		if err := l.model.Init(l.s.device, l.Seed); err != nil {
+			return err
+		}
+		if err := l.rounds.begin(); err != nil {
 			return err
 		}
 		if l.scoring != nil {
@@ -73,7 +81,7 @@ func (l *loop) restore() error {
 		if err := l.model.LoadWeights(l.s.device, c); err != nil {
 			return err
 		}
-		resume, err := l.model.LoadOptimizer(l.s.device, c)
+		resume, err := l.resume(c)
 		if err != nil {
 			return err
 		}
@@ -116,6 +124,9 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 	}
 	if l.denoising != nil {
 		l.s.say("%s: objective %q predicts some %.0f%% of the tokens that it reads", l.label, l.Train.Objective, 100*ul2.Predicted(l.Train.Sequence))
+	}
+	if a := l.Apart; a != nil {
+		l.s.say("%s: %d ranks train apart and come together every %d steps", l.label, a.Ranks, a.LocalSteps)
 	}
 	l.from, l.steady = l.step, time.Now()
 	if err := l.teaching.begin(l); err != nil {
@@ -166,7 +177,9 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 		}
 	}
 	start := time.Now()
-	l.s.ranks.vote(ctx)
+	if l.rounds == nil {
+		l.s.ranks.vote(ctx)
+	}
 	var step model.Step
 	err := around(func() (err error) {
 		step, err = l.trainer.Step(l.step, objective, w, l.Distill.Temperature, func(first int, ids, labels []uint32) error {
@@ -182,6 +195,9 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 		if err == nil && objective == 1 {
 			err = l.teaching.adaptive.collect(l.tracer)
 		}
+		if err == nil {
+			err = l.rounds.after(ctx, l, &step)
+		}
 		return err
 	})
 	if err != nil {
@@ -191,16 +207,9 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	l.step++
 	flops := l.stepFLOPs(objective == 1 && l.teaching.labeled() == nil) // that of soft labels was counted before the first step
 	l.state.FLOPs += flops
-	l.inARow++
-	if !step.Skipped {
-		l.inARow = 0
-	} else {
-		l.state.Skipped++
-		l.s.say("%s: step %d skipped: loss %g, gradient norm %g", l.label, l.step, step.NLL, step.Norm)
-		if l.inARow > c.MaxSkippedSteps {
-			return fail(Diverged, "%s: %d steps in a row had no finite loss or gradient, up to step %d; lower lr (%g) or raise warmup (%d); %s",
-				l.label, l.inARow, l.step, c.LR, c.Warmup, l.lastGood())
-		}
+	l.countSent()
+	if err := l.countSkip(step); err != nil {
+		return err
 	}
 	values := map[string]float64{}
 	if objective == 1 && l.teaching.adaptive != nil {
@@ -226,6 +235,9 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	if l.teaching != nil {
 		r.Values[metrics.KDWeight] = w
 	}
+	if l.s.ranks != nil {
+		r.Values[metrics.SentBytes] = float64(l.state.Sent)
+	}
 	if objective == 1 {
 		r.Values[metrics.KDLoss] = step.KD - step.Entropy
 	}
@@ -241,9 +253,12 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	}
 	// A step that was skipped is not what anybody wants to go on from: good checkpoints would be pruned for its like.
 	l.due = l.due || l.step%c.CheckpointEvery == 0
-	if err == nil && (done || slices.Contains(l.pins, l.step) || l.due && l.inARow == 0) {
+	if err == nil && (done || slices.Contains(l.pins, l.step) || l.due && l.sound() && l.rounds.open()) {
 		l.due = false
 		err = l.save(ctx)
+	}
+	if err == nil {
+		err = l.rounds.leave(l)
 	}
 	return err
 }
@@ -298,12 +313,14 @@ func (l *loop) record(r metrics.Record) error {
 }
 
 // measure evaluates the model as it is.
-func (l *loop) measure(ctx context.Context) (err error) {
-	if l.last, err = l.trainer.EvaluateText(ctx, l.s.set.HeldOut, l.Train.EvalTokens); err != nil {
+func (l *loop) measure(ctx context.Context) error {
+	return l.rounds.shown(func() (err error) {
+		if l.last, err = l.trainer.EvaluateText(ctx, l.s.set.HeldOut, l.Train.EvalTokens); err != nil {
+			return err
+		}
+		l.denoised, err = l.denoising.evaluate(ctx, l.trainer.Evaluator, l.s.set.HeldOut, l.Train.EvalTokens)
 		return err
-	}
-	l.denoised, err = l.denoising.evaluate(ctx, l.trainer.Evaluator, l.s.set.HeldOut, l.Train.EvalTokens)
-	return err
+	})
 }
 
 // save writes a checkpoint; the metrics up to it are on disk before it is.
@@ -312,8 +329,13 @@ func (l *loop) save(ctx context.Context) error {
 		return nil
 	}
 	defer l.tracer.after("checkpoint", time.Now())
+	ctx = context.WithoutCancel(ctx)
+	parts, err := l.rounds.parts(ctx, l)
+	if err != nil {
+		return err
+	}
 	help := func() error { return l.model.HelpSave(l.s.device) }
-	if err := l.s.ranks.helped(context.WithoutCancel(ctx), func() error { return l.write(ctx) }, help); err != nil {
+	if err := l.s.ranks.helped(ctx, func() error { return l.write(ctx, parts) }, help); err != nil {
 		return err
 	}
 	l.saved = l.step
@@ -321,7 +343,7 @@ func (l *loop) save(ctx context.Context) error {
 }
 
 // write writes the checkpoint.
-func (l *loop) write(ctx context.Context) error {
+func (l *loop) write(ctx context.Context, parts []rankPart) error {
 	if err := l.log.Sync(); err != nil {
 		return err
 	}
@@ -330,9 +352,8 @@ func (l *loop) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.model.Save(context.WithoutCancel(ctx), l.s.device, l.checkpoints(), l.step, l.s.tokenizer, l.s.set.Manifest.EndOfText,
-		model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, checkpoint.Keep{Newest: l.Train.KeepCheckpoints, This: slices.Contains(l.pins, l.step)})
-	return err
+	return l.writeCheckpoint(ctx, model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, parts,
+		checkpoint.Keep{Newest: l.Train.KeepCheckpoints, This: slices.Contains(l.pins, l.step)})
 }
 
 func (l *loop) interrupted(ctx context.Context) error {
@@ -386,6 +407,7 @@ type progressState struct {
 	Seconds float64 `json:"seconds"`
 	FLOPs   float64 `json:"flops"`
 	Skipped int64   `json:"skipped"`
+	Sent    int64   `json:"sent,omitempty"`  // bytes, by rank 0 to other ranks
 	Ranks   int     `json:"ranks,omitempty"` // 0: one
 
 	Auto *distill.Auto `json:"auto,omitempty"` // of transition "auto", once the teacher helped

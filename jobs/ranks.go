@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"saltern/cluster/collective"
 	"saltern/compute"
 	"saltern/model"
 )
@@ -21,6 +22,8 @@ type group interface {
 	Barrier(ctx context.Context) error
 	Broadcast(ctx context.Context, root int, data []byte) error
 	Gather(ctx context.Context, root int, data []byte) ([][]byte, error)
+	Stream(name string) *collective.Group
+	Sent() int64
 }
 
 // ranks is this process's place among those that do a job together: all run the same command, and what is done once, and not by
@@ -237,7 +240,8 @@ func (r *ranks) training(b compute.Backend) *model.Ranks {
 	return r.now
 }
 
-// vote says before a step whether this rank has been asked to stop, and whether as its time is up; the step counts the votes.
+// vote says before a step whether this rank has been asked to stop, and whether as its time is up; the step counts the votes, or the end
+// of a round.
 func (r *ranks) vote(ctx context.Context) {
 	if r == nil {
 		return
@@ -251,7 +255,7 @@ func (r *ranks) vote(ctx context.Context) {
 	}
 }
 
-// agreed says that in the last step some rank had been asked to stop.
+// agreed says that in the last step, or at the end of the last round, some rank had been asked to stop.
 func (r *ranks) agreed() bool { return r.now.Also[0] > 0 }
 
 // cause is why the ranks stop, of the same kind for all: time is up where that is all that anybody has said.

@@ -181,6 +181,7 @@ func sameLosses(t *testing.T, wantDir, gotDir, training string) {
 		t.Fatalf("%s: %d lines of metrics, want %d", training, len(got), len(want))
 	}
 	for i, w := range want {
+		delete(got[i].Values, metrics.SentBytes) // one has nobody to send to
 		if g := got[i]; g.Step != w.Step || len(g.Values) != len(w.Values) {
 			t.Fatalf("%s: %+v, want %+v", training, g, w)
 		}

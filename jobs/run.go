@@ -228,7 +228,7 @@ func (s *session) settle(jobs []*Job) error {
 	of := func(m model.Config, t model.TrainConfig, asked int) shape {
 		return shape{m, t.Batch, t.Sequence, asked, t.Precision}
 	}
-	least := map[shape]int{}
+	least, said := map[shape]int{}, []string(nil)
 	for _, j := range jobs {
 		j.Config = j.withVocab(s.set.Manifest.VocabSize)
 		if err := j.checkTeacher(s.tokenizer, s.set); err != nil {
@@ -236,6 +236,15 @@ func (s *session) settle(jobs []*Job) error {
 		}
 		j.settlePrecision(&s.limits)
 		j.ranks = s.ranks.size()
+		err := j.settleRounds(func(line string) {
+			if !slices.Contains(said, line) {
+				s.say("%s", line)
+				said = append(said, line)
+			}
+		})
+		if err != nil {
+			return err
+		}
 		plans, err := planJob(j, s.limits.Memory)
 		if err == nil {
 			err = errors.Join(tooLarge(plans), tooFewMicrobatches(plans))

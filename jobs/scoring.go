@@ -78,7 +78,7 @@ func (t *training) plannedScoring() *scoring {
 	c := &scoring{
 		Corpus: t.Corpus, Seed: t.Seed, Sequence: t.Train.Sequence, Precision: judge.Precision,
 		Microbatch: scoringBatch(t.Train.Microbatch, t.Train.Sequence),
-		Steps:      t.Select.EarlyStep(judge.Steps), Batch: judge.Batch, Trained: judge.Sequence, dir: t.scores, judge: t.judge,
+		Steps:      t.judge.earlyStep(t.Select), Batch: judge.Batch, Trained: judge.Sequence, dir: t.scores, judge: t.judge,
 	}
 	if t.judge.Seed != t.Seed {
 		c.JudgeSeed = &t.judge.Seed

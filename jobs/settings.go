@@ -76,6 +76,9 @@ func (t *training) compare(early bool) error {
 	if slices.ContainsFunc(diff, func(d string) bool { return strings.HasPrefix(d, "distill.labels was ") }) { // which says it all
 		diff = slices.DeleteFunc(diff, func(d string) bool { return strings.HasPrefix(d, "distill.label_") })
 	}
+	if slices.ContainsFunc(diff, func(d string) bool { return strings.HasPrefix(d, "cluster.sync was ") }) { // likewise
+		diff = slices.DeleteFunc(diff, func(d string) bool { return strings.HasPrefix(d, "cluster.") && !strings.HasPrefix(d, "cluster.sync") })
+	}
 	if early {
 		diff = slices.DeleteFunc(diff, func(d string) bool { return d == sumDiffers["teacher"] })
 	}
@@ -90,6 +93,11 @@ func differences(was, now []byte) []string {
 	var a, b map[string]any
 	if toml.Unmarshal(was, &a) != nil || toml.Unmarshal(now, &b) != nil {
 		return []string{"its settings cannot be read"}
+	}
+	for _, settings := range []map[string]any{a, b} { // ranks that take every step together have no settings of their own
+		if settings["cluster"] == nil {
+			settings["cluster"] = map[string]any{"sync": "every-step"}
+		}
 	}
 	var list []string
 	var walk func(prefix string, a, b map[string]any)

@@ -31,6 +31,9 @@ type training struct {
 	// Of the teacher "equal-entropy" alone: the weight that was found.
 	Smoothing float64 `toml:"smoothing,omitempty"`
 
+	// Of ranks that train apart alone.
+	Apart *apart `toml:"cluster,omitempty"`
+
 	name  string // the folder within the run's
 	label string // for people
 	dir   string
@@ -109,22 +112,33 @@ func (t *training) layOut(rank int) *model.Model {
 }
 
 // start lays out the model and loads the programs on the backend, which is the session's device or a look at it.
-func (t *training) start(ctx context.Context, s *session, b compute.Backend, objectives ...model.Objective) (*model.Model, *model.Trainer, error) {
+func (t *training) start(ctx context.Context, s *session, b compute.Backend, objectives ...model.Objective) (*model.Model, *model.Trainer, *rounds, error) {
 	m := t.layOut(s.ranks.rank())
 	trainer, err := model.Programs(m, t.Train, objectives...)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	settle := func() error { return s.settleKernels(ctx, t.label, t.dir, trainer.Programs()) }
 	if err := s.ranks.firstOfNode(ctx, settle); err != nil { // to measure undisturbed by others
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if s.ranks != nil {
-		if err := trainer.Across(s.ranks.training(b)); err != nil {
-			return nil, nil, err
-		}
+	var r *rounds
+	switch {
+	case t.Apart != nil:
+		r = &rounds{ranks: s.ranks}
+		r.Outer, err = trainer.Apart(s.ranks.training(b), t.Apart.outer(), t.Apart.sums(s.ranks, len(m.Buckets)))
+	case s.ranks != nil:
+		err = trainer.Across(s.ranks.training(b))
 	}
-	return m, trainer, trainer.Load(b)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return m, trainer, r, trainer.Load(b)
+}
+
+// earlyStep is the step of an SLM's training after which it judges the text.
+func (t *training) earlyStep(c *distill.SelectConfig) int64 {
+	return min(t.Apart.roundUp(c.EarlyStep(t.Train.Steps)), t.Train.Steps)
 }
 
 // run trains to the end, going on from the last checkpoint if there is one. A canceled context ends it after the step
@@ -172,7 +186,7 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		return nil, err
 	}
 	trace := &tracer{Device: s.device}
-	m, trainer, err := t.start(ctx, s, trace, help.objectives()...)
+	m, trainer, r, err := t.start(ctx, s, trace, help.objectives()...)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +198,7 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{training: t.withSmoothing(), s: s, model: m, trainer: trainer, denoising: d, teaching: help, tracer: trace, peak: peak}
+	l := &loop{training: t.withSmoothing(), s: s, model: m, trainer: trainer, rounds: r, denoising: d, teaching: help, tracer: trace, peak: peak}
 	if err := l.restore(); err != nil {
 		return nil, badCheckpoint(err, "or move the damaged folder and the file `latest` beside it away, and the same command goes on from what is left")
 	}

@@ -28,7 +28,7 @@ func trainings(job *Job, corpusKey string) []*training {
 func (j *Job) training(name, label string, m ModelConfig, d distill.Config, corpusKey string) *training {
 	return &training{
 		Model: m.Model, Train: m.Train, Distill: d, Seed: j.Seed, Corpus: corpusKey,
-		name: name, label: label, dir: filepath.Join(j.RunDir, name), scores: j.scoreDir(), ranks: j.ranks, shard: j.Cluster.ShardOptimizer,
+		name: name, label: label, dir: filepath.Join(j.RunDir, name), scores: j.scoreDir(), ranks: j.ranks, shard: j.Cluster.ShardOptimizer, Apart: j.apart(),
 	}
 }
 
@@ -43,7 +43,7 @@ func (j *Job) baseline(corpusKey string) *training {
 func (j *Job) small(corpusKey string) *training {
 	t := j.training("slm", "SLM", j.SLM, distill.Config{Method: "baseline"}, corpusKey)
 	t.made = "saltern train --only slm " + j.File
-	t.pins = []int64{j.Select.EarlyStep(j.SLM.Train.Steps)}
+	t.pins = []int64{t.earlyStep(&j.Select)}
 	return t
 }
 

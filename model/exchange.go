@@ -52,13 +52,21 @@ func (r *Ranks) sum(x []float64) error {
 	return r.AllReduce64(r.Context, x)
 }
 
-// Across makes the trainer one of several ranks, before it is loaded: each computes the gradient of its share of the microbatches,
-// gradients and statistics are summed, and all update alike. Batch is that of all ranks together.
-func (t *Trainer) Across(r *Ranks) error {
+// enough is an error where some rank would have no microbatch.
+func (t *Trainer) enough(r *Ranks) error {
 	c := t.Config
 	if n := c.Batch / c.Microbatch; n < r.Size() {
 		return fmt.Errorf("a batch of %d is %d microbatches of %d, too few for %d ranks; raise batch, lower microbatch to at most %d, or start fewer ranks",
 			c.Batch, n, c.Microbatch, r.Size(), max(1, c.Batch/r.Size()))
+	}
+	return nil
+}
+
+// Across makes the trainer one of several ranks, before it is loaded: each computes the gradient of its share of the microbatches,
+// gradients and statistics are summed, and all update alike. Batch is that of all ranks together.
+func (t *Trainer) Across(r *Ranks) error {
+	if err := t.enough(r); err != nil {
+		return err
 	}
 	t.ranks = r
 	t.gradients = &gradients{Ranks: r, buckets: t.Model.Buckets, data: make([][]float32, len(t.Model.Buckets))}

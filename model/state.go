@@ -113,20 +113,26 @@ type Resume struct {
 	Sample  int64           `json:"sample"`  // global index of the next sequence
 	Skipped int             `json:"skipped"` // steps skipped in a row
 	Scale   LossScale       `json:"loss_scale"`
-	Job     json.RawMessage `json:"job,omitempty"` // what the run adds: its seed, its kernels
+	Job     json.RawMessage `json:"job,omitempty"`   // what the run adds: its seed, its kernels
+	Ranks   []RankState     `json:"ranks,omitempty"` // by rank, of those that train apart; theirs are Skipped and Scale then
 }
 
 // Save writes a checkpoint of a trained model after the given number of steps.
 func (m *Model) Save(ctx context.Context, b compute.Backend, root string, step int64, tokenizer []byte, endOfText uint32, state Resume, keep checkpoint.Keep) (string, error) {
-	config, err := m.ConfigJSON(endOfText)
+	c, err := m.contents(b, tokenizer, endOfText, state)
 	if err != nil {
 		return "", err
 	}
-	c := checkpoint.Contents{Weights: m.tensors(b), Config: config, Tokenizer: tokenizer, Data: struct{ Sample int64 }{state.Sample}, State: state}
 	for _, x := range m.moments() {
 		c.Optimizer = append(c.Optimizer, x.tensor(m, b))
 	}
 	return checkpoint.Write(ctx, root, int(step), c, keep)
+}
+
+// contents is a checkpoint without the optimizer's state.
+func (m *Model) contents(b compute.Backend, tokenizer []byte, endOfText uint32, state Resume) (checkpoint.Contents, error) {
+	config, err := m.ConfigJSON(endOfText)
+	return checkpoint.Contents{Weights: m.tensors(b), Config: config, Tokenizer: tokenizer, Data: struct{ Sample int64 }{state.Sample}, State: state}, err
 }
 
 // LoadWeights fills the model from a checkpoint whose shape is the model's own.
@@ -145,20 +151,29 @@ func (m *Model) LoadWeights(b compute.Backend, c *checkpoint.Checkpoint) error {
 
 // LoadOptimizer fills the optimizer's state and gives what was saved beside it.
 func (m *Model) LoadOptimizer(b compute.Backend, c *checkpoint.Checkpoint) (Resume, error) {
-	var state Resume
-	if err := json.Unmarshal(c.State, &state); err != nil {
-		return state, fmt.Errorf("%w: %s: manifest.json: state: %w", checkpoint.ErrCorrupt, c.Dir, err)
+	state, err := readResume(c)
+	if err != nil {
+		return state, err
 	}
 	f, err := c.Optimizer()
 	if err != nil {
 		return state, err
 	}
 	defer f.Close()
-	return state, inFolder(c, load(f, func(each wanted) {
-		for _, x := range m.moments() {
-			each(x.name, compute.Shape{x.bucket.Len}, func(data []float32) error { return x.write(m, b, data) })
-		}
-	}))
+	return state, inFolder(c, load(f, func(each wanted) { m.loadMoments(b, each) }))
+}
+
+func (m *Model) loadMoments(b compute.Backend, each wanted) {
+	for _, x := range m.moments() {
+		each(x.name, compute.Shape{x.bucket.Len}, func(data []float32) error { return x.write(m, b, data) })
+	}
+}
+
+func readResume(c *checkpoint.Checkpoint) (state Resume, err error) {
+	if err := json.Unmarshal(c.State, &state); err != nil {
+		return state, fmt.Errorf("%w: %s: manifest.json: state: %w", checkpoint.ErrCorrupt, c.Dir, err)
+	}
+	return state, nil
 }
 
 // inFolder adds to an error where the checkpoint lies.

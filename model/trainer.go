@@ -25,6 +25,7 @@ type Trainer struct {
 
 	scale     float64    // of the gradient of the step under way
 	gradients *gradients // on their way to other ranks; nil: there are none
+	apart     bool       // other ranks take steps of their own: see Apart
 
 	programs []*compute.Program   // one per objective: forward, backward, gradients accumulated; evaluation; update
 	micro    []compute.Executable // of the objectives
@@ -133,7 +134,7 @@ func (t *Trainer) FLOPs(objective int) int64 {
 	return micro*int64(t.Config.Batch/t.Config.Microbatch) + update
 }
 
-// backward adds up the gradient of the batch, over all ranks.
+// backward adds up the gradient of the batch, over all ranks unless they train apart.
 func (t *Trainer) backward(objective int, w, temperature float64, fill Fill) (Stats, error) {
 	x := t.micro[objective]
 	sums, err := t.sums(func(last bool) error {
@@ -144,6 +145,9 @@ func (t *Trainer) backward(objective int, w, temperature float64, fill Fill) (St
 	}, t.Config.Batch, t.Scale.Value, w, temperature, fill)
 	if err != nil {
 		return Stats{}, err
+	}
+	if t.apart {
+		return newStats(sums)
 	}
 	if t.ranks != nil {
 		sums = append(sums, t.ranks.Also...)

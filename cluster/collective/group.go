@@ -3,6 +3,7 @@ package collective
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"saltern/cluster/wire"
 )
@@ -23,11 +24,12 @@ type Group struct {
 	stream     string
 	format     wire.Format
 	feedback   *wire.Feedback
+	count      *atomic.Int64 // of all that share the transport
 }
 
 // New is the Group of rank among size ranks.
 func New(t Transport, rank, size int) *Group {
-	return &Group{t: t, rank: rank, size: size, stream: "g"}
+	return &Group{t: t, rank: rank, size: size, stream: "g", count: new(atomic.Int64)}
 }
 
 // Rank is which of the ranks this is, from 0.
@@ -35,6 +37,10 @@ func (g *Group) Rank() int { return g.rank }
 
 // Size is the number of ranks.
 func (g *Group) Size() int { return g.size }
+
+// Sent is how many bytes of float32 vectors this rank has sent to others so far, as they were written, in this Group and those made
+// from it.
+func (g *Group) Sent() int64 { return g.count.Load() }
 
 // With is g with float32 vectors written in format f. It shares g's stream.
 func (g *Group) With(f wire.Format) *Group {

@@ -162,6 +162,7 @@ func (l *lane) encode(x []float32, first int, keep bool) []byte {
 
 // exchange sends out to the next rank and receives in from the one before, both at once.
 func (l *lane) exchange(what string, step int, out, in []byte) error {
+	l.count.Add(int64(len(out)))
 	l.sends <- out
 	err := l.receive(l.ctx, (l.rank+l.size-1)%l.size, l.stream, in)
 	if err != nil {

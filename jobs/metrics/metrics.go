@@ -29,7 +29,8 @@ import (
 // Name is the file's name within a run's folder.
 const Name = "metrics.jsonl"
 
-// The keys that every run uses where it has them.
+// The keys that every run uses where it has them. Where ranks train apart, what is of a step is of rank 0's share of it; losses and tokens at
+// the end of a round are of all ranks.
 const (
 	TrainLoss    = "train/loss"     // nats per token, of the objective's own data term (NLL)
 	ValLoss      = "val/loss"       // nats per token on held-out data
@@ -44,13 +45,14 @@ const (
 	Skipped      = "skipped"        // steps skipped so far
 	TokensPerSec = "tokens_per_sec" // over the last step
 	MFU          = "mfu"            // model FLOP/s of the last step as a part of the device's best matrix product
+	SentBytes    = "sent_bytes"     // so far by rank 0 to other ranks, of gradients or outer gradients
 	FLOPs        = "flops"          // spent so far by the whole run, its teacher included
 	Seconds      = "seconds"        // of wall clock since the run began, over all its restarts
 )
 
 // Keys lists the keys above in the order in which a line has them.
 func Keys() []string {
-	return []string{TrainLoss, ValLoss, ValPrefix, ValSpan, Predicted, KDLoss, KDWeight, LR, GradNorm, LossScale, Skipped, TokensPerSec, MFU, FLOPs, Seconds}
+	return []string{TrainLoss, ValLoss, ValPrefix, ValSpan, Predicted, KDLoss, KDWeight, LR, GradNorm, LossScale, Skipped, TokensPerSec, MFU, SentBytes, FLOPs, Seconds}
 }
 
 // Record is one line: what was measured at a step.

@@ -34,7 +34,7 @@ const (
 	formatVersion = 1
 )
 
-// listedFiles are the files that a manifest lists, in its order.
+// listedFiles are the files that a manifest lists, in its order; parts of ranks may follow.
 var listedFiles = []string{weightsFile, optimizerFile, configFile, tokenizerFile}
 
 // Manifest is a checkpoint's manifest.json.

@@ -12,12 +12,15 @@
 //	    model.safetensors     weights alone, for any program that reads Hugging Face models
 //	    optimizer.safetensors
 //	    config.json           tokenizer.json
+//	    rank_0.safetensors    and so on: what ranks have of their own, where they train apart
 //	    manifest.json         format version, step, data position, the caller's state; size and SHA-256 of each file
 //	.tmp-...                  a write under way, or what a crash left of it; the next [Write] removes it
+//	.parts/                   what ranks have written by [WritePart] and no checkpoint has taken in yet
 //
 // [Write] fills a temporary folder, syncs every file and the folder, renames it into place, replaces `latest` by
 // another rename, and only then removes old checkpoints. [Open] takes a root or one checkpoint's folder and verifies every
-// hash before it returns; [List] shows what there is without reading the tensors. One process writes to a root at a time.
+// hash before it returns; [List] shows what there is without reading the tensors. One process writes
+// to a root at a time, parts apart.
 //
 // Home folders may be NFS, so nothing here depends on links, memory maps or file locks.
 //

@@ -101,12 +101,12 @@ func readManifest(dir string) (*Checkpoint, error) {
 	if sum != c.Sum {
 		return nil, fmt.Errorf("%w: the content of %s has SHA-256 %s, but its own sum says %q", ErrCorrupt, path, sum, c.Sum)
 	}
-	ok := len(c.Files) == len(listedFiles)
-	for i := 0; ok && i < len(listedFiles); i++ {
-		ok = c.Files[i].Name == listedFiles[i]
+	ok := len(c.Files) >= len(listedFiles)
+	for i := 0; ok && i < len(c.Files); i++ {
+		ok = i < len(listedFiles) && c.Files[i].Name == listedFiles[i] || i >= len(listedFiles) && partPattern.MatchString(c.Files[i].Name)
 	}
 	if !ok {
-		return nil, fmt.Errorf("%w: %s lists other files than %s", ErrCorrupt, path, strings.Join(listedFiles, ", "))
+		return nil, fmt.Errorf("%w: %s lists other files than %s and parts of ranks", ErrCorrupt, path, strings.Join(listedFiles, ", "))
 	}
 	return c, nil
 }

@@ -28,6 +28,8 @@ type Contents struct {
 	Tokenizer []byte // tokenizer.json
 	Data      any    // the data loader's position, anything that encoding/json takes
 	State     any    // whatever else is needed to go on: random seeds, loss scale, stage, ...
+
+	Parts []FileSum // what ranks have of their own, by WritePart
 }
 
 // Keep says which checkpoints a write leaves.
@@ -79,7 +81,7 @@ func save(ctx context.Context, fs filesystem, root string, step int, c Contents,
 		return "", err
 	}
 	temp := tempPath(root, name)
-	if err := fill(ctx, fs, temp, c, Manifest{Format: formatVersion, Step: step, Pinned: pinned}); err != nil {
+	if err := fill(ctx, fs, root, temp, c, Manifest{Format: formatVersion, Step: step, Pinned: pinned}); err != nil {
 		_ = fs.removeAll(temp) // what cannot be removed now is removed by the next write
 		return "", err
 	}
@@ -135,7 +137,7 @@ func tempPath(root, name string) string {
 }
 
 // fill makes the folder with all its files, durable; m is completed.
-func fill(ctx context.Context, fs filesystem, dir string, c Contents, m Manifest) error {
+func fill(ctx context.Context, fs filesystem, root, dir string, c Contents, m Manifest) error {
 	var err error
 	if m.Data, err = json.Marshal(c.Data); err != nil {
 		return fmt.Errorf("bug: the data position: %w", err)
@@ -161,6 +163,10 @@ func fill(ctx context.Context, fs filesystem, dir string, c Contents, m Manifest
 		}
 		m.Files = append(m.Files, sum)
 	}
+	if err := takeParts(fs, root, dir, c.Parts); err != nil {
+		return err
+	}
+	m.Files = append(m.Files, c.Parts...)
 	if m.Sum, err = m.sum(); err != nil {
 		return fmt.Errorf("bug: the manifest: %w", err)
 	}
