@@ -70,7 +70,8 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 		return nil, errors.Join(err, c.Leave(err))
 	}
 	leave := func(cause error) error { return errors.Join(links.Close(), c.Leave(cause)) }
-	return &ranks{group: collective.New(links, id.Rank, id.Size), node: id.Node, local: id.LocalRank, all: c.Context(), leave: leave}, nil
+	g := collective.New(links, id.Rank, id.Size)
+	return &ranks{group: g, whole: g, node: id.Node, local: id.LocalRank, all: c.Context(), leave: leave}, nil
 }
 
 // builtFrom names the program, which must be the same on all ranks: its version and commit.

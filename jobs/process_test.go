@@ -25,6 +25,7 @@ func TestWholeJobs(t *testing.T) {
 	t.Run("stopped", func(t *testing.T) { testStopped(t, saltern) })
 	t.Run("stopped selection", func(t *testing.T) { testStoppedSelection(t, saltern) })
 	t.Run("ranks", func(t *testing.T) { testRanks(t, saltern) })
+	t.Run("roles", func(t *testing.T) { testRoles(t, saltern) })
 	t.Run("scripts", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
 			Dir:                 "testdata/script/job",

@@ -134,7 +134,7 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 	if err := s.ranks.first(ctx, func() error { return sameSettings(list, fresh) }); err != nil {
 		return nil, err
 	}
-	if err := enoughText(s, list); err != nil {
+	if err := errors.Join(enoughText(s, list), enoughStudents(s, list)); err != nil {
 		return nil, err
 	}
 	for i, t := range list {
