@@ -75,6 +75,20 @@ type Config struct {
 	// Wire is how "local" writes numbers for other ranks: "float32"; "bfloat16", 2 bytes; or "int8", 1 byte and a scale for each 256,
 	// where what is rounded away enters the next round. Sums are float32. Empty means "int8".
 	Wire string `toml:"wire"`
+
+	// Teachers is how many ranks, the last ones, run the teacher in stage 1 and send its soft labels, in the form of [distill], to
+	// the others, who train; as soon as the teacher helps no more they train too. Zero means that every rank trains and
+	// runs the teacher itself, or reads a file. Fewer than there are ranks. Not with
+	// ShardOptimizer, which wants the same ranks from step to step.
+	Teachers int `toml:"teachers"`
+
+	// Prefetch is how many steps the teachers' ranks may be ahead of the students. Zero means 4. At least 1; a step takes some 40 bytes
+	// for each token of the batch.
+	Prefetch int `toml:"prefetch"`
+
+	// KeepLabels has the first rank write what the teachers' ranks say to the run's file of soft labels, for students with distill.labels
+	// = "offline", as "saltern label" would. What an interruption leaves out these make themselves.
+	KeepLabels bool `toml:"keep_labels"`
 }
 
 // Defaults returns c with every zero field chosen. It is idempotent.
@@ -84,6 +98,9 @@ func (c Config) Defaults() Config {
 	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 10
+	}
+	if c.Prefetch == 0 {
+		c.Prefetch = 4
 	}
 	return c.syncDefaults()
 }
@@ -110,6 +127,12 @@ func (c Config) Check(bad func(key, message string)) {
 	}
 	if !(c.JoinTimeout >= 1 && c.JoinTimeout <= 86400) { // written so that NaN is out of bounds
 		bad("join_timeout", fmt.Sprintf("join_timeout = %g is out of bounds; use 1 to 86400 seconds", c.JoinTimeout))
+	}
+	if c.Teachers < 0 {
+		bad("teachers", fmt.Sprintf("teachers = %d must not be negative; 0 has every rank train", c.Teachers))
+	}
+	if c.Prefetch < 1 || c.Prefetch > 1000 {
+		bad("prefetch", fmt.Sprintf("prefetch = %d is out of bounds; use 1 to 1000 steps", c.Prefetch))
 	}
 	if !(c.Heartbeat >= 0.5 && c.Heartbeat <= 3600) {
 		bad("heartbeat", fmt.Sprintf("heartbeat = %g is out of bounds; use 0.5 to 3600 seconds", c.Heartbeat))

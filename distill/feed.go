@@ -36,9 +36,22 @@ func Microbatches(from, end int64, b int) iter.Seq[int64] {
 // NewFeed begins to read the labels of microbatches of b samples, which begin with those of firsts; sequence says which sequence a
 // sample is. Without a ghost, the tail of the labels is given to the ids that were kept.
 func NewFeed(f *labels.File, ghost bool, b int, firsts iter.Seq[int64], sequence func(sample int64) int64) *Feed {
+	T := f.Settings.Sequence
+	return newFeed(b*T, f.Count, ghost, firsts, func(first int64, l *labels.Labels) error {
+		for i := range b {
+			if err := f.Sequence(sequence(first+int64(i)), l.Rows(i*T, (i+1)*T)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// newFeed begins to fill the labels of the microbatches, n tokens each with count numbers, that begin with firsts.
+func newFeed(n, count int, ghost bool, firsts iter.Seq[int64], fill func(first int64, l *labels.Labels) error) *Feed {
 	d := &Feed{ready: make(chan fed, ahead), free: make(chan *labels.Labels, ahead+1), stop: make(chan struct{})}
 	for range ahead + 1 {
-		d.free <- labels.New(b*f.Settings.Sequence, f.Count)
+		d.free <- labels.New(n, count)
 	}
 	go func() {
 		defer close(d.ready)
@@ -47,7 +60,10 @@ func NewFeed(f *labels.File, ghost bool, b int, firsts iter.Seq[int64], sequence
 			case <-d.stop:
 				return
 			case l := <-d.free:
-				err := fill(f, ghost, l, b, first, sequence)
+				err := fill(first, l)
+				if err == nil && !ghost {
+					l.Renormalise()
+				}
 				d.ready <- fed{first, l, err}
 				if err != nil {
 					return
@@ -56,19 +72,6 @@ func NewFeed(f *labels.File, ghost bool, b int, firsts iter.Seq[int64], sequence
 		}
 	}()
 	return d
-}
-
-func fill(f *labels.File, ghost bool, l *labels.Labels, b int, first int64, sequence func(sample int64) int64) error {
-	T := f.Settings.Sequence
-	for i := range b {
-		if err := f.Sequence(sequence(first+int64(i)), l.Rows(i*T, (i+1)*T)); err != nil {
-			return err
-		}
-	}
-	if !ghost {
-		l.Renormalise()
-	}
-	return nil
 }
 
 // Next gives the labels of the microbatch that begins with sample first, which must come next. They are good until Next is called again.

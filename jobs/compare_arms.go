@@ -131,11 +131,23 @@ func (j *Job) control(name, own string) arm {
 	return a
 }
 
+// asksNobody says that the arm's LLM has no teacher that a rank could run, or reads what one said.
+func (a arm) asksNobody() bool {
+	return slices.ContainsFunc(a.settings, func(s compare.Setting) bool {
+		return slices.Contains([]compare.Setting{
+			method("baseline"), {Key: "distill.teacher", Value: distill.EqualEntropy}, {Key: "distill.teacher", Value: distill.Uniform}, {Key: "distill.labels", Value: "offline"},
+		}, s)
+	})
+}
+
 // job is the job of an arm.
 func (a arm) job(j *Job) (*Job, error) {
 	var sets []string
 	for _, s := range a.settings {
 		sets = append(sets, s.Key+"="+s.Value)
+	}
+	if a.asksNobody() {
+		sets = append(sets, "cluster.teachers=0") // all ranks train
 	}
 	return j.with(fmt.Sprintf("%s: arm %q", j.File, a.name), sets)
 }

@@ -95,7 +95,7 @@ func newComparison(s *session) (*comparison, error) {
 	for _, t := range c.order {
 		list = append(list, t.training)
 	}
-	return c, enoughText(s, list)
+	return c, errors.Join(enoughText(s, list), enoughStudents(s, list))
 }
 
 // findSLM finds the job's own SLM of a seed among the trainings; nil: nobody needs it.

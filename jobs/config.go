@@ -165,6 +165,7 @@ func (c Config) check(bad func(key, message string)) {
 	c.Select.Check(c.Distill.Method, c.stageOne(), under("select"))
 	c.Compare.check(under("compare"))
 	c.Cluster.Check(under("cluster"))
+	c.checkRoles(bad)
 	if c.SLM == (ModelConfig{}) {
 		return
 	}
@@ -175,7 +176,7 @@ func (c Config) check(bad func(key, message string)) {
 	}
 	c.SLM.check(under("slm"))
 	c.checkObjectives(bad)
-	if d, v := c.Distill, c.Tokenizer.VocabSize; d.Offline() && d.LabelForm == labels.TopK && d.LabelCount > v && v > 0 {
+	if d, v := c.Distill, c.Tokenizer.VocabSize; (d.Offline() || c.teaches()) && d.LabelForm == labels.TopK && d.LabelCount > v && v > 0 {
 		bad("distill.label_count", fmt.Sprintf("label_count = %d is more than the vocabulary has ids, tokenizer.vocab_size = %d; lower it", d.LabelCount, v))
 	}
 	if c.Distill.NeedsSLM() && c.SLM.Model.Context < c.LLM.Train.Sequence {

@@ -18,7 +18,8 @@
 //
 // Where several processes do a job, each is a rank with a session of its own, and all go the same way through it: ranks has what they
 // must do together, and what the first of them does for all (ranks.first). A rank that went another way would wait for ever, so no
-// branch may depend on what one rank alone can see. A launch starts ranks on this machine.
+// branch may depend on what one rank alone can see. A launch starts ranks on this machine. In stage 1 of a training the last ranks may be
+// teachers (roles.go), from which the others, a group of their own meanwhile, get their soft labels; that follows from a rank's number.
 //
 // A new command is one file, which holds a function returning its Command literal, and one line in commands.go.
 //
@@ -30,6 +31,7 @@
 //  3. A resolved job, written out and read again, is the same job (TestResolvedJobRoundTrips).
 //  4. Exit codes are an interface: numbers are added, never changed (TestExitCodesStay).
 //  5. A training that was killed or stopped at any moment ends with the bits of one that nobody disturbed (TestWholeJobs).
-//     So does one of several ranks, and its losses are those of one process but for their last digits (TestWholeJobs/ranks).
+//     So does one of several ranks, and its losses are those of one process but for their last digits (TestWholeJobs/ranks); those with
+//     teachers on ranks of their own are those of labels from a file (TestWholeJobs/roles).
 //  6. What decides a training's result decides its address, and nothing else does (TestAddress, TestAddressStays).
 package jobs

@@ -92,7 +92,8 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Leave(err))
 	}
-	r := &ranks{group: collective.New(links, id.Rank, id.Size), node: id.Node, local: id.LocalRank, all: c.Context(), voice: speak(c, job.RunDir, logf)}
+	g := collective.New(links, id.Rank, id.Size)
+	r := &ranks{group: g, whole: g, node: id.Node, local: id.LocalRank, all: c.Context(), voice: speak(c, job.RunDir, logf)}
 	r.leave = func(cause error) error {
 		r.voice.Close()
 		return errors.Join(links.Close(), c.Leave(cause))
@@ -109,7 +110,8 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 			if err := errors.Join(err, was.Close()); err != nil {
 				return err
 			}
-			r.group, r.all = collective.New(links, rank, size), c.Context()
+			g := collective.New(links, rank, size)
+			r.group, r.whole, r.all = g, g, c.Context()
 			return nil
 		}
 	}

@@ -35,6 +35,9 @@ and come together once in cluster.local_steps: over slow networks, at some cost 
 COMMAND is train, run, compare or label. Without -n there is one rank for each GPU. On a machine
 without one, say how many: they share the processor's threads, unless LP_NUM_THREADS says otherwise.
 
+With cluster.teachers the last ranks run the teacher ahead of the others, who train from its soft labels,
+until it helps no more; then they train too.
+
 What rank 0 has to say is shown; the others write to logs/rank_R.log in the run folder. A run that was
 interrupted goes on with the same command, or with another number of ranks, if train.microbatch is set;
 then its losses may differ in their last digits from there. The first rank that fails ends all of them,

@@ -28,6 +28,7 @@ type loop struct {
 	model    *model.Model
 	trainer  *model.Trainer
 	teaching *teaching // nil: without a teacher
+	stage    *stage    // stage 1 with teachers on other ranks; nil: all ranks train
 	tracer   *tracer
 	rounds   *rounds // nil unless ranks train apart
 	peak     float64 // GFLOP/s that MFU is a share of; 0: unknown
@@ -97,7 +98,7 @@ func (l *loop) restore() error {
 	if err := l.s.ranks.same(context.Background(), "the last checkpoint of "+l.label, fmt.Sprint("step ", l.step)); err != nil {
 		return err
 	}
-	if l.state.Ranks = l.s.ranks.size(); l.state.Ranks == 1 {
+	if l.state.Ranks = l.s.ranks.world(); l.state.Ranks == 1 {
 		l.state.Ranks = 0
 	}
 	if !l.s.ranks.leads() {
@@ -135,6 +136,9 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 	for l.step < l.Train.Steps {
 		if l.stopping(ctx) {
 			return nil, l.interrupted(ctx)
+		}
+		if err := l.regroup(); err != nil {
+			return nil, err
 		}
 		if err := l.oneStep(ctx); err != nil {
 			return nil, l.lose(ctx, err)
@@ -180,6 +184,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	if l.rounds == nil {
 		l.s.ranks.vote(ctx)
 	}
+	l.teaching.nextStep()
 	var step model.Step
 	err := around(func() (err error) {
 		step, err = l.trainer.Step(l.step, objective, w, l.Distill.Temperature, func(first int, ids, labels []uint32) error {
@@ -188,6 +193,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 				if err := l.teaching.write(l.tracer, sample); err != nil {
 					return err
 				}
+				l.s.ranks.waiting(l.teaching.waited.Seconds())
 			}
 			defer l.tracer.passing("read the text", time.Now())
 			return l.denoising.batch(l.s.set.Train, l.orderAt(l.order, l.step), sample, c.Sequence, ids, labels, l.trainer.Seen)
@@ -240,6 +246,9 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	}
 	if objective == 1 {
 		r.Values[metrics.KDLoss] = step.KD - step.Entropy
+	}
+	if l.stage != nil {
+		r.Values[metrics.LabelWait] = l.judgeWait(took)
 	}
 	maps.Copy(r.Values, values)
 	switch {
@@ -395,7 +404,7 @@ func (l *loop) finish() (*outcome, error) {
 
 // otherRanks says that the checkpoint is of another number of ranks.
 func (l *loop) otherRanks() string {
-	was, now := max(1, l.state.Ranks), l.s.ranks.size()
+	was, now := max(1, l.state.Ranks), l.s.ranks.world()
 	if was == now {
 		return ""
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"saltern/cluster/collective"
@@ -30,14 +31,16 @@ type group interface {
 // each, the first of them does while the others wait. Nil is a process that is alone; its methods then do what that means.
 type ranks struct {
 	group
-	node, local int             // the node's number, and the rank's among those of the node
-	all         context.Context // ends when a rank is lost, and says which
+	whole       *collective.Group // of all ranks, where some of them are in a group of their own
+	node, local int               // the node's number, and the rank's among those of the node
+	all         context.Context   // ends when a rank is lost, and says which
 	leave       func(cause error) error
 	regroup     func(ctx context.Context) error // leaves the group to those that are left; nil: they stop
 	voice       *voice                          // nil: nobody listens
 	now         *model.Ranks                    // of the training under way
 	agree       bool                            // all know why the job cannot go on
 	left        string                          // once a rank is lost: what there is to go on from, for people
+	asked       atomic.Bool                     // a rank that has no vote has been asked to stop
 }
 
 // size is how many there are.
@@ -46,6 +49,14 @@ func (r *ranks) size() int {
 		return 1
 	}
 	return r.Size()
+}
+
+// world is how many there are in all, whatever group this one is in.
+func (r *ranks) world() int {
+	if r == nil || r.whole == nil {
+		return r.size()
+	}
+	return r.whole.Size()
 }
 
 // rank is this one's number, from 0.
@@ -58,6 +69,24 @@ func (r *ranks) rank() int {
 
 // leads says that this is the rank that writes what is written once.
 func (r *ranks) leads() bool { return r.rank() == 0 }
+
+// narrow leaves the group to the first n ranks, of which this is one; widen brings all back.
+func (r *ranks) narrow(n int) { r.gather(r.whole.First(n)) }
+
+func (r *ranks) widen() { r.gather(r.whole) }
+
+func (r *ranks) gather(g *collective.Group) {
+	r.group = g
+	r.now.Exchange = r.exchange()
+}
+
+// exchange is the group as a trainer takes it.
+func (r *ranks) exchange() model.Exchange {
+	if r.voice == nil {
+		return r.group
+	}
+	return timed{r.group, &r.voice.waits}
+}
 
 // close leaves the others, who are told the cause if there is one: then they cannot go on either.
 func (r *ranks) close(cause error) error {
@@ -177,19 +206,27 @@ func everybody[T any](ctx context.Context, r *ranks, mine T) ([]T, error) {
 	if err != nil {
 		return nil, r.waited(ctx, err)
 	}
-	all := bytes.Join(list, []byte(","))
-	size := binary.LittleEndian.AppendUint64(nil, uint64(len(all)))
+	all, err := r.spread(ctx, bytes.Join(list, []byte(",")))
+	if err != nil {
+		return nil, err
+	}
+	var values []T
+	return values, json.Unmarshal(append(append([]byte("["), all...), ']'), &values)
+}
+
+// spread gives all ranks what the first one has.
+func (r *ranks) spread(ctx context.Context, data []byte) ([]byte, error) {
+	size := binary.LittleEndian.AppendUint64(nil, uint64(len(data)))
 	if err := r.Broadcast(ctx, 0, size); err != nil {
 		return nil, r.waited(ctx, err)
 	}
 	if !r.leads() {
-		all = make([]byte, binary.LittleEndian.Uint64(size))
+		data = make([]byte, binary.LittleEndian.Uint64(size))
 	}
-	if err := r.Broadcast(ctx, 0, all); err != nil {
+	if err := r.Broadcast(ctx, 0, data); err != nil {
 		return nil, r.waited(ctx, err)
 	}
-	var values []T
-	return values, json.Unmarshal(append(append([]byte("["), all...), ']'), &values)
+	return data, nil
 }
 
 // same is an error where a rank has another value than the first, of what all read from the job's folders. what names it.
@@ -229,11 +266,7 @@ func (r *ranks) firstOfNode(ctx context.Context, f func() error) error {
 // training is the ranks as a trainer takes them. Its steps end with all ranks or with none, so no signal ends their waits: the ranks
 // vote on a stop. b may be a tracer, which then shows the exchange.
 func (r *ranks) training(b compute.Backend) *model.Ranks {
-	var e model.Exchange = r.group
-	if r.voice != nil {
-		e = timed{e, &r.voice.waits}
-	}
-	r.now = &model.Ranks{Exchange: e, Context: r.all, Also: make([]float64, 2)}
+	r.now = &model.Ranks{Exchange: r.exchange(), Context: r.all, Also: make([]float64, 3)}
 	if t, ok := b.(*tracer); ok {
 		r.now.Observe = t.exchanged
 	}
@@ -247,13 +280,23 @@ func (r *ranks) vote(ctx context.Context) {
 		return
 	}
 	clear(r.now.Also)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || r.asked.Load() {
 		r.now.Also[0] = 1
 	}
 	if errors.Is(context.Cause(ctx), errTimeUp) {
 		r.now.Also[1] = 1
 	}
 }
+
+// waiting notes how many seconds this rank has waited for soft labels in the step under way.
+func (r *ranks) waiting(seconds float64) {
+	if r != nil {
+		r.now.Also[2] = seconds
+	}
+}
+
+// waitedForLabels is how many seconds the ranks waited for soft labels in the last step, on average.
+func (r *ranks) waitedForLabels() float64 { return r.now.Also[2] / float64(r.size()) }
 
 // agreed says that in the last step, or at the end of the last round, some rank had been asked to stop.
 func (r *ranks) agreed() bool { return r.now.Also[0] > 0 }

@@ -176,14 +176,19 @@ func testRanks(t *testing.T, saltern program) {
 // sameLosses wants a training's measurements to be those of another run of it, but for the last digits.
 func sameLosses(t *testing.T, wantDir, gotDir, training string) {
 	t.Helper()
-	want, got := measured(t, filepath.Join(wantDir, "runs", "job", training)), measured(t, filepath.Join(gotDir, "runs", "job", training))
+	nearLosses(t, measured(t, filepath.Join(wantDir, "runs", "job", training)), measured(t, filepath.Join(gotDir, "runs", "job", training)))
+}
+
+// nearLosses wants measurements to be the same but for the last digits.
+func nearLosses(t *testing.T, want, got []metrics.Record) {
+	t.Helper()
 	if len(want) != len(got) {
-		t.Fatalf("%s: %d lines of metrics, want %d", training, len(got), len(want))
+		t.Fatalf("%d lines of metrics, want %d", len(got), len(want))
 	}
 	for i, w := range want {
 		delete(got[i].Values, metrics.SentBytes) // one has nobody to send to
 		if g := got[i]; g.Step != w.Step || len(g.Values) != len(w.Values) {
-			t.Fatalf("%s: %+v, want %+v", training, g, w)
+			t.Fatalf("%+v, want %+v", g, w)
 		}
 		for key, v := range w.Values {
 			tolerance := 1e-6
@@ -191,7 +196,7 @@ func sameLosses(t *testing.T, wantDir, gotDir, training string) {
 				tolerance = 1e-3 // of estimates that divide small differences, and of norms
 			}
 			if g := got[i].Values[key]; math.Abs(g-v) > tolerance*math.Max(1, math.Abs(v)) {
-				t.Errorf("%s: step %d: %s is %v, want %v", training, w.Step, key, g, v)
+				t.Errorf("step %d: %s is %v, want %v", w.Step, key, g, v)
 			}
 		}
 	}

@@ -143,7 +143,7 @@ func trainAll(ctx context.Context, s *session, fresh bool, removed map[string]bo
 	if err := s.ranks.first(ctx, func() error { return sameSettings(list, fresh) }); err != nil {
 		return nil, err
 	}
-	if err := enoughText(s, list); err != nil {
+	if err := errors.Join(enoughText(s, list), enoughStudents(s, list)); err != nil {
 		return nil, err
 	}
 	for i, t := range list {

@@ -61,6 +61,13 @@ func (l *loop) report(step model.Step, w float64, took time.Duration, values map
 	})
 }
 
+// teaches tells that this rank runs the teacher of a training.
+func (v *voice) teaches(l *loop, from int64) {
+	if v != nil {
+		v.Say(status.Report{Rank: v.rank, Host: v.host, Role: status.Teacher, Training: filepath.Base(l.dir), Device: l.s.device.Info().Name, Step: from, Total: l.Train.Steps})
+	}
+}
+
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }
 
 // waits adds up the time spent in what ranks do together, most of which is waiting for the slowest of them.

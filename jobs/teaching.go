@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"time"
 
 	"saltern/compute"
 	"saltern/distill"
@@ -19,6 +20,12 @@ type teaching struct {
 	file    *labels.File
 	feed    *distill.Feed
 	cost    *labelingCost
+
+	// Of those that teachers on other ranks send.
+	subscriber *distill.Subscriber
+	cancel     context.CancelFunc // ends what the feed waits for
+
+	waited time.Duration // for soft labels, in the step under way
 }
 
 // help is the teacher's part with a teacher at hand; where that is nil, with its soft labels, from a file that may be nil for a plan, or
@@ -42,6 +49,9 @@ func (t *training) help(teacher *model.Model, file *labels.File) *teaching {
 // teach gets the teacher ready, or its soft labels, which are made where they are missing.
 func (t *training) teach(ctx context.Context, s *session) (*teaching, error) {
 	if t.Distill.Smooths() {
+		return t.help(nil, nil), nil
+	}
+	if t.teachers > 0 {
 		return t.help(nil, nil), nil
 	}
 	if t.Distill.Offline() {
@@ -84,8 +94,15 @@ func (h *teaching) begin(l *loop) error {
 	if h == nil {
 		return nil
 	}
-	if err := h.adaptive.begin(l.s.device, &l.state); err != nil || h.file == nil || !h.helps() {
+	if err := h.adaptive.begin(l.s.device, &l.state); err != nil || !h.helps() {
 		return err
+	}
+	if h.subscriber != nil {
+		ctx, cancel := context.WithCancel(l.s.ranks.all)
+		h.feed, h.cancel = h.subscriber.Feed(ctx, l.step, l.Distill.TeacherSteps(l.Train.Steps)), cancel
+	}
+	if h.file == nil {
+		return nil
 	}
 	order, n := l.orderAt(l.order, 0), l.s.set.Train.Sequences(l.Train.Sequence)
 	h.feed = distill.NewFeed(h.file, l.Distill.Ghost(), l.Train.Microbatch, l.s.ranks.microbatches(l.Train, l.step, l.Distill.TeacherSteps(l.Train.Steps)), func(sample int64) int64 {
@@ -106,11 +123,26 @@ func (h *teaching) write(b compute.Backend, sample int64) error {
 	if h.feed == nil {
 		return nil
 	}
+	start := time.Now()
 	l, err := h.feed.Next(sample)
 	if err != nil {
 		return err
 	}
+	h.waited += time.Since(start)
+	if t, ok := b.(*tracer); ok {
+		t.passing("wait for soft labels", start)
+	}
 	return h.offline.Write(b, l)
+}
+
+// unsubscribe ends the labels that come from other ranks.
+func (h *teaching) unsubscribe() {
+	if h.subscriber != nil && h.feed != nil {
+		h.cancel()
+		h.feed.Close()
+		h.feed = nil
+	}
+	h.subscriber = nil
 }
 
 // close frees what teach and begin took.
@@ -118,6 +150,7 @@ func (h *teaching) close(d *compute.Device) error {
 	if h == nil {
 		return nil
 	}
+	h.unsubscribe()
 	if h.feed != nil {
 		h.feed.Close()
 	}

@@ -40,8 +40,12 @@ type training struct {
 	made  string // the command that trains it
 	trace traceFlags
 
-	ranks int  // that share its batches; 0: one
-	shard bool // each of them keeps its part of the optimizer's state
+	ranks    int  // that share its batches; 0: one
+	shard    bool // each of them keeps its part of the optimizer's state
+	teachers int  // of them, the last, that run the teacher in its stead while it helps; see roles.go
+	prefetch int  // steps that these may be ahead
+
+	keepLabels bool // what they say is written to a file as well
 
 	teacher *training     // whose last checkpoint teaches, or says how uncertain it is; nil without
 	named   *namedTeacher // who teaches in its place; nil without
@@ -111,7 +115,7 @@ func (t *training) layOut(rank int) *model.Model {
 	return m
 }
 
-// start lays out the model and loads the programs on the backend, which is the session's device or a look at it.
+// start lays out the model and makes the programs ready to be loaded on the backend, which is the session's device or a look at it.
 func (t *training) start(ctx context.Context, s *session, b compute.Backend, objectives ...model.Objective) (*model.Model, *model.Trainer, *rounds, error) {
 	m := t.layOut(s.ranks.rank())
 	trainer, err := model.Programs(m, t.Train, objectives...)
@@ -133,7 +137,7 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, obj
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return m, trainer, r, trainer.Load(b)
+	return m, trainer, r, t.settleLabeler(ctx, s)
 }
 
 // earlyStep is the step of an SLM's training after which it judges the text.
@@ -199,10 +203,7 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		return nil, err
 	}
 	l := &loop{training: t.withSmoothing(), s: s, model: m, trainer: trainer, rounds: r, denoising: d, teaching: help, tracer: trace, peak: peak}
-	if err := l.restore(); err != nil {
-		return nil, badCheckpoint(err, "or move the damaged folder and the file `latest` beside it away, and the same command goes on from what is left")
-	}
-	return l.run(ctx)
+	return l.inRoles(ctx)
 }
 
 // teacherSum is the checksum of the weights of a run's last checkpoint: another teacher is another training.

@@ -53,6 +53,9 @@ func (j *Job) student(corpusKey string) *training {
 		return j.baseline(corpusKey)
 	}
 	t := j.training(methodName(j.Distill.Method), methodLabel(j.Distill.Method), j.LLM, j.Distill, corpusKey)
+	if j.teaches() {
+		t.giveRoles(j.Cluster)
+	}
 	var slm *training
 	if j.Distill.NeedsSLM() {
 		slm = j.small(corpusKey)

@@ -210,7 +210,9 @@ func jobPrograms(job *Job, memory int64) ([]*compute.Program, error) {
 // SLM either.
 func (j *Job) taught() (llm *training, teacher *model.Model, err error) {
 	llm = j.student("")
-	llm.Distill = j.Distill
+	if llm.Distill = j.Distill; j.teaches() {
+		llm.giveRoles(j.Cluster)
+	}
 	config := j.SLM.Model
 	if llm.teacher != nil || llm.named != nil {
 		if err := llm.meetTeacher(); err != nil {

@@ -40,7 +40,11 @@ func (r *Ranks) Share(n int) (first, end int) {
 	if r == nil {
 		return 0, n
 	}
-	rank, size := r.Rank(), r.Size()
+	return Share(n, r.Rank(), r.Size())
+}
+
+// Share is that of one of several ranks.
+func Share(n, rank, size int) (first, end int) {
 	return rank*(n/size) + min(rank, n%size), (rank+1)*(n/size) + min(rank+1, n%size)
 }
 

@@ -359,3 +359,45 @@ func TestOtherLength(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestFirst: the first ranks sum among themselves while the last ones talk to them, and then all do together.
+func TestFirst(t *testing.T) {
+	const size, first = 5, 3
+	must(t, onRanks(t, size, func(ctx context.Context, g *Group) error {
+		beside := g.Stream("beside")
+		for round := range 3 {
+			if to := g.Rank() - first; to >= 0 {
+				if err := beside.Send(ctx, to, fmt.Append(nil, g.Rank(), round)); err != nil {
+					return err
+				}
+			} else {
+				few := g.First(first)
+				x := []float32{1}
+				if err := few.AllReduce(ctx, x); err != nil {
+					return err
+				}
+				if x[0] != first || few.Size() != first || few.Rank() != g.Rank() {
+					return fmt.Errorf("rank %d is %d of %d, whose sum is %g", g.Rank(), few.Rank(), few.Size(), x[0])
+				}
+				if from := g.Rank() + first; from < size {
+					into := make([]byte, 10)
+					n, err := beside.Receive(ctx, from, into)
+					if err != nil {
+						return err
+					}
+					if string(into[:n]) != fmt.Sprint(from, round) {
+						return fmt.Errorf("rank %d hears %q from rank %d", g.Rank(), into[:n], from)
+					}
+				}
+			}
+			x := []float32{1}
+			if err := g.AllReduce(ctx, x); err != nil {
+				return err
+			}
+			if x[0] != size {
+				return fmt.Errorf("rank %d: the sum of all is %g", g.Rank(), x[0])
+			}
+		}
+		return nil
+	}))
+}

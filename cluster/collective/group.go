@@ -63,6 +63,24 @@ func (g *Group) Stream(name string) *Group {
 	return &h
 }
 
+// First is the first n of g's ranks as a Group, on a stream of its own within g's. It is for those ranks alone.
+func (g *Group) First(n int) *Group {
+	h := g.Stream(fmt.Sprintf("first%d", n))
+	h.size = n
+	return h
+}
+
+// Send sends a message to one rank, on g's stream: for what concerns two of them, at any time.
+func (g *Group) Send(ctx context.Context, to int, data []byte) error {
+	return g.t.Send(ctx, to, g.stream, data)
+}
+
+// Receive waits for the next message that a rank sends on g's stream, copies it into into, and returns its length; one that is longer is
+// an error.
+func (g *Group) Receive(ctx context.Context, from int, into []byte) (int, error) {
+	return g.t.Receive(ctx, from, g.stream, into)
+}
+
 // Segment is the part of a vector of n elements that rank holds after ReduceScatter: n/size of them, and one more on the
 // first n%size ranks.
 func Segment(n, size, rank int) (first, length int) {

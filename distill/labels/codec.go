@@ -202,7 +202,7 @@ func (c *codec) decodeToken(r *bitReader, g *gaps, set *sorter, ids []uint32, q 
 	if n < 1 || n > c.count || r.over {
 		return fmt.Errorf("%d ids", n)
 	}
-	from, draws, sum, share := uint32(0), c.count, float32(0), 1/float32(c.count)
+	from, draws, share := uint32(0), c.count, 1/float32(c.count)
 	for i := range n {
 		left := n - i
 		at := g.at(from, left)
@@ -214,9 +214,7 @@ func (c *codec) decodeToken(r *bitReader, g *gaps, set *sorter, ids []uint32, q 
 		id := c.order[from+d]
 		from += d + 1
 		if c.form == TopK {
-			x := expTable[r.take(qBits)]
-			set.add(id, x)
-			sum += x
+			set.add(id, expTable[r.take(qBits)])
 			continue
 		}
 		count := draws
@@ -230,6 +228,10 @@ func (c *codec) decodeToken(r *bitReader, g *gaps, set *sorter, ids []uint32, q 
 	}
 	set.drain(ids, q)
 	if c.form == TopK { // rounded one by one, they do not sum to what the tail leaves
+		sum := float32(0)
+		for _, x := range q[:n] { // by id, so that the bits do not depend on what is known of ranks
+			sum += x
+		}
 		for i := range n {
 			q[i] *= (1 - tail) / sum
 		}

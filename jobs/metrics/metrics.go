@@ -39,6 +39,7 @@ const (
 	Predicted    = "train/tokens"   // that the step's loss is the mean of, where not every token is predicted
 	KDLoss       = "train/kd_loss"  // nats per token, KL from the teacher
 	KDWeight     = "kd_weight"      // w, the teacher's share of the loss
+	LabelWait    = "label_wait"     // seconds of the last step that students waited for soft labels of other ranks, on average
 	LR           = "lr"             // learning rate
 	GradNorm     = "grad_norm"      // before clipping
 	LossScale    = "loss_scale"     // of float16 training
@@ -52,7 +53,7 @@ const (
 
 // Keys lists the keys above in the order in which a line has them.
 func Keys() []string {
-	return []string{TrainLoss, ValLoss, ValPrefix, ValSpan, Predicted, KDLoss, KDWeight, LR, GradNorm, LossScale, Skipped, TokensPerSec, MFU, SentBytes, FLOPs, Seconds}
+	return []string{TrainLoss, ValLoss, ValPrefix, ValSpan, Predicted, KDLoss, KDWeight, LabelWait, LR, GradNorm, LossScale, Skipped, TokensPerSec, MFU, SentBytes, FLOPs, Seconds}
 }
 
 // Record is one line: what was measured at a step.

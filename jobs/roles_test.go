@@ -1,0 +1,281 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"saltern/distill"
+	"saltern/distill/labels"
+	"saltern/jobs/metrics"
+)
+
+// TestLabelWait: a word comes after 8 steps but the first, after 16 more, and so on, where there is something to say.
+func TestLabelWait(t *testing.T) {
+	w := newLabelWait(distill.Roles{Students: 2, Teachers: 1})
+	said := map[int]string{}
+	for step := range 100 {
+		waited := 0.38
+		if step < 1 {
+			waited = 1 // with the first labels
+		}
+		if step > 24 {
+			waited = 0.05
+		}
+		if words := w.add(waited, 1); words != "" {
+			said[step] = words
+		}
+	}
+	want := "the students waited 38% of their time for soft labels: use 2 teachers for 2 students, or a smaller SLM"
+	if len(said) != 2 || said[8] != want || said[24] != want {
+		t.Errorf("%v", said)
+	}
+	w = newLabelWait(distill.Roles{Students: 3, Teachers: 2})
+	for range 9 {
+		said[0] = w.add(1, 1)
+	}
+	if !strings.Contains(said[0], "waited 100% of their time for soft labels: use 2000 teachers for 3 students") {
+		t.Errorf("students that do nothing but wait: %q", said[0])
+	}
+}
+
+// TestRolesAreChecked refuses teachers without anything to do.
+func TestRolesAreChecked(t *testing.T) {
+	for sets, want := range map[string]string{
+		"cluster.teachers=-1":                              "teachers = -1 must not be negative",
+		"cluster.prefetch=-1":                              "prefetch = -1 is out of bounds; use 1 to 1000 steps",
+		"cluster.teachers=1 distill.method=baseline":       `teachers = 1 have nobody to teach: distill.method = "baseline" has no teacher`,
+		"cluster.teachers=2 distill.teacher=uniform":       `teachers = 2 have no model to run: distill.teacher = "uniform" knows its answer without one`,
+		"cluster.teachers=2 distill.teacher=equal-entropy": "have no model to run",
+		"cluster.teachers=1 cluster.shard_optimizer=true":  "cluster.teachers = 1 begin to train in the middle; leave out one of the two",
+		"cluster.teachers=1 distill.labels=offline":        `distill.labels = "offline" reads them from a file; leave out one of the two`,
+		"cluster.teachers=1 distill.label_form=top-k":      "",
+	} {
+		_, err := readJob("job.toml", []byte(compareJob), strings.Fields(sets))
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", sets, err, want)
+		}
+	}
+	job, err := readJob("job.toml", []byte(compareJob), []string{"cluster.teachers=2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{job: job}
+	for _, student := range trainings(job, "corpus") {
+		err := enoughStudents(s, []*training{student})
+		if want := student.name == "llm-salt"; want != (err != nil) {
+			t.Errorf("%s: %v", student.label, err)
+		} else if want && !strings.Contains(err.Error(), "cluster.teachers = 2 of a process that is alone leaves no student for SALT; start 3 ranks or more (saltern launch -n)") {
+			t.Error(err)
+		}
+	}
+	file, err := readJob("job.toml", []byte(compareJob), []string{"distill.labels=offline"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := addressOf(t, job.student("corpus")), addressOf(t, file.student("corpus")); a != b {
+		t.Errorf("labels of other ranks make another training, %s, than those of a file, %s", a, b)
+	}
+	if _, err := job.arms(); err != nil {
+		t.Error(err)
+	}
+	arms, _ := job.arms()
+	for _, a := range arms {
+		j, err := a.job(job)
+		if err != nil {
+			t.Errorf("%s: %v", a.name, err)
+		} else if alone := strings.HasPrefix(a.name, "baseline") || a.name == "smoothing"; alone != (j.student("corpus").teachers == 0) {
+			t.Errorf("%s has %d teachers", a.name, j.student("corpus").teachers)
+		}
+	}
+}
+
+// running says that the process has not ended.
+func (p *process) running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// rolesJob has a stage 1 of 14 steps and, with label_form "sample", labels that are the same in whatever order they are made.
+var rolesJob = strings.Replace(ranksJob, `transition = "auto"
+window = 5
+kd_steps = 28
+`, `kd_steps = 14
+label_count = 20
+`, 1)
+
+// testRoles holds jobs with teachers on ranks of their own against those that read the same labels from a file.
+func testRoles(t *testing.T, saltern program) {
+	launch := func(n int, more ...string) []string {
+		return append([]string{"launch", "-n", fmt.Sprint(n), "--", "train", "--only", "method"}, append(more, "job.toml")...)
+	}
+	begin := newJob(t, rolesJob)
+	start(t, saltern, begin, "train", "--only", "slm", "job.toml").finish(t)
+	trained := func(t *testing.T) string { // a job whose SLM is there
+		t.Helper()
+		dir := newJob(t, rolesJob)
+		if err := os.CopyFS(filepath.Join(dir, "runs"), os.DirFS(filepath.Join(begin, "runs"))); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	teachers := "--set=cluster.teachers=1"
+	file, undisturbed := trained(t), trained(t)
+	start(t, saltern, file, launch(2, "--set=distill.labels=offline")...).finish(t)
+	first := start(t, saltern, undisturbed, launch(3, teachers, "--set=cluster.keep_labels=true")...)
+	first.finish(t)
+	if want := "SALT: step 14: the teacher helps no more, and its ranks train as well: 3 in all\n"; !strings.Contains(first.stderr.String(), want) {
+		t.Errorf("%s\nwant %s", first.stderr.String(), want)
+	}
+	t.Run("as from a file", func(t *testing.T) {
+		a, b := measuredLosses(t, file), measuredLosses(t, undisturbed)
+		nearLosses(t, a, b)
+		for i := range 15 { // by as many students
+			if x, y := fmt.Sprint(a[i].Values), fmt.Sprint(b[i].Values); x != y {
+				t.Errorf("step %d: %s with teachers on other ranks, %s from a file", a[i].Step, y, x)
+			}
+		}
+		var spent []float64 // the same arithmetic, though labels of a file are made before the first step
+		var records []metrics.Record
+		for _, dir := range []string{file, undisturbed} {
+			var err error
+			if records, err = metrics.Read(filepath.Join(dir, "runs", "job", "llm-salt")); err != nil {
+				t.Fatal(err)
+			}
+			spent = append(spent, records[30].Value(metrics.FLOPs))
+		}
+		sameLabels(t, file, undisturbed)
+		if spent[0] != spent[1] {
+			t.Errorf("%g FLOPs, from a file %g", spent[1], spent[0])
+		}
+		for _, r := range records {
+			if _, ok := r.Values[metrics.LabelWait]; ok != (r.Step >= 1 && r.Step <= 14) {
+				t.Errorf("step %d: a wait for labels: %v", r.Step, ok)
+			}
+		}
+	})
+	t.Run("interrupted", func(t *testing.T) {
+		dir := trained(t)
+		for _, lines := range []int{6, 20} {
+			p := start(t, saltern, dir, launch(3, teachers, "--set=cluster.keep_labels=true")...)
+			if !p.at(t, after("llm-salt", lines), 0) {
+				t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+			}
+			signaled := p.Process.Pid
+			if lines == 6 {
+				signaled = child(t, p, 2) // the teacher alone: the students stop for it
+			}
+			if err := syscall.Kill(signaled, syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			<-p.ended
+			said := regexp.MustCompile(`(?m)^saltern: SALT stopped at step \d+ of 30, saved in \S+; the same command goes on from there: `)
+			if code := p.ProcessState.ExitCode(); code != int(Interrupted) || !said.MatchString(p.stderr.String()) {
+				t.Fatalf("at line %d: %v, want exit code %d\n%s", lines, p.ProcessState, Interrupted, p.stderr.String())
+			}
+		}
+		start(t, saltern, dir, launch(3, teachers)...).finish(t)
+		sameTraining(t, undisturbed, dir, "llm-salt")
+		sameLabels(t, file, dir)
+	})
+	t.Run("killed", func(t *testing.T) {
+		dir := trained(t)
+		p := start(t, saltern, dir, launch(3, teachers)...)
+		if !p.at(t, after("llm-salt", 9), 0) {
+			t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+		}
+		victim := child(t, p, 2)
+		if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		want := fmt.Sprintf("\nsaltern: rank 2 of 3 (process %d) was ended by a signal: killed, and so the others were ended", victim)
+		if code := p.ProcessState.ExitCode(); code != int(Failed) || !strings.Contains(p.stderr.String(), want) {
+			t.Fatalf("%v\n%s\nwant %s", p.ProcessState, p.stderr.String(), want)
+		}
+	})
+	t.Run("slow", func(t *testing.T) {
+		p := start(t, saltern, trained(t), launch(3, teachers, "--trace=trace.json", "--set=distill.method=rkd", "--set=cluster.prefetch=1", "--set=cluster.heartbeat=60")...)
+		if !p.at(t, after("llm-rkd", 2), 0) {
+			t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+		}
+		slow := child(t, p, 2)
+		said := regexp.MustCompile(`(?m)^RKD: step 9: the students waited \d+% of their time for soft labels: use \d+ teachers for 2 students, or a smaller SLM$`)
+		for enough := after("llm-rkd", 11); !enough.here(filepath.Join(p.Dir, "runs", "job")) && p.running(); {
+			_ = syscall.Kill(slow, syscall.SIGSTOP) // an error says that it has ended
+			time.Sleep(200 * time.Millisecond)
+			_ = syscall.Kill(slow, syscall.SIGCONT)
+			time.Sleep(5 * time.Millisecond)
+		}
+		p.finish(t)
+		if !said.MatchString(p.stderr.String()) {
+			t.Errorf("nobody speaks of the wait:\n%s", p.stderr.String())
+		}
+		if trace, err := os.ReadFile(filepath.Join(p.Dir, "trace.json")); err != nil || !strings.Contains(string(trace), `"wait for soft labels"`) {
+			t.Errorf("the trace does not show the wait (%v)", err)
+		}
+	})
+	t.Run("auto", func(t *testing.T) {
+		weak := []string{"--set=slm.train.steps=4", "--set=distill.transition=auto", "--set=distill.window=3", "--set=distill.kd_steps=28"}
+		a, b := newJob(t, rolesJob), newJob(t, rolesJob)
+		start(t, saltern, a, append(append([]string{"train"}, weak...), "--set=distill.labels=offline", "job.toml")...).finish(t)
+		p := start(t, saltern, b, append(append([]string{"launch", "-n", "4", "--", "train", "--set=cluster.teachers=2"}, weak...), "job.toml")...)
+		p.finish(t)
+		if !regexp.MustCompile(`(?m)^SALT: step \d+: the teacher helps no more, and its ranks train as well: 4 in all$`).MatchString(p.stderr.String()) {
+			t.Errorf("the teachers never train:\n%s", p.stderr.String())
+		}
+		nearLosses(t, measuredLosses(t, a), measuredLosses(t, b))
+	})
+}
+
+// sameLabels wants two jobs to have files of the same soft labels, in whatever order.
+func sameLabels(t *testing.T, wantDir, gotDir string) {
+	t.Helper()
+	var files []*labels.File
+	for _, dir := range []string{wantDir, gotDir} {
+		found, _ := filepath.Glob(filepath.Join(dir, "runs", "job", "labels", "*", labelsName)) // the pattern is a good one
+		f, err := labels.Open(strings.Join(found, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files = append(files, f)
+	}
+	want, got := files[0], files[1]
+	if want.Settings != got.Settings || want.Len() != got.Len() || want.Len() != 14*8 {
+		t.Fatalf("%d sequences of %+v, want %d of %+v", got.Len(), got.Settings, want.Len(), want.Settings)
+	}
+	a, b := labels.New(want.Settings.Sequence, want.Count), labels.New(want.Settings.Sequence, want.Count)
+	for sequence := range int64(1 << 20) {
+		if !want.Has(sequence) {
+			continue
+		}
+		if err := errors.Join(want.Sequence(sequence, a), got.Sequence(sequence, b)); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(a.IDs, b.IDs) || !slices.Equal(a.Q, b.Q) || !slices.Equal(a.Stats, b.Stats) {
+			t.Fatalf("sequence %d has other labels", sequence)
+		}
+	}
+}
+
+// measuredLosses are SALT's measurements but for its arithmetic, which soft labels of a file take before the first step.
+func measuredLosses(t *testing.T, dir string) []metrics.Record {
+	t.Helper()
+	records := measured(t, filepath.Join(dir, "runs", "job", "llm-salt"))
+	for _, r := range records {
+		delete(r.Values, metrics.FLOPs)
+	}
+	return records
+}
