@@ -200,10 +200,12 @@ func testRoles(t *testing.T, saltern program) {
 			t.Fatal(err)
 		}
 		<-p.ended
-		want := fmt.Sprintf("\nsaltern: rank 2 of 3 (process %d) was ended by a signal: killed, and so the others were ended", victim)
-		if code := p.ProcessState.ExitCode(); code != int(Failed) || !strings.Contains(p.stderr.String(), want) {
+		want := regexp.MustCompile(fmt.Sprintf(`\nsaltern: rank 2 \(\S+\) is lost: .+; the same command goes on from what is saved\nsaltern: process %d was ended by a signal: killed; the other ranks have stopped, and the same command goes on\n$`, victim))
+		if code := p.ProcessState.ExitCode(); code != int(Requeue) || !want.MatchString(p.stderr.String()) {
 			t.Fatalf("%v\n%s\nwant %s", p.ProcessState, p.stderr.String(), want)
 		}
+		start(t, saltern, dir, launch(3, teachers)...).finish(t)
+		sameTraining(t, undisturbed, dir, "llm-salt")
 	})
 	t.Run("slow", func(t *testing.T) {
 		p := start(t, saltern, trained(t), launch(3, teachers, "--trace=trace.json", "--set=distill.method=rkd", "--set=cluster.prefetch=1", "--set=cluster.heartbeat=60")...)
@@ -276,6 +278,7 @@ func measuredLosses(t *testing.T, dir string) []metrics.Record {
 	records := measured(t, filepath.Join(dir, "runs", "job", "llm-salt"))
 	for _, r := range records {
 		delete(r.Values, metrics.FLOPs)
+		delete(r.Values, metrics.SentBytes) // another number of ranks sends other parts
 	}
 	return records
 }
