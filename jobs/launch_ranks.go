@@ -47,7 +47,7 @@ func (l *launch) run(ctx context.Context) error {
 	for _, p := range l.ranks {
 		if err := l.start(p); err != nil {
 			l.signal(syscall.SIGKILL)
-			l.wait(nil, nil)
+			l.wait(context.Background(), nil)
 			return fmt.Errorf("rank %d did not start: %w", p.rank, err)
 		}
 	}
@@ -109,10 +109,7 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 		}
 	}
 	var stop, kill, unasked <-chan time.Time
-	var canceled <-chan struct{}
-	if ctx != nil {
-		canceled = ctx.Done()
-	}
+	canceled := ctx.Done()
 	for left > 0 {
 		select {
 		case p := <-l.ended:
