@@ -309,7 +309,10 @@ func (l *loop) save(ctx context.Context) error {
 	}
 	defer l.tracer.after("checkpoint", time.Now())
 	l.saved = l.step
-	help := func() error { return l.model.HelpSave(l.s.device) }
+	var help func() error
+	if l.shard {
+		help = func() error { return l.model.HelpSave(l.s.device) }
+	}
 	return l.s.ranks.helped(context.WithoutCancel(ctx), func() error { return l.write(ctx) }, help)
 }
 
