@@ -41,8 +41,9 @@ type credentials struct {
 // certName is the name in the certificate. Servers are found by address; what counts is who holds the key.
 const certName = "servers.saltern.internal"
 
-// credentialsFile is the file of the credentials in the job's folder for rendezvous.
-func credentialsFile(dir string) string { return filepath.Join(dir, "cluster.json") }
+// credentialsFile is the file of a job's credentials in its folder for rendezvous, which several jobs may have in common, as the tasks of an
+// array do.
+func credentialsFile(dir, job string) string { return filepath.Join(dir, job+".json") }
 
 // newCredentials makes credentials for an attempt at a job.
 func newCredentials(job string, rank0 Member) (*credentials, error) {
@@ -98,14 +99,14 @@ func newSeed() (string, error) {
 func newAttempt() string { return rand.Text()[:10] }
 
 // write puts k into its file, where an earlier attempt's may lie.
-func (k *credentials) write(dir string) error { return writePrivate(credentialsFile(dir), k) }
+func (k *credentials) write(dir string) error { return writePrivate(credentialsFile(dir, k.Job), k) }
 
 // remove removes k's file, unless it is another attempt's by now.
 func (k *credentials) remove(dir string) error {
 	if now, err := readCredentials(dir, k.Job); err != nil || now.Attempt != k.Attempt {
 		return nil
 	}
-	err := os.Remove(credentialsFile(dir))
+	err := os.Remove(credentialsFile(dir, k.Job))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -124,7 +125,7 @@ func (e *exposedError) Error() string {
 func readCredentials(dir, job string) (*credentials, error) {
 	// A client of NFS may remember for a minute that a file is not there; reading the folder makes it ask.
 	_, _ = os.ReadDir(dir)
-	name := credentialsFile(dir)
+	name := credentialsFile(dir, job)
 	k := &credentials{}
 	if err := readPrivate(name, k); err != nil {
 		return nil, err

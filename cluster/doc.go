@@ -16,7 +16,7 @@
 // so that a message crosses the network once. One node alone listens on its loopback. With Config.URL nobody runs a server.
 //
 // Rank 0 makes credentials for this one attempt at the job: an nkey that all ranks share, a certificate that all servers show and
-// that alone is trusted, a password for routes. It writes them and its address to cluster.json in Identity.Dir; the others look for
+// that alone is trusted, a password for routes. It writes them and its address to a file in Identity.Dir, JOB.json; the others look for
 // that file, connect to rank 0, and say hello until they are answered that all are there, that all servers run, and that all are
 // connected through their own. Rank 0 compares what they say (world size, version, job file, places) and fails all of them at the
 // first thing that does not fit.

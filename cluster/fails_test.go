@@ -131,7 +131,7 @@ func TestStaleFile(t *testing.T) {
 		if err := os.Mkdir(ids[0].Dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.write(ids[0].Dir); err != nil {
+		if err := writePrivate(credentialsFile(ids[0].Dir, ids[0].Job), k); err != nil {
 			t.Fatal(err)
 		}
 		late := make(chan joined)
@@ -152,6 +152,18 @@ func TestStaleFile(t *testing.T) {
 	}
 }
 
+// TestSharedFolder has two jobs meet in one folder at the same time, as the tasks of a job array do: neither sees the other.
+func TestSharedFolder(t *testing.T) {
+	ids := layout(t, 2)
+	for _, id := range layoutAt(ids[0].Dir, t, 2) {
+		id.Job = "another"
+		ids = append(ids, id)
+	}
+	all := together(t, ids, quick())
+	everyone(t, all[:2], 1)
+	everyone(t, all[2:], 1)
+}
+
 // TestCredentialsFile: the file is its owner's alone, wherever it lies, and is not used where others could read it.
 func TestCredentialsFile(t *testing.T) {
 	ids := layout(t, 2)
@@ -160,12 +172,12 @@ func TestCredentialsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := together(t, ids, quick())
-	info, err := os.Stat(credentialsFile(dir))
+	info, err := os.Stat(credentialsFile(dir, ids[0].Job))
 	if err != nil || info.Mode() != 0o600 {
 		t.Fatalf("%v, %v; want mode 0600", info.Mode(), err)
 	}
 	closeAll(t, all)
-	if _, err := os.Stat(credentialsFile(dir)); !os.IsNotExist(err) {
+	if _, err := os.Stat(credentialsFile(dir, ids[0].Job)); !os.IsNotExist(err) {
 		t.Errorf("it is still there: %v", err)
 	}
 	k, err := newCredentials("test", Member{})
@@ -173,7 +185,7 @@ func TestCredentialsFile(t *testing.T) {
 		err = k.write(dir)
 	}
 	if err == nil {
-		err = os.Chmod(credentialsFile(dir), 0o640)
+		err = os.Chmod(credentialsFile(dir, ids[0].Job), 0o640)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +196,7 @@ func TestCredentialsFile(t *testing.T) {
 		}
 	}
 	if os.Geteuid() == 0 {
-		if err := errors.Join(os.Chmod(credentialsFile(dir), 0o600), os.Chown(credentialsFile(dir), 1, 1)); err != nil {
+		if err := errors.Join(os.Chmod(credentialsFile(dir, ids[0].Job), 0o600), os.Chown(credentialsFile(dir, ids[0].Job), 1, 1)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Join(t.Context(), ids[1], quick(), t.Logf); err == nil || !strings.Contains(err.Error(), "belongs to user 1, not to 0 who runs this") {

@@ -21,8 +21,8 @@ type Identity struct {
 	// LocalRank is its number among the LocalSize ranks of its node, from 0. Number 0 runs the node's server.
 	LocalRank, LocalSize int
 
-	// Dir is the job's folder for rendezvous, on a file system that all nodes share. Rank 0 makes it. With Config.URL it is not
-	// looked at.
+	// Dir is the job's folder for rendezvous, on a file system that all nodes share. Rank 0 makes it. Several jobs may
+	// have the same. With Config.URL it is not looked at.
 	Dir string
 
 	// NodeNames are the nodes' names by number, where they are known beforehand: for messages alone. May be nil.

@@ -284,13 +284,13 @@ func (j *joiner) replaced(ctx context.Context, k *credentials) error {
 	if err := j.knock(ctx, now); err != nil { // which also tells the other
 		return err
 	}
-	return fmt.Errorf("%v has replaced %s; give every process a rank of its own", now.Rank0, credentialsFile(j.id.Dir))
+	return fmt.Errorf("%v has replaced %s; give every process a rank of its own", now.Rank0, credentialsFile(j.id.Dir, j.id.Job))
 }
 
 // guest is the way in of all but rank 0: through rank 0's server, whose address and credentials lie in the job's folder. What an
 // earlier attempt left there leads nowhere, and is read again until it leads to a rank 0 that answers.
 func (j *joiner) guest(ctx context.Context) (*Cluster, error) {
-	file := credentialsFile(j.id.Dir)
+	file := credentialsFile(j.id.Dir, j.id.Job)
 	why := ""
 	var before error // what came of the last credentials
 	for tries := 0; ; tries++ {

@@ -68,7 +68,7 @@ func newRoster(attempt string, embed bool, rank0 hello) *roster {
 func (r *roster) hear(h hello) answer {
 	switch {
 	case r.failed != "":
-	case r.missing() == "" && (h.Rank >= len(r.here) || r.here[h.Rank].Instance != h.Instance):
+	case r.missing() == "" && (h.Rank < 0 || h.Rank >= len(r.here) || r.here[h.Rank].Instance != h.Instance):
 		return answer{Later: fmt.Sprintf("the ranks of this job are all there already, under %v; is an earlier start of it still running?", r.here[0].Member)}
 	default:
 		r.failed = r.admit(h)
@@ -106,6 +106,8 @@ func (r *roster) admit(h hello) string {
 		return differ("a world size of", h.Size, zero.Size, "start all ranks with the same")
 	case h.Nodes != zero.Nodes:
 		return differ("a number of nodes of", h.Nodes, zero.Nodes, "start all ranks with the same")
+	case h.Node < 0 || h.Node >= zero.Nodes:
+		return fmt.Sprintf("%v is on node %d, which is not one of %d; they count from 0", h.Member, h.Node, zero.Nodes)
 	case h.Version != zero.Version:
 		return differ("version", h.Version, zero.Version, "start the same program on every node")
 	case h.Digest != zero.Digest:

@@ -57,6 +57,10 @@ func TestRoster(t *testing.T) {
 	if a := r.hear(late); a.Later == "" || a.Failed != "" || !with(1, "", true).Done {
 		t.Errorf("who comes too late is told %+v and must not harm the others", a)
 	}
+	late.Rank = -1
+	if a := r.hear(late); a.Later == "" {
+		t.Errorf("a rank that cannot be is told %+v", a)
+	}
 }
 
 // TestRosterRefuses has a rank that does not fit: it and all others learn why.
@@ -73,6 +77,7 @@ func TestRosterRefuses(t *testing.T) {
 		{"the same rank", func(h *hello) { h.Rank, h.PID = 1, 7 }, "rank 1 is there twice: as process 7 on node1 and as process 101 on node0; give every process a rank"},
 		{"rank 0 again", func(h *hello) { h.Rank, h.PID = 0, 7 }, "rank 0 is there twice: as process 100 on node0 and as process 7 on node1"},
 		{"no such rank", func(h *hello) { h.Rank = 4 }, "rank 4 (node1, process 102) is not one of 4"},
+		{"no such node", func(h *hello) { h.Node = 2 }, "rank 2 (node1, process 102) is on node 2, which is not one of 2"},
 		{"the same place", func(h *hello) { h.LocalRank = 1 }, "rank 2 (node1, process 102) and rank 3 (node1, process 103) are both local rank 1 of node 1"},
 		{"a node too small", func(h *hello) { h.LocalSize = 1 }, "rank 2 (node1, process 102) says that its node 1 has 1 ranks, but there are 2"},
 		{"gave up", func(h *hello) { h.GaveUp = "no disk" }, "rank 2 (node1, process 102) gave up: no disk"},

@@ -46,8 +46,8 @@ func benchCommand() *Command {
              what transition = "auto" watches and decides, taking turns
   train      whole optimizer steps of a job's LLM on random tokens, and where their time goes;
              without a job file, of a model of a million parameters (on a GPU: 125 million)
-  allreduce  no device: sums of a vector over ranks that are processes of this machine, over NATS in every
-             wire format and over a plain ring of TCP connections, taking turns
+  allreduce  no device: sums of a vector over ranks that are processes of this machine, in every wire format
+             over NATS, with TLS as a job's ranks have it, and over a plain ring of TCP connections, taking turns
 
 Without a suite, all of them but allreduce: a few minutes on a CPU. Every row is the median of --runs runs
 after a warm-up, with the fastest and the slowest. GFLOP/s count the arithmetic that defines
@@ -71,7 +71,6 @@ saltern bench --json > bench.json`,
 			fs.Var((*sizesFlag)(&flags.reduce.Sizes), "n", "allreduce: numbers of `ranks`")
 			fs.IntVar(&flags.mib, "mib", 64, "allreduce: size of the vector in `MiB`")
 			fs.Var((*wiresFlag)(&flags.reduce.Wires), "wire", "allreduce: `formats` of the vector on its way")
-			fs.BoolVar(&flags.reduce.TLS, "tls", false, "allreduce: also over connections with TLS")
 			fs.BoolVar(&flags.reduce.Mesh, "mesh", false, "allreduce: a server for each rank, as on several machines, instead of one in rank 0")
 			fs.IntVar(&flags.reduce.Chunk, "chunk", 0, "allreduce: `bytes` of a NATS message; 0: 1 MiB")
 			fs.IntVar(&flags.reduce.Window, "window", 0, "allreduce: `chunks` of a stream that may be unread; 0: 4")

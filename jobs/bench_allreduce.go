@@ -13,23 +13,21 @@ import (
 	"syscall"
 	"time"
 
+	"saltern/cluster"
 	"saltern/cluster/wire"
 )
 
 // reduceBench is what "saltern bench allreduce" measures, as its ranks are told.
 type reduceBench struct {
-	Sizes        []int // world sizes
-	Bytes        int   // of the vector, in float32
-	Wires        []wire.Format
-	Chunk        int // bytes; 0: as cluster/link has it
-	Window       int // chunks; 0: likewise
-	TLS          bool
-	Mesh         bool // a server for each rank instead of one in rank 0
-	Runs         int
-	Rank, Size   int    // of who reads it
-	URL          string // of rank 0's server
-	Route        string // of rank 0's server, for those of the others
-	Certificates []byte // PEM, of rank 0's server
+	Sizes      []int // world sizes
+	Bytes      int   // of the vector, in float32
+	Wires      []wire.Format
+	Chunk      int  // bytes; 0: as cluster/link has it
+	Window     int  // chunks; 0: likewise
+	Mesh       bool // a server for each rank instead of one in rank 0
+	Runs       int
+	Rank, Size int    // of who reads it
+	Dir        string // where the ranks meet
 }
 
 // wiresFlag is a list of formats, "float32,int8".
@@ -124,12 +122,11 @@ func (b reduceBench) table(rows []reduceRow) Table {
 func (b reduceBench) ranks(ctx context.Context, io IO, size int) (rows []reduceRow, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b.Rank, b.Size = 0, size
-	server, err := b.serve()
-	if err != nil {
+	b.Size = size
+	if b.Dir, err = os.MkdirTemp("", "saltern-"); err != nil {
 		return nil, err
 	}
-	defer server.close()
+	defer func() { err = errors.Join(err, os.RemoveAll(b.Dir)) }()
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -151,7 +148,7 @@ func (b reduceBench) ranks(ctx context.Context, io IO, size int) (rows []reduceR
 		others = append(others, other)
 	}
 	b.Rank = 0
-	if rows, err = b.measure(ctx, server); err != nil {
+	if rows, err = b.measure(ctx, io); err != nil {
 		cancel()
 	}
 	return rows, errors.Join(err, wait(others))
@@ -172,12 +169,7 @@ func benchRank(ctx context.Context, io IO) error {
 	if err := json.NewDecoder(io.In).Decode(&b); err != nil {
 		return fail(Usage, "bench allreduce --rank is for the processes that bench allreduce starts: %w", err)
 	}
-	server, err := b.serve()
-	if err != nil {
-		return err
-	}
-	defer server.close()
-	_, err = b.measure(ctx, server)
+	_, err := b.measure(ctx, io)
 	return err
 }
 
@@ -190,26 +182,37 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// join meets the other ranks as those of a job do: on one node, or in a mesh each on a node of its own.
+func (b reduceBench) join(ctx context.Context, io IO) (*cluster.Cluster, error) {
+	id := cluster.Identity{Job: "bench", Rank: b.Rank, Size: b.Size, Nodes: 1, LocalRank: b.Rank, LocalSize: b.Size, Dir: b.Dir}
+	if b.Mesh {
+		id.Node, id.Nodes, id.LocalRank, id.LocalSize, id.Host = b.Rank, b.Size, 0, 1, "127.0.0.1"
+	}
+	logf := func(format string, args ...any) {
+		fmt.Fprintf(io.Err, "rank %d: %s\n", b.Rank, fmt.Sprintf(format, args...))
+	}
+	return cluster.Join(ctx, id, cluster.Config{JoinTimeout: 30, Heartbeat: 30}, logf)
+}
+
 // measure takes every way in turn, Runs times after a warm-up. All ranks do the same.
-func (b reduceBench) measure(ctx context.Context, server *benchServer) (rows []reduceRow, err error) {
+func (b reduceBench) measure(ctx context.Context, io IO) (rows []reduceRow, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	var ways []reduceWay
+	c, err := b.join(ctx, io)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Leave(err)) }()
+	ctx = c.Context()
+	ways, err := b.overNATS(c)
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		for _, w := range slices.Backward(ways) {
 			w.close()
 		}
 	}()
-	for _, secure := range []bool{false, true} {
-		if secure && !b.TLS {
-			continue
-		}
-		more, err := b.overNATS(server, secure)
-		if err != nil {
-			return nil, err
-		}
-		ways = append(ways, more...)
-	}
 	group := ways[0].group
 	raw, err := b.overTCP(ctx, group)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"saltern/cluster"
 	"saltern/cluster/collective"
 	"saltern/cluster/link"
 	"saltern/cluster/wire"
@@ -22,22 +23,14 @@ type reduceWay struct {
 	close  func()
 }
 
-// overNATS is a way for each format, over a connection of its own.
-func (b reduceBench) overNATS(server *benchServer, secure bool) ([]reduceWay, error) {
-	conn, err := server.connect(secure)
-	if err != nil {
-		return nil, err
-	}
-	prefix, path := "saltern.bench.plain", "NATS"
-	if secure {
-		prefix, path = "saltern.bench.tls", "NATS, TLS"
-	}
+// overNATS is a way for each format, over the links that a job has.
+func (b reduceBench) overNATS(c *cluster.Cluster) ([]reduceWay, error) {
+	path := "NATS"
 	if b.Mesh {
 		path += ", mesh"
 	}
-	links, err := link.Open(conn, prefix, b.Rank, b.Size, link.Options{Chunk: b.Chunk, Window: b.Window, Deadline: 30 * time.Second})
+	links, err := link.Open(c.Conn(), c.Subject("link"), b.Rank, b.Size, link.Options{Chunk: b.Chunk, Window: b.Window, Deadline: 30 * time.Second})
 	if err != nil {
-		conn.Close()
 		return nil, err
 	}
 	var ways []reduceWay
@@ -45,7 +38,7 @@ func (b reduceBench) overNATS(server *benchServer, secure bool) ([]reduceWay, er
 		g := collective.New(links, b.Rank, b.Size).With(f)
 		w := reduceWay{path, f, g, g.AllReduce, func() {}}
 		if i == 0 {
-			w.close = func() { links.Close(); conn.Close() }
+			w.close = func() { _ = links.Close() }
 		}
 		ways = append(ways, w)
 	}

@@ -261,10 +261,7 @@ func (c *comparison) run(ctx context.Context, report func() error) error {
 		}
 		if t.failed != nil {
 			c.s.say("%s: failed: %v", t.label, t.failed)
-		} else if err := c.s.ranks.first(ctx, func() error {
-			_, err := c.heldOut(ctx, t)
-			return err
-		}); err != nil {
+		} else if err := c.measure(ctx, t); err != nil {
 			return errors.Join(err, report())
 		}
 		if i+1 == len(c.order) || news && c.order[i+1].seeds != t.seeds {
@@ -275,6 +272,14 @@ func (c *comparison) run(ctx context.Context, report func() error) error {
 		}
 	}
 	return nil
+}
+
+// measure has the first rank measure t's held-out loss, where that is not known.
+func (c *comparison) measure(ctx context.Context, t *compared) error {
+	return c.s.ranks.first(ctx, func() error {
+		_, err := c.heldOut(ctx, t)
+		return err
+	})
 }
 
 // runSeed trains what has one seed and has not been trained. Other processes may do the same with the other seeds.
@@ -293,7 +298,7 @@ func (c *comparison) runSeed(ctx context.Context, seed string) error {
 		}
 		if t.failed != nil {
 			c.s.say("%s: failed: %v", t.label, t.failed)
-		} else if _, err := c.heldOut(ctx, t); err != nil {
+		} else if err := c.measure(ctx, t); err != nil {
 			return err
 		}
 	}

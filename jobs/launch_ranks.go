@@ -49,7 +49,7 @@ func (l *launch) run(ctx context.Context) error {
 	for _, p := range l.ranks {
 		if err := l.start(p); err != nil {
 			l.signal(syscall.SIGKILL)
-			l.wait(nil, nil)
+			l.wait(context.Background(), nil)
 			return fmt.Errorf("rank %d did not start: %w", p.rank, err)
 		}
 	}
@@ -121,11 +121,8 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 		}
 	}
 	var stop, kill, killFirst, unasked <-chan time.Time
-	var canceled <-chan struct{}
 	var passed os.Signal // to the ranks, before it came by the other way
-	if ctx != nil {
-		canceled = ctx.Done()
-	}
+	canceled := ctx.Done()
 	for left > 0 {
 		select {
 		case p := <-l.ended:

@@ -343,7 +343,10 @@ func (l *loop) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	help := func() error { return l.model.HelpSave(l.s.device) }
+	var help func() error
+	if l.shard {
+		help = func() error { return l.model.HelpSave(l.s.device) }
+	}
 	if err := l.s.ranks.helped(ctx, func() error { return l.write(ctx, parts) }, help); err != nil {
 		return err
 	}

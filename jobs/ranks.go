@@ -115,10 +115,11 @@ const toldWithin = 10 * time.Second
 // first has the first rank do something once all have come here, while the others wait, and tells them how it went: a failure is
 // everybody's, and of the same kind. What f writes, all can read afterwards.
 func (r *ranks) first(ctx context.Context, f func() error) error {
-	return r.helped(ctx, f, func() error { return nil })
+	return r.helped(ctx, f, nil)
 }
 
-// helped is first with something that the other ranks do meanwhile.
+// helped is first with something that the other ranks do meanwhile, if help is not nil. As that may wait for the first rank, they
+// learn of its failure when it leaves.
 func (r *ranks) helped(ctx context.Context, f, help func() error) error {
 	if r == nil {
 		return f()
@@ -130,12 +131,17 @@ func (r *ranks) helped(ctx context.Context, f, help func() error) error {
 		return r.waited(ctx, err)
 	}
 	if !r.leads() {
-		if err := help(); err != nil {
-			return r.waited(ctx, err)
+		if help != nil {
+			if err := help(); err != nil {
+				return r.waited(ctx, err)
+			}
 		}
 		return r.hear(ctx)
 	}
 	err := f()
+	if err != nil && help != nil {
+		return err
+	}
 	telling := ctx
 	if err != nil {
 		var cancel func()

@@ -75,6 +75,38 @@ func TestFirst(t *testing.T) {
 	}
 }
 
+// TestHelpersAreLetGo: who helps the first rank, and waits for it within that, learns why it failed.
+func TestHelpersAreLetGo(t *testing.T) {
+	lost, lose := context.WithCancelCause(context.Background())
+	errs := inRanks(t, 3, func(ctx context.Context, r *ranks) error {
+		r.all = lost
+		r.leave = func(cause error) error {
+			if cause != nil && r.leads() {
+				lose(fmt.Errorf("rank 0 is lost: %w", cause))
+			}
+			return nil
+		}
+		err := r.helped(ctx, func() error { return fail(DiskFull, "no room") }, func() error {
+			select {
+			case <-r.all.Done():
+				return errors.New("a sum that was never made")
+			case <-ctx.Done():
+				return errors.New("nobody has told this rank")
+			}
+		})
+		return errors.Join(err, r.close(err))
+	})
+	for rank, err := range errs {
+		want := "rank 0 is lost: no room"
+		if rank == 0 {
+			want = "no room"
+		}
+		if err == nil || err.Error() != want {
+			t.Errorf("rank %d: %v", rank, err)
+		}
+	}
+}
+
 // TestWaitsEnd: a wait for other ranks ends with this one's signal, and with the loss of a rank.
 func TestWaitsEnd(t *testing.T) {
 	nothing := func() error { return nil }

@@ -251,11 +251,11 @@ func submit(ctx context.Context, io IO, job *Job, list []slurm.Job) error {
 	if err := os.MkdirAll(job.Config.RunDir, 0o777); err != nil {
 		return err
 	}
-	last := ""
+	var ids []string
 	for i, j := range list {
 		args := []string{"--parsable"}
-		if last != "" {
-			args = append(args, "--dependency=afterok:"+last, "--kill-on-invalid-dep=yes")
+		if i > 0 {
+			args = append(args, "--dependency=afterok:"+ids[i-1], "--kill-on-invalid-dep=yes")
 		}
 		cmd := exec.CommandContext(ctx, "sbatch", args...)
 		cmd.Stdin = strings.NewReader(j.Script())
@@ -264,14 +264,15 @@ func submit(ctx context.Context, io IO, job *Job, list []slurm.Job) error {
 		out, err := cmd.Output()
 		if err != nil {
 			err = fail(Failed, "sbatch refused job %d of %d, %s: %s", i+1, len(list), j.Name, either(strings.TrimSpace(said.String()), err.Error()))
-			if last != "" {
-				err = errors.Join(err, fmt.Errorf("those before it are queued; to take them back: scancel %s", last))
+			if i > 0 {
+				err = errors.Join(err, fmt.Errorf("those before it are queued; to take them back: scancel %s", strings.Join(ids, " ")))
 			}
 			return err
 		}
-		last, _, _ = strings.Cut(strings.TrimSpace(string(out)), ";")
-		fmt.Fprintf(io.Out, "%s  %s: %s\n", last, j.Name, j.What)
+		id, _, _ := strings.Cut(strings.TrimSpace(string(out)), ";")
+		ids = append(ids, id)
+		fmt.Fprintf(io.Out, "%s  %s: %s\n", id, j.Name, j.What)
 	}
-	fmt.Fprintf(io.Out, "\nlogs: %s\nqueue: squeue --me\nstop: scancel %s\n", list[len(list)-1].Output, last)
+	fmt.Fprintf(io.Out, "\nlogs: %s\nqueue: squeue --me\nstop: scancel %s\n", list[len(list)-1].Output, strings.Join(ids, " "))
 	return nil
 }
