@@ -83,6 +83,8 @@ func TestSlurm(t *testing.T) {
 	t.Run("broken chain", q.testBrokenChain)
 	t.Run("array", q.testArray)
 	t.Run("time limit", q.testTimeLimit)
+	t.Run("killed", func(t *testing.T) { q.testKilled(t, alone) })
+	t.Run("teachers", q.testTeachers)
 	t.Run("canceled", q.testCanceled)
 }
 
@@ -142,6 +144,7 @@ func (q *queue) states(t *testing.T, id string) []string {
 // wait waits until a job has ended and wants it to have done so in that state. A job that waits to begin again is let begin.
 func (q *queue) wait(t *testing.T, dir, id, want string) {
 	t.Helper()
+	amiss := 0 // times in a row: a job that is about to be put back is a failed one for a moment
 	for limit := time.Now().Add(4 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		ended, wrong := true, false
 		list := q.states(t, id)
@@ -157,9 +160,13 @@ func (q *queue) wait(t *testing.T, dir, id, want string) {
 		switch {
 		case ended && !wrong:
 			return
+		case ended && amiss < 30:
+			amiss++
+			continue
 		case ended, time.Now().After(limit):
 			t.Fatalf("job %s: %v, want %s\n%s", id, list, want, logs(dir))
 		}
+		amiss = 0
 		_ = exec.Command("scontrol", "update", "JobId="+id, "StartTime=now").Run() // an error says that it is not waiting
 	}
 }
@@ -290,16 +297,62 @@ func (q *queue) testTimeLimit(t *testing.T) {
 	}
 }
 
+// running waits for a moment of a job.
+func (q *queue) running(t *testing.T, dir string, m moment) {
+	t.Helper()
+	for limit := time.Now().Add(2 * time.Minute); !m.here(filepath.Join(dir, "runs", "job")); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("%s never came:\n%s", m.name, logs(dir))
+		}
+	}
+}
+
+// testKilled kills one rank of a job, as a node that runs out of memory does: the others say who is lost, and the job goes on in its next
+// turn with the bits of one that nothing disturbed.
+func (q *queue) testKilled(t *testing.T, alone string) {
+	dir := q.newJob(t, "killed", slurmJob)
+	id := q.sbatch(t, dir, "--nodes=2", q.script("salt.sbatch"), "job.toml")
+	q.running(t, dir, after("llm-baseline", 5))
+	victim := ""
+	out, _ := exec.Command("pgrep", "-f", filepath.Join(q.home, "program")+" run").Output()
+	for _, pid := range strings.Fields(string(out)) {
+		env, _ := os.ReadFile("/proc/" + pid + "/environ")
+		exe, _ := os.Readlink("/proc/" + pid + "/exe")
+		if bytes.Contains(env, []byte("\x00SLURM_PROCID=1\x00")) && exe == filepath.Join(q.home, "program") {
+			victim = pid
+		}
+	}
+	q.command(t, dir, "kill", "-9", victim)
+	q.wait(t, dir, id, "COMPLETED")
+	for _, training := range all {
+		sameLosses(t, alone, dir, training)
+	}
+	if said := regexp.MustCompile(`(?m)^saltern: rank 1 \(node2\) is lost: .+; the same command goes on from what is saved$`).FindAllString(logs(dir), -1); len(said) != 1 {
+		t.Errorf("said %q, want one line that names rank 1 on node2:\n%s", said, logs(dir))
+	}
+}
+
+// testTeachers has ranks on other nodes teach, which train when the teacher's help ends: a heterogeneous job, by the ready script and by
+// what submit writes.
+func (q *queue) testTeachers(t *testing.T) {
+	dir, other := q.newJob(t, "teachers", slurmJob), q.newJob(t, "submitted teachers", slurmJob)
+	q.wait(t, dir, q.sbatch(t, dir, q.script("teachers.sbatch"), "job.toml"), "COMPLETED")
+	ids := submitted(q.command(t, other, q.saltern.path, "submit", "--tasks-per-node", "2", "--teacher-nodes", "1", "--program", q.saltern.path, "job.toml"))
+	if len(ids) != 1 {
+		t.Fatalf("submitted %v, want one job", ids)
+	}
+	q.wait(t, other, ids[0], "COMPLETED")
+	sameRuns(t, dir, other, all...)
+	if want := "SALT: step 10: the teacher helps no more, and its ranks train as well: 3 in all"; !strings.Contains(logs(dir), want) {
+		t.Errorf("the log does not say %q:\n%s", want, logs(dir))
+	}
+}
+
 // testCanceled ends a job by scancel: no process is left, and what it has saved serves the next.
 func (q *queue) testCanceled(t *testing.T) {
 	dir := q.newJob(t, "canceled", strings.ReplaceAll(slurmJob, "steps = 20,", "steps = 100000,"))
 	id := q.sbatch(t, dir, "--nodes=2", q.script("salt.sbatch"), "job.toml")
-	m := after("slm", 9)
-	for limit := time.Now().Add(time.Minute); !m.here(filepath.Join(dir, "runs", "job")); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatalf("it has not begun:\n%s", logs(dir))
-		}
-	}
+	q.running(t, dir, after("slm", 9))
 	q.command(t, dir, "scancel", id)
 	q.wait(t, dir, id, "CANCELLED")
 	for limit := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {

@@ -122,7 +122,7 @@ func (f *submitFlags) queue(job *Job, file string) ([]slurm.Job, error) {
 	list := f.steps(job, arguments)
 	for i := range list {
 		j := &list[i]
-		j.Program, j.Folder, j.Time, j.Grace = program, folder, f.time, f.grace
+		j.Program, j.Folder, j.Time, j.Grace, j.Elastic = program, folder, f.time, f.grace, job.Cluster.Elastic
 		j.Options = f.common()
 		pattern := "slurm-%j.out"
 		if j.Array != "" {

@@ -28,6 +28,7 @@ type Job struct {
 	Options []string // of sbatch, for all groups
 	Array   string   // the ids of an array's tasks, as "1-3"; empty: no array
 	Output  string   // file that Slurm writes, with its % patterns
+	Elastic bool     // ranks may go on without one that is lost
 	Grace   int      // seconds before the limit at which the ranks are told to save and stop; 0: they are not
 
 	Program string   // saltern, by its whole path
@@ -76,21 +77,30 @@ func (j Job) Script() string {
 	line("cd %s || exit", quote(j.Folder))
 	line("")
 	line("# No MPI is needed: the ranks find each other by SLURM_* and a file in the run folder. When one fails, the others stop by")
-	line("# themselves and say so; --wait ends whatever might be left of them.")
-	line("srun --mpi=none --kill-on-bad-exit=0 --wait=120 %s", j.tasks())
+	line("# themselves and say so; --wait ends whatever might be left of them, 0 nothing.")
+	line("srun --mpi=none --kill-on-bad-exit=0 --wait=%d %s", j.wait(), j.tasks())
 	line("code=$?")
 	line("")
-	line("# 75: time is up or a node is gone, all is saved, there is more to do.")
-	line("if [ $code -eq 75 ]; then")
-	line(`	scontrol requeue "$SLURM_JOB_ID"`)
+	line("# 75: time is up or a rank is lost, all is saved, there is more to do. 137: so it is, but srun says that a process was killed; one that is")
+	line("# killed soon after each start, for want of memory say, is not tried for ever.")
+	line(`if [ $code -eq 75 ] || { [ $code -eq 137 ] && { [ $SECONDS -ge 600 ] || [ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; }; }; then`)
+	line(`	scontrol requeue "$SLURM_JOB_ID" && sleep 60 && exit $code # in the meantime Slurm ends this script`)
 	line("fi")
 	if j.Link != "" {
-		line("if [ $code -ne 0 ] && [ $code -ne 75 ]; then")
+		line("if [ $code -ne 0 ]; then")
 		line("	echo %s >&2", strings.ReplaceAll(quote("job "+j.Link+", "+j.Name+", failed with exit code CODE; those that wait for it are not started"), "CODE", `'"$code"'`))
 		line("fi")
 	}
 	line("exit $code")
 	return b.String()
+}
+
+// wait is how many seconds after the first task has ended srun ends the others; 0: it does not.
+func (j Job) wait() int {
+	if j.Elastic {
+		return 0
+	}
+	return 120
 }
 
 // tasks is what srun starts: the command, for each group of a heterogeneous job.

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -13,6 +14,10 @@ func exampleJobs(folder string) map[string]Job {
 		"plain": {
 			Name: "go-source", What: "run the job", Groups: []Group{{Nodes: 4, Tasks: 8, GPUs: 8, CPUsPerTask: 6}}, Time: "12:00:00", Grace: 120,
 			Output: "runs/go-source/slurm-%j.out", Options: []string{"--account=abc"}, Program: "/opt/saltern", Command: []string{"run", "job.toml"}, Folder: folder,
+		},
+		"elastic": {
+			Name: "elastic", What: "go on without those that are lost", Groups: []Group{{Nodes: 2, Tasks: 1}}, Elastic: true,
+			Program: "/opt/saltern", Command: []string{"run", "job.toml"}, Folder: folder,
 		},
 		"mixed": {
 			Name: "it's mixed", What: "teachers on small GPUs", Groups: []Group{{Nodes: 2, Tasks: 4, GPUs: 4}, {Nodes: 1, Tasks: 2, GPUs: 2, Options: []string{"--partition=small"}}},
@@ -40,6 +45,7 @@ func TestScriptsRun(t *testing.T) {
 	bin := t.TempDir()
 	for name, text := range map[string]string{
 		"srun":     `printf '[%s]' "$@"; echo; exit ${EXIT:-0}`,
+		"sleep":    ``,
 		"scontrol": `printf 'scontrol'; printf '[%s]' "$@"; echo`,
 	} {
 		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o777); err != nil {
@@ -54,15 +60,21 @@ func TestScriptsRun(t *testing.T) {
 	const start = "[--mpi=none][--kill-on-bad-exit=0][--wait=120]"
 	for _, test := range []struct {
 		job, exit, want string
+		more            []string // of the environment
 	}{
-		{"plain", "0", start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\n"},
-		{"plain", "75", start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\nscontrol[requeue][42]\n"},
-		{"mixed", "0", start + "[--het-group=0][/opt/my programs/saltern][run][it's $HOME.toml][:][--het-group=1][/opt/my programs/saltern][run][it's $HOME.toml]\n"},
-		{"array", "71", start + "[echo][compare][--seed][7][job.toml]\njob 2 of 3, seeds, failed with exit code 71; those that wait for it are not started\n"},
-		{"array", "75", start + "[echo][compare][--seed][7][job.toml]\nscontrol[requeue][42]\n"},
+		{job: "plain", exit: "0", want: start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\n"},
+		{job: "plain", exit: "75", want: start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\nscontrol[requeue][42]\n"},
+		{job: "mixed", exit: "0", want: start + "[--het-group=0][/opt/my programs/saltern][run][it's $HOME.toml][:][--het-group=1][/opt/my programs/saltern][run][it's $HOME.toml]\n"},
+		{job: "array", exit: "71", want: start + "[echo][compare][--seed][7][job.toml]\njob 2 of 3, seeds, failed with exit code 71; those that wait for it are not started\n"},
+		{job: "plain", exit: "75", more: []string{"SLURM_RESTART_COUNT=9"}, want: start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\nscontrol[requeue][42]\n"},
+		{job: "plain", exit: "137", more: []string{"SLURM_RESTART_COUNT=9"}, want: start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\n"},
+		{job: "plain", exit: "137", want: start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\nscontrol[requeue][42]\n"},
+		{job: "elastic", exit: "0", want: strings.Replace(start, "120", "0", 1) + "[/opt/saltern][run][job.toml]\n"},
+		{job: "array", exit: "75", want: start + "[echo][compare][--seed][7][job.toml]\nscontrol[requeue][42]\n"},
 	} {
 		cmd := exec.Command("bash", "-c", jobs[test.job].Script())
 		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "EXIT="+test.exit, "SLURM_JOB_ID=42", "SLURM_ARRAY_TASK_ID=7")
+		cmd.Env = append(cmd.Env, test.more...)
 		out, err := cmd.CombinedOutput()
 		if string(out) != test.want {
 			t.Errorf("%s printed\n%swant\n%s", test.job, out, test.want)
