@@ -56,9 +56,9 @@ func TestBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &recorder{}
 		p := NewPublisher(c, "s")
-		time.Sleep(3 * time.Second) // nothing to say yet
+		time.Sleep(3*time.Second + time.Millisecond) // nothing to say yet, nor at the moment of a beat
 		p.Say(Report{Step: 7})
-		time.Sleep(10*time.Second + time.Millisecond)
+		time.Sleep(10 * time.Second)
 		p.Close()
 		if n := len(c.sent); n != 10 {
 			t.Errorf("%d messages in a step of 10 s", n)
