@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -323,18 +322,12 @@ func (r *ranks) cause(ctx context.Context) error {
 	return &Error{Interrupted, err}
 }
 
-// device is the selector of this rank's device: where the job leaves it open, the ranks of a node take turns with those that are
-// alike.
-func (r *ranks) device(asked string) (string, error) {
-	if r == nil || asked != "" {
-		return asked, nil
+// device is the selector of this rank's device: where nobody names one, the ranks of a node take turns with those that are granted.
+func (r *ranks) device(io IO, asked string) (string, error) {
+	if r == nil {
+		return io.pickAlone(asked)
 	}
-	list, err := compute.Devices(false)
-	if err != nil {
-		return "", withHints(err)
-	}
-	index, err := compute.PickForRank(list, r.local)
-	return strconv.Itoa(index), err
+	return io.pickDevice(asked, r.local)
 }
 
 // common is what the devices of all ranks have: the memory of the smallest, where several ranks share one their part of it, and a

@@ -188,6 +188,9 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	}
 	job.Config = job.withVocab(s.set.Manifest.VocabSize)
 	s.say("device: %s (%s)%s", s.device.Info().Name, s.device.Info().Driver, r.describe())
+	if err = r.notShared(ctx, s.device.Info(), job.ShareDevice); err != nil {
+		return nil, errors.Join(err, s.close(err))
+	}
 	if s.limits, err = r.common(ctx, *s.device.Limits(), s.device.Info().UUID); err == nil {
 		err = s.settle([]*Job{job})
 	}
