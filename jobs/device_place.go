@@ -2,13 +2,11 @@ package jobs
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"os"
 	"strconv"
 
 	"saltern/compute"
-	"saltern/compute/vk"
 	"saltern/jobs/place"
 	"saltern/slurm"
 )
@@ -62,21 +60,6 @@ func placeKind(err error) error {
 		return err
 	}
 	return &Error{NoDevice, err}
-}
-
-// notShared is an error where two ranks of a node have one GPU, and the job does not want that.
-func (r *ranks) notShared(ctx context.Context, own vk.Info, shared bool) error {
-	if r == nil {
-		return nil
-	}
-	seats, err := everybody(ctx, r, place.NewSeat(r.rank(), r.node, own))
-	if err != nil || shared {
-		return err
-	}
-	if err := place.Shared(seats); err != nil {
-		return &Error{BadConfig, err}
-	}
-	return nil
 }
 
 // placeTable has a row for each rank of this node: the device that it would take, and what granted that. tasks is how many ranks

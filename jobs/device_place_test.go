@@ -49,7 +49,7 @@ func TestNotShared(t *testing.T) {
 	device := vk.Info{Name: "Radeon", PCI: "0000:03:00.0", Type: vk.Discrete}
 	share := func(d vk.Info, shared bool) error {
 		return errors.Join(inRanks(t, 3, func(ctx context.Context, r *ranks) error {
-			err := r.notShared(ctx, d, shared)
+			err := r.sit(ctx, d, shared)
 			if err != nil && KindOf(err) != BadConfig {
 				t.Error(err)
 			}

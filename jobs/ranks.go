@@ -13,6 +13,7 @@ import (
 
 	"saltern/cluster/collective"
 	"saltern/compute"
+	"saltern/jobs/place"
 	"saltern/model"
 )
 
@@ -33,6 +34,7 @@ type ranks struct {
 	whole       *collective.Group // of all ranks, where some of them are in a group of their own
 	node, local int               // the node's number, and the rank's among those of the node
 	all         context.Context   // ends when a rank is lost, and says which
+	seats       []place.Seat      // of all ranks, by number
 	leave       func(cause error) error
 	regroup     func(ctx context.Context) error // leaves the group to those that are left; nil: they stop
 	voice       *voice                          // nil: nobody listens

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -128,14 +129,41 @@ func btoi(b bool) int {
 // Seat is where a rank sits: a device of a node.
 type Seat struct {
 	Rank, Node int
+	Host       string
 	Device     string // for people
 	ID         string // the same for one device, whatever driver offers it: PCI address, else UUID
+	Kind       string // devices of one kind round alike: name and driver
 	CPU        bool
 }
 
 // NewSeat is that of a rank on a device.
 func NewSeat(rank, node int, d vk.Info) Seat {
-	return Seat{rank, node, describe(d), cmp.Or(d.PCI, d.UUID), d.Type == vk.CPU}
+	host, err := os.Hostname()
+	if err != nil {
+		host = fmt.Sprint("node ", node)
+	}
+	return Seat{rank, node, host, describe(d), cmp.Or(d.PCI, d.UUID), fmt.Sprintf("%s (%s)", d.Name, d.Driver), d.Type == vk.CPU}
+}
+
+// String names rank, host and device.
+func (s Seat) String() string { return fmt.Sprintf("rank %d (%s, %s)", s.Rank, s.Host, s.Device) }
+
+// Kinds words which ranks have which kind of device.
+func Kinds(seats []Seat) string {
+	var list []string
+	for i, s := range seats {
+		if slices.IndexFunc(seats, func(o Seat) bool { return o.Kind == s.Kind }) < i {
+			continue
+		}
+		var ranks []string
+		for _, o := range seats {
+			if o.Kind == s.Kind {
+				ranks = append(ranks, fmt.Sprint(o.Rank))
+			}
+		}
+		list = append(list, fmt.Sprintf("%s: rank %s", s.Kind, strings.Join(ranks, ", ")))
+	}
+	return strings.Join(list, "; ")
 }
 
 // Shared is an error where two ranks have one GPU, which halves the speed of both and often is a mistake. A CPU is everybody's.
