@@ -90,18 +90,6 @@ func PickDevice(list []vk.Info, selector string) (int, error) {
 	return found[0].Index, nil
 }
 
-// PickForRank picks the index of the device of the rank of that number among those of its machine: ranks take turns with the devices
-// that are as capable as the best is, by kind.
-func PickForRank(list []vk.Info, local int) (int, error) {
-	best, err := PickDevice(list, "")
-	if err != nil {
-		return 0, err
-	}
-	kind := list[slices.IndexFunc(list, func(i vk.Info) bool { return i.Index == best })].Type
-	alike := slices.SortedFunc(slices.Values(slices.DeleteFunc(slices.Clone(list), func(i vk.Info) bool { return i.Type != kind || i.Lacks != "" })), capability)
-	return alike[local%len(alike)].Index, nil
-}
-
 // capability orders devices, the most capable usable one first.
 func capability(a, b vk.Info) int {
 	rank := func(i vk.Info) int {

@@ -49,25 +49,6 @@ func TestPickDevice(t *testing.T) {
 	}
 }
 
-// TestPickForRank: ranks of one machine take turns with the devices that are alike.
-func TestPickForRank(t *testing.T) {
-	list := []vk.Info{
-		{Index: 0, Name: "llvmpipe", Type: vk.CPU}, {Index: 1, Type: vk.Discrete, Memory: 8}, {Index: 2, Type: vk.Discrete, Memory: 24},
-		{Index: 3, Type: vk.Integrated}, {Index: 4, Type: vk.Discrete, Memory: 24, Lacks: "Vulkan 1.2"}, {Index: 5, Type: vk.Discrete, Memory: 24},
-	}
-	for local, want := range []int{2, 5, 1, 2, 5} {
-		if got, err := PickForRank(list, local); err != nil || got != want {
-			t.Errorf("local rank %d: %d, %v, want %d", local, got, err, want)
-		}
-	}
-	if got, err := PickForRank(list[:1], 3); err != nil || got != 0 {
-		t.Errorf("of a processor alone: %d, %v", got, err)
-	}
-	if _, err := PickForRank(list[4:5], 0); !errors.Is(err, vk.ErrLacks) {
-		t.Error(err)
-	}
-}
-
 func TestOpen(t *testing.T) {
 	validate := os.Getenv("SALTERN_VALIDATION") != ""
 	list, err := Devices(validate)

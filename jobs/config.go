@@ -23,9 +23,14 @@ type Config struct {
 	// ranks and device gives the same losses, bit by bit. Zero is a seed like any other.
 	Seed int64 `toml:"seed"`
 
-	// Device chooses the Vulkan device by index, UUID or a part of its name. Empty means the local rank's, else the
-	// most capable; a CPU device only when there is no other.
+	// Device chooses the Vulkan device by index, UUID or a part of its name. Empty means the local rank's, of those that
+	// CUDA_VISIBLE_DEVICES and the like leave, else the most capable; a CPU device only when there is no other. SALTERN_DEVICE
+	// in the environment of a process says it for that one.
 	Device string `toml:"device"`
+
+	// ShareDevice lets several ranks have one GPU, each a part of its memory. Left out, that is an error, as it is mostly a
+	// mistake. Processors are shared anyway.
+	ShareDevice bool `toml:"share_device"`
 
 	// RunDir is the folder that receives tokenizer, shards, checkpoints, metrics and the resolved job. Empty means
 	// runs/<name>.

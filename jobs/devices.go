@@ -16,11 +16,12 @@ import (
 func devicesCommand() *Command {
 	var flags struct {
 		device string
+		slurm  bool
 		json   bool
 	}
 	return &Command{
 		Name:    "devices",
-		Usage:   "[--device NAME] [--json]",
+		Usage:   "[--device NAME] [--slurm] [--json]",
 		Summary: "list the Vulkan devices of this machine, and which one a job would use",
 		Help: `Lists every device that the Vulkan loader offers, in its order, with what Saltern needs to
 know of it. "*" marks the one that is used when a job names none, or that --device names:
@@ -28,17 +29,26 @@ an index, a UUID, or a part of the name. What a device lacks is named; such a on
 used.
 
 The most capable usable device is: a discrete GPU before an integrated, a virtual and any
-other one, a CPU last; of two alike, the one with more memory.`,
+other one, a CPU last; of two alike, the one with more memory.
+
+--slurm shows which device each rank of this node takes: in a job of Slurm's, or wherever
+CUDA_VISIBLE_DEVICES and the like are set. Vulkan reads none of them, so saltern does: GPUs that
+are not granted are left alone, and what cannot be mapped to one of Vulkan's is an error.`,
 		Example: `saltern devices
-saltern devices --device radeon --json`,
-		Exits: []Kind{NoDevice, LacksFeature},
+saltern devices --device radeon --json
+srun -n 1 --gpus-per-task 4 saltern devices --slurm`,
+		Exits: []Kind{BadConfig, NoDevice, LacksFeature},
 		Flags: func(fs *flag.FlagSet) {
 			deviceFlag(fs, &flags.device)
+			fs.BoolVar(&flags.slurm, "slurm", false, "show which device each rank of this node takes, and what granted it")
 			jsonFlag(fs, &flags.json)
 		},
 		Run: func(_ context.Context, io IO, args []string) error {
 			if len(args) > 0 {
 				return fail(Usage, "devices takes no arguments, but got %q; run: saltern help devices", args[0])
+			}
+			if flags.slurm {
+				return showPlaces(io, flags.json)
 			}
 			list, err := compute.Devices(io.validation())
 			if err != nil {
@@ -105,6 +115,10 @@ func (o IO) validation() bool {
 // openDevice opens the device that selector names, under the validation layers where the environment asks for them. The
 // caller ends with CloseChecked.
 func openDevice(io IO, selector string) (*compute.Device, error) {
+	selector, err := io.pickAlone(selector)
+	if err != nil {
+		return nil, err
+	}
 	d, err := compute.Open(selector, io.validation())
 	if err != nil {
 		return nil, withHints(err)

@@ -6,16 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"saltern/compute"
 )
 
 // settleKernels chooses the kernels of some programs, a training's for example, tuning where nothing is known of them yet, and
 // keeps the choices in its folder: a resumed run takes the same, and so gives the same bits. Of several ranks the
-// first keeps its choices.
+// first of each kind of device keeps its choices.
 func (s *session) settleKernels(ctx context.Context, label, dir string, programs []*compute.Program) error {
-	path := filepath.Join(dir, "kernels.json")
+	path, keep := s.kernelsFile(dir)
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -33,7 +32,7 @@ func (s *session) settleKernels(ctx context.Context, label, dir string, programs
 	if err := s.tuner.Tune(ctx, programs...); err != nil {
 		return err
 	}
-	if !s.ranks.leads() {
+	if !keep {
 		return nil
 	}
 	return writeJSON(path, s.tuner.Choices())

@@ -9,11 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"saltern/compute"
 	"saltern/compute/vk"
 )
 
@@ -21,10 +20,11 @@ import (
 func launchCommand() *Command {
 	var flags struct {
 		ranks int
+		env   listFlag
 	}
 	return &Command{
 		Name:    "launch",
-		Usage:   "[-n N] [--] COMMAND [flags] job.toml",
+		Usage:   "[-n N] [--env RANK:NAME=VALUE]... [--] COMMAND [flags] job.toml",
 		Summary: "run a command on several ranks of this machine, one for each GPU",
 		Help: `Starts N processes, ranks, that do one job together: each has a device of its own, as long as there
 are enough, computes its share of every batch, and all add up their gradients. train.batch is that of
@@ -34,6 +34,10 @@ and come together once in cluster.local_steps: over slow networks, at some cost 
 
 COMMAND is train, run, compare or label. Without -n there is one rank for each GPU. On a machine
 without one, say how many: they share the processor's threads, unless LP_NUM_THREADS says otherwise.
+
+The GPUs may be of several vendors: ranks take them by PCI address, of those that CUDA_VISIBLE_DEVICES and
+the like leave (saltern devices --slurm shows them). --env sets a variable for one rank, where it is to have a
+device of its own choice (SALTERN_DEVICE) or a driver of its own (VK_DRIVER_FILES).
 
 With cluster.teachers the last ranks run the teacher ahead of the others, who train from its soft labels,
 until it helps no more; then they train too.
@@ -47,11 +51,13 @@ exit code is 75: start the job again. With cluster.elastic they go on without it
 Ctrl-C, SIGTERM and SIGUSR1 ask all ranks to stop: they finish the step under way and save it. A second
 Ctrl-C or SIGTERM kills.`,
 		Example: `saltern launch train job.toml
-saltern launch -n 4 train --set llm.train.batch=64 job.toml`,
+saltern launch -n 4 train --set llm.train.batch=64 job.toml
+saltern launch -n 2 --env 0:SALTERN_DEVICE=nvidia --env 1:SALTERN_DEVICE=radeon train job.toml`,
 		Exits:     []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, RankLost, Requeue},
 		Delegates: true,
 		Flags: func(fs *flag.FlagSet) {
 			fs.IntVar(&flags.ranks, "n", 0, "start `N` ranks; 0: one for each GPU")
+			fs.Var(&flags.env, "env", "set a variable in the environment of one rank: `RANK:NAME=VALUE`; may be repeated")
 		},
 		Run: func(ctx context.Context, io IO, args []string) error {
 			job, err := launchedJob(args)
@@ -62,15 +68,19 @@ saltern launch -n 4 train --set llm.train.batch=64 job.toml`,
 				return fail(Usage, "-n %d: there must be at least one rank", flags.ranks)
 			}
 			if flags.ranks == 0 {
-				if flags.ranks, err = countGPUs(); err != nil {
+				if flags.ranks, err = countGPUs(io); err != nil {
 					return err
 				}
+			}
+			own, err := rankVariables(flags.env, flags.ranks)
+			if err != nil {
+				return err
 			}
 			l, err := newLaunch(io, flags.ranks, args, filepath.Join(job.RunDir, "logs"))
 			if err != nil {
 				return err
 			}
-			l.heartbeat, l.elastic = time.Duration(job.Cluster.Heartbeat*float64(time.Second)), job.Cluster.Elastic
+			l.own, l.heartbeat, l.elastic = own, time.Duration(job.Cluster.Heartbeat*float64(time.Second)), job.Cluster.Elastic
 			return errors.Join(l.run(ctx), os.RemoveAll(l.meeting))
 		},
 	}
@@ -102,27 +112,20 @@ func launchedJob(args []string) (*Job, error) {
 	return jobArgument(c.Name, rest, *sets)
 }
 
-// countGPUs is how many devices there are that are as capable as the best, if that is none of processors.
-func countGPUs() (int, error) {
-	list, err := compute.Devices(false)
-	if err != nil {
-		return 0, withHints(err)
-	}
-	best, err := compute.PickForRank(list, 0)
+// countGPUs is how many GPUs the ranks of this machine take.
+func countGPUs(io IO) (int, error) {
+	n, err := io.node()
 	if err != nil {
 		return 0, err
 	}
-	kind := list[slices.IndexFunc(list, func(i vk.Info) bool { return i.Index == best })].Type
-	if kind == vk.CPU {
+	list, err := n.Choices()
+	if err != nil {
+		return 0, placeKind(err)
+	}
+	if list[0].Type == vk.CPU {
 		return 0, fail(Usage, "this machine has no GPU; say how many ranks are to share the processor: saltern launch -n 2 ...")
 	}
-	n := 0
-	for _, i := range list {
-		if i.Type == kind && i.Lacks == "" {
-			n++
-		}
-	}
-	return n, nil
+	return len(list), nil
 }
 
 // launch is some ranks under way.
@@ -136,6 +139,8 @@ type launch struct {
 	ranks   []*rankProcess
 	ended   chan *rankProcess
 	ending  time.Time // when the others were ended, once one had failed
+
+	own map[int][]string // by rank: what it alone has in its environment, NAME=VALUE
 
 	heartbeat time.Duration // the others know by then that a rank was killed
 	elastic   bool          // and go on, as long as the first rank does
@@ -170,5 +175,22 @@ func (l *launch) environment(rank int) []string {
 	if _, set := l.io.Env("LP_NUM_THREADS"); !set && n > 1 { // Mesa's driver for processors would take all of them for each rank
 		list = append(list, fmt.Sprintf("LP_NUM_THREADS=%d", max(1, runtime.NumCPU()/n)))
 	}
-	return list
+	return append(list, l.own[rank]...)
+}
+
+// rankVariables reads RANK:NAME=VALUE.
+func rankVariables(list []string, ranks int) (map[int][]string, error) {
+	own := map[int][]string{}
+	for _, text := range list {
+		number, variable, ok := strings.Cut(text, ":")
+		rank, err := strconv.Atoi(number)
+		if name, _, set := strings.Cut(variable, "="); !ok || err != nil || !set || name == "" {
+			return nil, fail(Usage, "--env %s is not RANK:NAME=VALUE, as in --env 1:SALTERN_DEVICE=radeon", text)
+		}
+		if rank < 0 || rank >= ranks {
+			return nil, fail(Usage, "--env %s: there is no rank %d, only 0 to %d", text, rank, ranks-1)
+		}
+		own[rank] = append(own[rank], variable)
+	}
+	return own, nil
 }

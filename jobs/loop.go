@@ -302,6 +302,9 @@ func (l *loop) show(step model.Step, w float64, took time.Duration, flops float6
 // evaluate measures the held-out loss and writes it with the step's record.
 func (l *loop) evaluate(ctx context.Context, r metrics.Record) error {
 	defer l.tracer.after("evaluate", time.Now())
+	if err := l.alike(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
 	if err := l.measure(context.WithoutCancel(ctx)); err != nil { // not to be canceled: a step and its line of metrics are one
 		return err
 	}

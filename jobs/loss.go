@@ -41,6 +41,9 @@ func (s *session) overLosses(ctx context.Context, work func() error) error {
 		if err := s.ranks.regroup(ctx); err != nil {
 			return err
 		}
+		if err := s.seated(ctx); err != nil {
+			return err
+		}
 		s.say("%v%s; %d ranks go on from what is saved", lost, s.ranks.left, s.ranks.size())
 		s.ranks.left = ""
 		s.job.ranks = s.ranks.size()

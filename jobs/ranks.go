@@ -8,12 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"saltern/cluster/collective"
 	"saltern/compute"
+	"saltern/jobs/place"
 	"saltern/model"
 )
 
@@ -34,6 +35,7 @@ type ranks struct {
 	whole       *collective.Group // of all ranks, where some of them are in a group of their own
 	node, local int               // the node's number, and the rank's among those of the node
 	all         context.Context   // ends when a rank is lost, and says which
+	seats       []place.Seat      // of all ranks, by number
 	leave       func(cause error) error
 	regroup     func(ctx context.Context) error // leaves the group to those that are left; nil: they stop
 	voice       *voice                          // nil: nobody listens
@@ -323,31 +325,26 @@ func (r *ranks) cause(ctx context.Context) error {
 	return &Error{Interrupted, err}
 }
 
-// device is the selector of this rank's device: where the job leaves it open, the ranks of a node take turns with those that are
-// alike.
-func (r *ranks) device(asked string) (string, error) {
-	if r == nil || asked != "" {
-		return asked, nil
+// device is the selector of this rank's device: where nobody names one, the ranks of a node take turns with those that are granted.
+func (r *ranks) device(io IO, asked string) (string, error) {
+	if r == nil {
+		return io.pickAlone(asked)
 	}
-	list, err := compute.Devices(false)
-	if err != nil {
-		return "", withHints(err)
-	}
-	index, err := compute.PickForRank(list, r.local)
-	return strconv.Itoa(index), err
+	return io.pickDevice(asked, r.local)
 }
 
-// common is what the devices of all ranks have: the memory of the smallest, where several ranks share one their part of it, and a
-// precision for "auto" that each would choose, else float32.
+// common is what the devices of all ranks have: the memory of the smallest, where several ranks share one their part of it, and of matrix
+// units those of the types that all have, from which each rank then chooses the same precision for "auto".
 func (r *ranks) common(ctx context.Context, own compute.Limits, id string) (compute.Limits, error) {
 	if r == nil {
 		return own, nil
 	}
 	type device struct {
-		ID, Auto string
-		Memory   int64
+		ID     string
+		Types  []compute.DType // of its matrix units, as far as they pay
+		Memory int64
 	}
-	list, err := everybody(ctx, r, device{fmt.Sprint(id, " on node ", r.node), model.TrainConfig{Precision: model.Auto}.OnDevice(&own).Precision, own.Memory})
+	list, err := everybody(ctx, r, device{fmt.Sprint(id, " on node ", r.node), matrixTypes(own), own.Memory})
 	if err != nil {
 		return own, err
 	}
@@ -359,11 +356,18 @@ func (r *ranks) common(ctx context.Context, own compute.Limits, id string) (comp
 		if m := d.Memory / users[d.ID]; m > 0 && (own.Memory == 0 || m < own.Memory) {
 			own.Memory = m
 		}
-		if d.Auto != list[0].Auto {
-			own.Matrices = nil
-		}
+		own.Matrices = slices.DeleteFunc(slices.Clone(own.Matrices), func(m compute.Matrix) bool { return !slices.Contains(d.Types, m.In) })
 	}
 	return own, nil
+}
+
+func matrixTypes(l compute.Limits) (list []compute.DType) {
+	for _, m := range l.Matrices {
+		if !l.CPU {
+			list = append(list, m.In)
+		}
+	}
+	return list
 }
 
 // microbatches are the first samples of this rank's microbatches in steps from to end (exclusive).

@@ -172,6 +172,12 @@ func TestCommon(t *testing.T) {
 		if err != nil || got.Memory != 15 || (model.TrainConfig{Precision: model.Auto}).OnDevice(&got).Precision != model.Float16 {
 			t.Errorf("rank %d: %+v, %v", r.rank(), got, err)
 		}
+		if r.rank() > 0 {
+			own.Matrices = append(own.Matrices, compute.Matrix{In: compute.BF16})
+		}
+		if got, err = r.common(ctx, own, fmt.Sprint(r.rank())); err != nil || (model.TrainConfig{Precision: model.Auto}).OnDevice(&got).Precision != model.Float16 {
+			t.Errorf("rank %d, some with both types: %+v, %v", r.rank(), got, err)
+		}
 		if r.rank() == 2 {
 			own.Matrices = nil
 		}

@@ -188,6 +188,9 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	}
 	job.Config = job.withVocab(s.set.Manifest.VocabSize)
 	s.say("device: %s (%s)%s", s.device.Info().Name, s.device.Info().Driver, r.describe())
+	if err = s.seated(ctx); err != nil {
+		return nil, errors.Join(err, s.close(err))
+	}
 	if s.limits, err = r.common(ctx, *s.device.Limits(), s.device.Info().UUID); err == nil {
 		err = s.settle([]*Job{job})
 	}
@@ -229,19 +232,21 @@ func (s *session) settle(jobs []*Job) error {
 		return shape{m, t.Batch, t.Sequence, asked, t.Precision}
 	}
 	least, said := map[shape]int{}, []string(nil)
+	once := func(line string) {
+		if !slices.Contains(said, line) {
+			s.say("%s", line)
+			said = append(said, line)
+		}
+	}
 	for _, j := range jobs {
 		j.Config = j.withVocab(s.set.Manifest.VocabSize)
 		if err := j.checkTeacher(s.tokenizer, s.set); err != nil {
 			return err
 		}
+		s.settleMixed(j, once)
 		j.settlePrecision(&s.limits)
 		j.ranks = s.ranks.size()
-		err := j.settleRounds(func(line string) {
-			if !slices.Contains(said, line) {
-				s.say("%s", line)
-				said = append(said, line)
-			}
-		})
+		err := j.settleRounds(once)
 		if err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ func openSession(io IO, job *Job, r *ranks) (*session, error) {
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
-	selector, err := r.device(job.Config.Device)
+	selector, err := r.device(io, job.Config.Device)
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
 	}

@@ -133,6 +133,7 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, obj
 		r.Outer, err = trainer.Apart(s.ranks.training(b), t.Apart.outer(), t.Apart.sums(s.ranks, len(m.Buckets)))
 	case s.ranks != nil:
 		err = trainer.Across(s.ranks.training(b))
+		s.ranks.follows(t.shard)
 	}
 	if err != nil {
 		return nil, nil, nil, err

@@ -30,6 +30,9 @@ type Ranks struct {
 	Context context.Context
 	// Also are numbers of the caller's own that a step sums over the ranks with its statistics: a wish to stop, for example.
 	Also []float64
+	// Follow, if set, makes x on every rank what it is on rank 0, which then alone updates the weights, and the others take them:
+	// devices that round differently would let them part.
+	Follow func(x []float32) error
 	// Observe, if set, is told of each bucket's exchange when it is done, from a goroutine of its own.
 	Observe func(what string, start time.Time)
 }

@@ -188,6 +188,8 @@ func (t *Trainer) Step(step int64, objective int, w, temperature float64, fill F
 	update := t.update.Run
 	if t.Model.sharded {
 		update = t.updateShard
+	} else if t.ranks != nil && t.ranks.Follow != nil && !t.apart {
+		update = t.updateFirst
 	}
 	if err := update(); err != nil {
 		return s, err

@@ -76,7 +76,8 @@ type Info struct {
 	Name          string `json:"name"`
 	Driver        string `json:"driver"` // name and version as the driver words them
 	DriverVersion uint32 `json:"driver_version"`
-	UUID          string `json:"uuid"` // 32 hexadecimal digits
+	Vendor        uint32 `json:"vendor"` // PCI-SIG's number of who made the device
+	UUID          string `json:"uuid"`   // 32 hexadecimal digits
 	PCI           string `json:"pci,omitempty"`
 	Type          Type   `json:"type"`
 	API           string `json:"api"`
@@ -237,7 +238,7 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 	l := props.Limits
 	info := Info{
 		Name: C.GoString(&c.name[0]), Driver: strings.TrimSpace(C.GoString(&c.driver[0]) + " " + C.GoString(&c.driverInfo[0])),
-		DriverVersion: uint32(c.driverVersion), UUID: hex.EncodeToString(C.GoBytes(unsafe.Pointer(&c.uuid[0]), 16)), Type: Type(c._type),
+		DriverVersion: uint32(c.driverVersion), Vendor: uint32(c.vendor), UUID: hex.EncodeToString(C.GoBytes(unsafe.Pointer(&c.uuid[0]), 16)), Type: Type(c._type),
 		API:      fmt.Sprintf("%d.%d.%d", c.api>>22, c.api>>12&0x3ff, c.api&0xfff),
 		Subgroup: int(c.subgroup), SubgroupMin: int(c.subgroup), SubgroupMax: int(c.subgroup),
 		SharedMemory: int(l.MaxComputeSharedMemorySize), MaxWorkgroup: int(l.MaxComputeWorkGroupInvocations),

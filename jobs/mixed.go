@@ -1,0 +1,129 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"saltern/cluster/wire"
+	"saltern/compute/vk"
+	"saltern/jobs/place"
+	"saltern/model"
+)
+
+// A mixed job is one whose ranks have devices of several kinds: another vendor's, another driver, or the same driver with other vectors.
+// Its ranks have the same gradients, bit by bit, as these are summed by the ranks and not by devices; but AdamW divides and takes roots,
+// which devices round differently, and the norm of the gradient is summed in each kernel's own order. If each rank updated its own
+// weights, these would part in their last bits from the first step on. So each weight is updated by one rank alone, which gives it to the
+// others: its segment's, as with cluster.shard_optimizer; or where ranks change their roles in the middle, rank 0.
+
+// seated learns the seats of all ranks.
+func (s *session) seated(ctx context.Context) error {
+	return s.ranks.sit(ctx, s.device.Info(), s.job.ShareDevice)
+}
+
+// sit tells the others on which device this rank is, and learns of theirs. Two ranks on one GPU are an error, unless the job wants that.
+func (r *ranks) sit(ctx context.Context, own vk.Info, shared bool) (err error) {
+	if r == nil {
+		return nil
+	}
+	if r.seats, err = everybody(ctx, r, place.NewSeat(r.rank(), r.node, own)); err != nil || shared {
+		return err
+	}
+	if err := place.Shared(r.seats); err != nil {
+		return &Error{BadConfig, err}
+	}
+	return nil
+}
+
+// mixed says that not all ranks have devices of one kind.
+func (r *ranks) mixed() bool {
+	return r != nil && slices.ContainsFunc(r.seats, func(s place.Seat) bool { return s.Kind != r.seats[0].Kind })
+}
+
+// settleMixed decides who updates the weights of a mixed job.
+func (s *session) settleMixed(j *Job, say func(line string)) {
+	if !s.ranks.mixed() || j.Cluster.Local() { // ranks that train apart come together on the host
+		return
+	}
+	how := "so each updates its part of the weights and gives it to the others"
+	if j.Cluster.Teachers > 0 {
+		how = "so rank 0 updates the weights and gives them to the others"
+	} else {
+		j.Cluster.ShardOptimizer = true
+	}
+	if s.ranks.leads() {
+		say(fmt.Sprintf("devices differ, %s: their bits would part else. %s", how, place.Kinds(s.ranks.seats)))
+	}
+}
+
+// follows makes a trainer's ranks take their weights from the first one where a mixed job's optimizer is not sharded.
+func (r *ranks) follows(shard bool) {
+	if !r.mixed() || shard {
+		return
+	}
+	r.now.Follow = func(x []float32) error {
+		if err := r.Broadcast(r.all, 0, wire.Bytes(x)); err != nil {
+			return r.waited(r.all, err)
+		}
+		return nil
+	}
+}
+
+// kernelsFile is where a rank keeps its choices of kernels in a training's folder: the first one's are those of all ranks that have
+// its kind of device.
+func (s *session) kernelsFile(dir string) (path string, keep bool) {
+	r := s.ranks
+	if !r.mixed() || r.seats[r.rank()].Kind == r.seats[0].Kind {
+		return filepath.Join(dir, "kernels.json"), r.leads()
+	}
+	kind := r.seats[r.rank()].Kind
+	first := slices.IndexFunc(r.seats, func(o place.Seat) bool { return o.Kind == kind })
+	return filepath.Join(dir, fmt.Sprintf("kernels_rank_%d.json", first)), first == r.rank()
+}
+
+// alike is an error where not all ranks have the same weights, which means that a device, its driver or the network is not to be trusted.
+// Each rank reads its weights, so it is done where a training pauses anyway: before evaluations.
+func (l *loop) alike(ctx context.Context) error {
+	r := l.s.ranks
+	if r == nil || l.rounds != nil {
+		return nil
+	}
+	sums, err := l.model.Checksums(l.s.device)
+	if err != nil {
+		return err
+	}
+	all, err := everybody(ctx, r, sums)
+	if err != nil {
+		return err
+	}
+	return l.unlike(all)
+}
+
+// unlike is an error where ranks have other weights than most have.
+func (l *loop) unlike(all [][]model.Checksum) error {
+	votes := map[string]int{}
+	key := func(c []model.Checksum) string { return fmt.Sprint(c) }
+	for _, c := range all {
+		votes[key(c)]++
+	}
+	if len(votes) == 1 {
+		return nil
+	}
+	right := slices.MaxFunc(all, func(a, b []model.Checksum) int { return votes[key(a)] - votes[key(b)] })
+	var odd []string
+	for rank, c := range all {
+		if key(c) == key(right) {
+			continue
+		}
+		what := slices.IndexFunc(c, func(x model.Checksum) bool { return !slices.Contains(right, x) })
+		where := fmt.Sprintf("rank %d", rank)
+		if seats := l.s.ranks.seats; rank < len(seats) {
+			where = seats[rank].String()
+		}
+		odd = append(odd, fmt.Sprintf("%s, first in %s", where, c[what].Name))
+	}
+	return fmt.Errorf("%s: after step %d not all ranks have the same weights: %s; %s; run saltern doctor there", l.label, l.step, strings.Join(odd, "; "), l.lastGood())
+}
