@@ -14,6 +14,43 @@ type Rope struct {
 	Heads, HeadSize, T, Start int
 	Theta                     float32
 	Inverse                   bool
+	Scaling                   RopeScaling
+}
+
+// RopeScaling changes the frequencies for a longer context, by the loop ref.RopeScaling; the zero value changes none.
+type RopeScaling = ref.RopeScaling
+
+func (a Rope) String() string {
+	type plain struct { // without the scaling, where there is none
+		Heads, HeadSize, T, Start int
+		Theta                     float32
+		Inverse                   bool
+	}
+	s := fmt.Sprintf("%+v", plain{a.Heads, a.HeadSize, a.T, a.Start, a.Theta, a.Inverse})
+	if a.Scaling != (RopeScaling{}) {
+		s += fmt.Sprintf(" scaled %+v", a.Scaling)
+	}
+	return s
+}
+
+// scaled are the shader's numbers for the scaling: 1/factor in units of 2^-64; steep and offset of what stays of a frequency, in
+// turns, as 2^bits (steep f - offset); bits.
+func (a Rope) scaled() []uint32 {
+	s := a.Scaling
+	if s.Factor == 0 || s.Factor == 1 {
+		return make([]uint32, 7)
+	}
+	steep, offset, bits := 0.0, 0.5, 1 // nothing stays
+	if s.Original > 0 {
+		steep, offset = float64(s.Original)/(s.High-s.Low), s.Low/(s.High-s.Low)
+		_, bits = math.Frexp(max(1, steep, offset))
+	}
+	var list []uint32
+	for _, v := range []float64{1 / s.Factor, math.Ldexp(steep, -bits), math.Ldexp(offset, -bits)} {
+		w := uint64(math.Ldexp(v, 64))
+		list = append(list, uint32(w), uint32(w>>32))
+	}
+	return append(list, uint32(bits))
 }
 
 // ropeBits is how many bits a pair's index has at most.
@@ -34,6 +71,8 @@ var opRope = &Op{
 			return nil, fmt.Errorf("positions %d to %d are none", a.Start, a.Start+a.T-1)
 		case !(a.Theta > 1):
 			return nil, fmt.Errorf("theta is %g; it must be above 1", a.Theta)
+		case a.Scaling.Factor != 0 && !(a.Scaling.Factor >= 1) || a.Scaling.Original < 0 || a.Scaling.Original > 1<<20 || a.Scaling.Low < 0 || a.Scaling.Low > 1<<20 || a.Scaling.Original > 0 && !(a.Scaling.High-a.Scaling.Low > 1e-3):
+			return nil, fmt.Errorf("a scaling of %+v; its factor must be at least 1, high above low, both of a size", a.Scaling)
 		}
 		return []Shape{in[0].Shape}, nil
 	},
@@ -46,7 +85,7 @@ var opRope = &Op{
 	Ref: func(in, out []ref.Tensor, attr any) {
 		a := attr.(Rope)
 		copy(out[0].Data, in[0].Data)
-		ref.Rope(out[0].Data, in[0].Shape[1], a.Heads, a.HeadSize, a.T, a.Start, float64(a.Theta), a.Inverse)
+		ref.Rope(out[0].Data, in[0].Shape[1], a.Heads, a.HeadSize, a.T, a.Start, float64(a.Theta), a.Scaling, a.Inverse)
 	},
 	// A rotation's gradient is the rotation back. It overwrites dy.
 	Grad: func(r *Recorder, n *Node, dy []*Tensor) []*Tensor {
@@ -64,6 +103,8 @@ var opRope = &Op{
 		{Why: "the v heads stay", In: []Shape{{70, 128}}, Attr: Rope{Heads: 6, HeadSize: 16, T: 35, Theta: 1e4}, InPlace: map[int]int{0: 0}},
 		{Why: "far positions, large angles", In: []Shape{{64, 128}}, Attr: Rope{Heads: 2, HeadSize: 64, T: 64, Start: 32700, Theta: 1e4}, InPlace: map[int]int{0: 0}},
 		{Why: "a million, as newer models have it, largest head, backwards", In: []Shape{{50, 512}}, Attr: Rope{Heads: 2, HeadSize: 256, T: 50, Start: 131000, Theta: 1e6, Inverse: true}, InPlace: map[int]int{0: 0}},
+		{Why: "a longer context as Llama 3.1 has it: pairs that stay, that are slowed, and between", In: []Shape{{64, 256}}, Attr: Rope{Heads: 1, HeadSize: 128, T: 64, Start: 100000, Theta: 5e5, Scaling: RopeScaling{Factor: 8, Low: 1, High: 4, Original: 8192}}, InPlace: map[int]int{0: 0}},
+		{Why: "a longer context, all pairs slowed", In: []Shape{{64, 128}}, Attr: Rope{Heads: 2, HeadSize: 64, T: 64, Start: 32700, Theta: 1e4, Inverse: true, Scaling: RopeScaling{Factor: 2.5}}, InPlace: map[int]int{0: 0}},
 		{Why: "halves that are no whole texels", In: []Shape{{66, 36}}, Attr: Rope{Heads: 2, HeadSize: 12, T: 33, Theta: 500}, InPlace: map[int]int{0: 0}},
 		{Why: "more windows than one, sequences across them", In: []Shape{{300, 32}}, Attr: Rope{Heads: 2, HeadSize: 8, T: 100, Theta: 1e4}, InPlace: map[int]int{0: 0}},
 	},
@@ -100,6 +141,7 @@ func ropeLaunches(n *Node, l *Limits, f form) (list []Launch) {
 			p64 := uint64(math.Ldexp(p, 64)) // below 2^64, since theta is above 1
 			push = append(push, uint32(p64), uint32(p64>>32))
 		}
+		push = append(push, a.scaled()...)
 		view := x.Rows(w[0], w[1])
 		invocations := ceilDiv(rows, ropeRows(l)) * a.HeadSize / 2 / f.elements()
 		list = append(list, f.launch(l, "rope", ceilDiv(invocations, f.lanes(l)), nil, push, view, view))

@@ -16,12 +16,14 @@ func TestRopeGradient(t *testing.T) {
 // TestRopeRefusesWhatIsNone: a zero theta must not become NaN angles on the device.
 func TestRopeRefusesWhatIsNone(t *testing.T) {
 	for _, a := range []Rope{
-		{Heads: 1, HeadSize: 4, T: 4},               // no theta
-		{Heads: 1, HeadSize: 3, T: 4, Theta: 1e4},   // no pairs
-		{Heads: 3, HeadSize: 4, T: 4, Theta: 1e4},   // more than the row
-		{Heads: 1, HeadSize: 4, Theta: 1e4},         // no positions
-		{Heads: 1, HeadSize: 4, T: 4, Theta: 0.99},  // frequencies would rise
-		{Heads: 1, HeadSize: 512, T: 4, Theta: 1e4}, // more pairs than the shader's powers reach
+		{Heads: 1, HeadSize: 4, T: 4},                                                // no theta
+		{Heads: 1, HeadSize: 3, T: 4, Theta: 1e4},                                    // no pairs
+		{Heads: 3, HeadSize: 4, T: 4, Theta: 1e4},                                    // more than the row
+		{Heads: 1, HeadSize: 4, Theta: 1e4},                                          // no positions
+		{Heads: 1, HeadSize: 4, T: 4, Theta: 0.99},                                   // frequencies would rise
+		{Heads: 1, HeadSize: 4, T: 4, Theta: 1e4, Scaling: RopeScaling{Factor: 0.5}}, // frequencies would rise
+		{Heads: 1, HeadSize: 4, T: 4, Theta: 1e4, Scaling: RopeScaling{Factor: 2, Original: 10, Low: 1, High: 1}}, // no line between
+		{Heads: 1, HeadSize: 512, T: 4, Theta: 1e4},                                                               // more pairs than the shader's powers reach
 	} {
 		r := NewRecorder()
 		r.Rope(NewTensor(State, "x", F32, 4, 8), a)

@@ -66,7 +66,7 @@ func (t *training) newScoring(s *session) (*scoring, []int64, error) {
 		return nil, nil, err
 	}
 	c.slm = early.Dir
-	if c.Judge, err = weightsSum(early); err != nil {
+	if c.Judge, err = early.WeightsSum(); err != nil {
 		return nil, nil, badCheckpoint(err, "")
 	}
 	return c, candidates, nil

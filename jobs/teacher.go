@@ -59,7 +59,7 @@ func (t *training) meetTeacher() error {
 			n.path, c.Dir, m.Context, t.Train.Sequence)
 	}
 	n.model, n.dir = m, c.Dir
-	n.weights, err = weightsSum(c)
+	n.weights, err = c.WeightsSum()
 	return err
 }
 

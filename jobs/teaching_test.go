@@ -41,7 +41,7 @@ func TestNamedTeacherIsTheOneThatWasMet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum, err := weightsSum(c); sum != student.Teacher || err != nil {
+	if sum, err := c.WeightsSum(); sum != student.Teacher || err != nil {
 		t.Errorf("the checkpoint of step %d teaches, which is not that of the settings: %v", c.Step, err)
 	}
 }

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -213,16 +212,7 @@ func teacherSum(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return weightsSum(c)
-}
-
-func weightsSum(c *checkpoint.Checkpoint) (string, error) {
-	for _, f := range c.Files {
-		if f.Name == "model.safetensors" {
-			return f.SHA256, nil
-		}
-	}
-	return "", fmt.Errorf("%w: %s lists no weights", checkpoint.ErrCorrupt, c.Dir)
+	return c.WeightsSum()
 }
 
 // stepFLOPs is the model arithmetic of one step: 6 N plus attention per token, counted as causal, and with a teacher its forward pass,

@@ -9,7 +9,7 @@ import (
 )
 
 // Config is the shape of one decoder-only transformer: RMSNorm before each block, rotary positions, grouped-query
-// attention, a SwiGLU feed-forward network, no bias anywhere. A zero field means "choose for me": see Defaults.
+// attention, a SwiGLU feed-forward network, no bias, unless a field says otherwise. A zero field means "choose for me": see Defaults.
 type Config struct {
 	// Preset names a row of Presets, such as "10M", which fills every field of this table that is left out.
 	// Empty means that Width, Layers and Heads are written out.
@@ -53,16 +53,61 @@ type Config struct {
 	// the preset says true; written out, it wins over the preset.
 	TieEmbeddings bool `toml:"tie_embeddings" explicit:"keep"`
 
+	// Family is the kind of block: "llama", as above, or "gpt2": LayerNorm, learned positions, a bias everywhere, a feed-forward
+	// network of two matrices with GELU. Zero means "llama". "gpt2" has tied embeddings, KVHeads = Heads, HeadSize = Width/Heads, and
+	// zero FFN means four times Width.
+	Family string `toml:"family"`
+
+	// QKVBias adds a bias to queries, keys and values, as Qwen2 has it. Not with QKNorm.
+	QKVBias bool `toml:"qkv_bias"`
+
+	// QKNorm puts an RMSNorm on each head of queries and of keys, as Qwen3 has it (Henry et al. 2020, arXiv 2010.04245).
+	QKNorm bool `toml:"qk_norm"`
+
+	// RopeScaling slows down the rotary frequencies of a model whose context was made longer.
+	RopeScaling RopeScaling `toml:"rope_scaling"`
+
 	// InitStd is the standard deviation of the initial weights; the two matrices that write to the residual stream
 	// take InitStd/sqrt(2 L). Zero means 0.02. Above 0, at most 1.
 	InitStd float64 `toml:"init_std"`
 }
+
+// RopeScaling is how rotary frequencies are changed for a context longer than the first one; zero Factor: not at all.
+type RopeScaling struct {
+	// Factor is what slow frequencies are divided by. Zero means that none is. At least 1.
+	Factor float64 `toml:"factor"`
+	// Original is the first context, in tokens: pairs that turn less than LowFreq times within it are slow, those that turn more than
+	// HighFreq times stay, and what lies between is interpolated, as in Llama 3.1. Zero means that all frequencies are divided
+	// ("linear"). At most 1048576.
+	Original int `toml:"original"`
+	// LowFreq is the lower bound, in turns. Zero means 1. Below HighFreq.
+	LowFreq float64 `toml:"low_freq"`
+	// HighFreq is the upper bound, in turns. Zero means 4.
+	HighFreq float64 `toml:"high_freq"`
+}
+
+// The values of Config.Family.
+const (
+	Llama = "llama"
+	GPT2  = "gpt2"
+)
 
 // Defaults returns c with the preset filled in and then every zero field chosen. It is idempotent, and leaves alone
 // what it cannot choose (an unknown preset, a missing Width), which Check reports.
 func (c Config) Defaults() Config {
 	if p, ok := FindPreset(c.Preset); ok {
 		c = c.fill(p.Config)
+	}
+	if c.Family == "" {
+		c.Family = Llama
+	}
+	if c.Family == GPT2 {
+		c.TieEmbeddings = true
+		orInt(&c.FFN, 4*c.Width)
+	}
+	if c.RopeScaling.Original > 0 {
+		orFloat(&c.RopeScaling.LowFreq, 1)
+		orFloat(&c.RopeScaling.HighFreq, 4)
 	}
 	if c.KVHeads == 0 {
 		c.KVHeads = c.Heads
@@ -120,6 +165,7 @@ func (c Config) Check(bad func(key, message string)) {
 		}
 		present = false
 	}
+	c.checkFamily(bad)
 	within("width", c.Width, 1, 1<<16)
 	within("layers", c.Layers, 1, 1024)
 	within("heads", c.Heads, 1, 1024)
@@ -136,6 +182,29 @@ func (c Config) Check(bad func(key, message string)) {
 	}
 	if !(c.InitStd > 0 && c.InitStd <= 1) {
 		bad("init_std", fmt.Sprintf("init_std = %g must lie above 0 and be at most 1; 0.02 is usual", c.InitStd))
+	}
+}
+
+// checkFamily holds what goes with which kind of block.
+func (c Config) checkFamily(bad func(key, message string)) {
+	r := c.RopeScaling
+	switch {
+	case c.Family != Llama && c.Family != GPT2:
+		bad("family", fmt.Sprintf("family = %q is unknown; use %q or %q", c.Family, Llama, GPT2))
+	case c.QKVBias && c.QKNorm:
+		bad("qk_norm", "qk_norm and qkv_bias do not go together, as no model that others can load has both; remove one of them")
+	case c.Family == GPT2 && (c.QKVBias || c.QKNorm || r != (RopeScaling{})):
+		bad("family", `family = "gpt2" has no qkv_bias, qk_norm or rope_scaling of its own to set; remove them`)
+	case c.Family == GPT2 && (c.KVHeads != c.Heads || c.Heads > 0 && c.HeadSize != c.Width/c.Heads):
+		bad("family", `family = "gpt2" has as many KV heads as heads, of size width/heads; remove kv_heads and head_size`)
+	case r.Factor == 0 && r != (RopeScaling{}) || r.Factor != 0 && !(r.Factor >= 1 && r.Factor <= 1e6):
+		bad("rope_scaling.factor", fmt.Sprintf("factor = %g is out of bounds; use 1 to 1000000", r.Factor))
+	case r.Original < 0 || r.Original > 1<<20:
+		bad("rope_scaling.original", fmt.Sprintf("original = %d is out of bounds; use 0 to 1048576 tokens", r.Original))
+	case r.Original == 0 && (r.LowFreq != 0 || r.HighFreq != 0):
+		bad("rope_scaling.original", "original is not set, without which low_freq and high_freq say nothing; set it to the context before it was made longer")
+	case r.Original > 0 && !(r.LowFreq > 0 && r.HighFreq >= r.LowFreq+0.01 && r.HighFreq <= 1e6):
+		bad("rope_scaling.high_freq", fmt.Sprintf("high_freq = %g must lie above low_freq = %g, and both above 0; 4 and 1 are usual", r.HighFreq, r.LowFreq))
 	}
 }
 
@@ -210,19 +279,34 @@ func orFloat(field *float64, otherwise float64) {
 	}
 }
 
-// matmulParams counts the weights that every token is multiplied by: four attention and three feed-forward matrices
+// matmulParams counts the weights that every token is multiplied by: four attention and three feed-forward matrices (GPT-2: two)
 // per layer, and the output projection. The embedding lookup multiplies nothing.
 func (c Config) matmulParams() int64 {
 	d, a, kv, f := int64(c.Width), int64(c.Heads)*int64(c.HeadSize), int64(c.KVHeads)*int64(c.HeadSize), int64(c.FFN)
-	return int64(c.Layers)*(2*d*a+2*d*kv+3*d*f) + int64(c.Vocab)*d
+	ffn := 3 * d * f
+	if c.Family == GPT2 {
+		ffn = 2 * d * f
+	}
+	return int64(c.Layers)*(2*d*a+2*d*kv+ffn) + int64(c.Vocab)*d
 }
 
 // Params is the exact number of trained numbers of a resolved Config: with A = H * head size and K = KV heads * head
-// size, it is V D (twice when not tied) + L (2 D A + 2 D K + 3 D F + 2 D) + D; the last two terms are the norms' gains.
+// size, it is V D (twice when not tied) + L (2 D A + 2 D K + 3 D F + 2 D) + D; the last two terms are the norms' gains. Biases and
+// learned positions come on top.
 func (c Config) Params() int64 {
-	n := c.matmulParams() + int64(2*c.Layers+1)*int64(c.Width)
+	l, d, a, kv, f := int64(c.Layers), int64(c.Width), int64(c.Heads*c.HeadSize), int64(c.KVHeads*c.HeadSize), int64(c.FFN)
+	n := c.matmulParams() + (2*l+1)*d
 	if !c.TieEmbeddings {
-		n += int64(c.Vocab) * int64(c.Width)
+		n += int64(c.Vocab) * d
+	}
+	if c.QKVBias {
+		n += l * (a + 2*kv)
+	}
+	if c.QKNorm {
+		n += 2 * l * int64(c.HeadSize)
+	}
+	if c.Family == GPT2 {
+		n += int64(c.Context)*d + (2*l+1)*d + l*(3*d+d+f+d)
 	}
 	return n
 }

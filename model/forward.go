@@ -2,6 +2,7 @@ package model
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"saltern/compute"
@@ -15,6 +16,8 @@ type Tokens struct {
 	order  *compute.Tensor // [N] positions sorted by token id, for the embedding's gradient
 	spans  *compute.Tensor // [N,2] what each row sees of its sequence, as compute's SpannedAttention has it; nil: what is before it
 	sorted []uint32
+
+	positions, positionOrder *compute.Tensor // [N] each row's place in its sequence, and the rows sorted by it; nil: no model learns positions
 }
 
 // NewTokens declares the memory for B sequences of T tokens.
@@ -30,11 +33,35 @@ func NewSpannedTokens(b, t int) *Tokens {
 	return tokens
 }
 
+// Positions is the place of each row in its sequence, and the rows sorted by it, for a model that learns positions.
+func (t *Tokens) Positions() (positions, order *compute.Tensor) {
+	if t.positions == nil {
+		t.positions = compute.NewTensor(compute.Host, "positions", compute.U32, t.B*t.T)
+		t.positionOrder = compute.NewTensor(compute.Host, "position_order", compute.U32, t.B*t.T)
+	}
+	return t.positions, t.positionOrder
+}
+
+// writePositions hands them to the backend.
+func (t *Tokens) writePositions(b compute.Backend) error {
+	if t.positions == nil {
+		return nil
+	}
+	positions, order := make([]uint32, t.B*t.T), make([]uint32, t.B*t.T)
+	for i := range positions {
+		positions[i], order[i] = uint32(i%t.T), uint32(i%t.B*t.T+i/t.B)
+	}
+	return errors.Join(b.WriteU32(t.positions, positions), b.WriteU32(t.positionOrder, order))
+}
+
 // Storages lists the memory, to be freed.
 func (t *Tokens) Storages() []*compute.Storage {
 	list := []*compute.Storage{t.IDs.Storage, t.Labels.Storage, t.order.Storage}
 	if t.spans != nil {
 		list = append(list, t.spans.Storage)
+	}
+	if t.positions != nil {
+		list = append(list, t.positions.Storage, t.positionOrder.Storage)
 	}
 	return list
 }
@@ -61,7 +88,7 @@ func (t *Tokens) Write(b compute.Backend, ids, labels []uint32) error {
 	if err := b.WriteU32(t.order, t.sorted); err != nil {
 		return err
 	}
-	return b.WriteU32(t.Labels, labels)
+	return errors.Join(b.WriteU32(t.Labels, labels), t.writePositions(b))
 }
 
 // Hidden records the transformer from token ids to the normed hidden states [N, D] that the output projection reads.
@@ -70,17 +97,48 @@ func (t *Tokens) Write(b compute.Backend, ids, labels []uint32) error {
 //	x = x + Wo attention(rope(Wqkv norm(x)))
 //	x = x + Wdown swiglu(Wgate_up norm(x))       for each layer
 //	h = norm(x)
+//
+// Qwen2 has a bias behind Wqkv, Qwen3 a norm of each head there. GPT-2 has x = embed(ids) + embed(positions) in place of rope, a
+// bias in each product and norm, and gelu(Wup norm(x)) in place of swiglu.
 func (m *Model) Hidden(r *compute.Recorder, t *Tokens) *compute.Tensor {
-	eps := float32(m.NormEps)
 	x := r.Embed(m.embed.Tensor, t.IDs, t.order)
-	for _, l := range m.layers {
-		qkv := m.linear(r, r.RMSNorm(x, l.attnNorm.Tensor, eps), l.qkv)
-		qkv = r.Rope(qkv, compute.Rope{Heads: m.Heads + m.KVHeads, HeadSize: m.HeadSize, T: t.T, Theta: float32(m.RopeTheta)})
-		x = r.Add(x, m.linear(r, m.attention(r, r.Cast(qkv, m.Precision), t), l.out))
-		h := r.SwiGLU(m.linear(r, r.RMSNorm(x, l.ffnNorm.Tensor, eps), l.gateUp))
-		x = r.Add(x, m.linear(r, h, l.down))
+	if m.positions != nil {
+		positions, order := t.Positions()
+		x = r.Add(x, r.Embed(m.positions.Tensor, positions, order))
 	}
-	return r.RMSNorm(x, m.norm.Tensor, eps)
+	for _, l := range m.layers {
+		x = r.Add(x, m.linear(r, m.attention(r, r.Cast(m.heads(r, x, l, t), m.Precision), t), l.out, compute.NoActivation))
+		h := m.normed(r, x, l.ffnNorm)
+		if m.Family == GPT2 {
+			h = m.linear(r, h, l.up, compute.GELU)
+		} else {
+			h = r.SwiGLU(m.linear(r, h, l.up, compute.NoActivation))
+		}
+		x = r.Add(x, m.linear(r, h, l.down, compute.NoActivation))
+	}
+	return m.normed(r, x, m.norm)
+}
+
+// heads records queries, keys and values side by side, as attention reads them.
+func (m *Model) heads(r *compute.Recorder, x *compute.Tensor, l layerWeights, t *Tokens) *compute.Tensor {
+	qkv := m.linear(r, m.normed(r, x, l.attnNorm), l.qkv, compute.NoActivation)
+	if l.qNorm != nil {
+		qkv = r.QKNorm(qkv, l.qNorm.Tensor, l.kNorm.Tensor, compute.QKNorm{Heads: m.Heads, KVHeads: m.KVHeads, Eps: float32(m.NormEps)})
+	}
+	if m.positions != nil {
+		return qkv
+	}
+	s := m.RopeScaling
+	return r.Rope(qkv, compute.Rope{Heads: m.Heads + m.KVHeads, HeadSize: m.HeadSize, T: t.T, Theta: float32(m.RopeTheta),
+		Scaling: compute.RopeScaling{Factor: s.Factor, Low: s.LowFreq, High: s.HighFreq, Original: s.Original}})
+}
+
+// normed records the norm of each row: LayerNorm where there is a bias, else RMSNorm.
+func (m *Model) normed(r *compute.Recorder, x *compute.Tensor, w *Weight) *compute.Tensor {
+	if w.bias != nil {
+		return r.LayerNorm(x, w.Tensor, w.bias.Tensor, float32(m.NormEps))
+	}
+	return r.RMSNorm(x, w.Tensor, float32(m.NormEps))
 }
 
 // attention records what the rows see of each other: those before them, or the tokens' spans.
@@ -92,7 +150,11 @@ func (m *Model) attention(r *compute.Recorder, qkv *compute.Tensor, t *Tokens) *
 	return r.Attention(qkv, a)
 }
 
-// linear records x W^T in the model's precision.
-func (m *Model) linear(r *compute.Recorder, x *compute.Tensor, w *Weight) *compute.Tensor {
-	return r.MatMul(r.Cast(x, m.Precision), r.Cast(w.Tensor, m.Precision), compute.NT)
+// linear records act(x W^T + bias), or x W, in the model's precision.
+func (m *Model) linear(r *compute.Recorder, x *compute.Tensor, w *Weight, act compute.Activation) *compute.Tensor {
+	in := []*compute.Tensor{r.Cast(x, m.Precision), r.Cast(w.Tensor, m.Precision)}
+	if w.bias != nil {
+		in = append(in, w.bias.Tensor)
+	}
+	return r.Product(compute.MatMul{Form: w.form, Bias: w.bias != nil, Act: act}, in...)
 }

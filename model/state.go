@@ -4,80 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"saltern/compute"
 	"saltern/model/checkpoint"
 	"saltern/model/safetensors"
 )
-
-// hfConfig is config.json as Hugging Face's LlamaForCausalLM reads it.
-type hfConfig struct {
-	Architectures         []string `json:"architectures"`
-	ModelType             string   `json:"model_type"`
-	VocabSize             int      `json:"vocab_size"`
-	HiddenSize            int      `json:"hidden_size"`
-	IntermediateSize      int      `json:"intermediate_size"`
-	NumHiddenLayers       int      `json:"num_hidden_layers"`
-	NumAttentionHeads     int      `json:"num_attention_heads"`
-	NumKeyValueHeads      int      `json:"num_key_value_heads"`
-	HeadDim               int      `json:"head_dim"`
-	MaxPositionEmbeddings int      `json:"max_position_embeddings"`
-	RopeTheta             float64  `json:"rope_theta"`
-	RMSNormEps            float64  `json:"rms_norm_eps"`
-	TieWordEmbeddings     bool     `json:"tie_word_embeddings"`
-	HiddenAct             string   `json:"hidden_act"`
-	AttentionBias         bool     `json:"attention_bias"`
-	MLPBias               bool     `json:"mlp_bias"`
-	InitializerRange      float64  `json:"initializer_range"`
-	TorchDtype            string   `json:"torch_dtype"`
-	BOSTokenID            int      `json:"bos_token_id"`
-	EOSTokenID            int      `json:"eos_token_id"`
-}
-
-// ConfigJSON is the model's config.json; endOfText is the id of the token that ends and starts a document.
-func (c Config) ConfigJSON(endOfText uint32) ([]byte, error) {
-	return json.MarshalIndent(hfConfig{
-		Architectures: []string{"LlamaForCausalLM"}, ModelType: "llama", VocabSize: c.Vocab, HiddenSize: c.Width, IntermediateSize: c.FFN,
-		NumHiddenLayers: c.Layers, NumAttentionHeads: c.Heads, NumKeyValueHeads: c.KVHeads, HeadDim: c.HeadSize,
-		MaxPositionEmbeddings: c.Context, RopeTheta: c.RopeTheta, RMSNormEps: c.NormEps, TieWordEmbeddings: c.TieEmbeddings, HiddenAct: "silu",
-		InitializerRange: c.InitStd, TorchDtype: "float32", BOSTokenID: int(endOfText), EOSTokenID: int(endOfText),
-	}, "", "  ")
-}
-
-// ParseConfigJSON reads a config.json that ConfigJSON wrote, or another of the plain Llama family; what it cannot
-// honour it names.
-func ParseConfigJSON(text []byte) (Config, error) {
-	var h hfConfig
-	if err := json.Unmarshal(text, &h); err != nil {
-		return Config{}, fmt.Errorf("config.json: %w", err)
-	}
-	switch {
-	case h.ModelType != "llama":
-		return Config{}, fmt.Errorf("config.json: model_type %q is not supported, only \"llama\"", h.ModelType)
-	case h.HiddenAct != "silu":
-		return Config{}, fmt.Errorf("config.json: hidden_act %q is not supported, only \"silu\"", h.HiddenAct)
-	case h.AttentionBias || h.MLPBias:
-		return Config{}, fmt.Errorf("config.json: biases (attention_bias, mlp_bias) are not supported")
-	}
-	var scaling struct {
-		RopeScaling json.RawMessage `json:"rope_scaling"`
-	}
-	if err := json.Unmarshal(text, &scaling); err == nil && len(scaling.RopeScaling) > 0 && string(scaling.RopeScaling) != "null" {
-		return Config{}, fmt.Errorf("config.json: rope_scaling is not supported")
-	}
-	c := Config{
-		Vocab: h.VocabSize, Layers: h.NumHiddenLayers, Width: h.HiddenSize, Heads: h.NumAttentionHeads, KVHeads: h.NumKeyValueHeads,
-		HeadSize: h.HeadDim, FFN: h.IntermediateSize, Context: h.MaxPositionEmbeddings, RopeTheta: h.RopeTheta, NormEps: h.RMSNormEps,
-		TieEmbeddings: h.TieWordEmbeddings, InitStd: h.InitializerRange,
-	}.Defaults()
-	var problem error
-	c.Check(func(key, message string) {
-		if problem == nil {
-			problem = fmt.Errorf("config.json: %s: %s", key, message)
-		}
-	})
-	return c, problem
-}
 
 // tensors lists the weights as safetensors under Hugging Face's names, read from the backend as they are written.
 func (m *Model) tensors(b compute.Backend) []safetensors.Tensor {
@@ -142,11 +74,33 @@ func (m *Model) LoadWeights(b compute.Backend, c *checkpoint.Checkpoint) error {
 		return err
 	}
 	defer f.Close()
-	return inFolder(c, load(f, func(each wanted) {
+	named := func(name string) string { return name }
+	if _, ok := f.Lookup("wte.weight"); ok { // as the first GPT-2 checkpoints have it
+		named = func(name string) string { return strings.TrimPrefix(name, "transformer.") }
+	}
+	taken := map[string]bool{}
+	err = load(f, func(each wanted) {
 		m.parts(func(name string, t *compute.Tensor) {
-			each(name, t.Shape, func(data []float32) error { return b.Write(t, data) })
+			taken[named(name)] = true
+			each(named(name), t.Shape, func(data []float32) error { return b.Write(t, data) })
 		})
-	}))
+	})
+	for _, t := range f.Tensors() {
+		if err == nil && !taken[t.Name] && !computed(t.Name) && !(m.TieEmbeddings && t.Name == "lm_head.weight") {
+			err = fmt.Errorf("unsupported: its tensor %s has no place in a model that config.json describes", t.Name)
+		}
+	}
+	return inFolder(c, err)
+}
+
+// computed tells the names of tensors in older checkpoints that are no weights: frequencies and masks.
+func computed(name string) bool {
+	for _, suffix := range []string{".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias"} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return false
 }
 
 // LoadOptimizer fills the optimizer's state and gives what was saved beside it.
@@ -187,8 +141,14 @@ func inFolder(c *checkpoint.Checkpoint, err error) error {
 // wanted is a tensor of a file that a model wants, and what it does with it.
 type wanted func(name string, shape compute.Shape, put func(data []float32) error)
 
+// tensorFile is where load reads: a safetensors file, or several.
+type tensorFile interface {
+	Lookup(name string) (safetensors.Info, bool)
+	Float32(name string, dst []float32) ([]float32, error)
+}
+
 // load reads what all calls wanted with.
-func load(f *safetensors.File, all func(each wanted)) error {
+func load(f tensorFile, all func(each wanted)) error {
 	var data []float32
 	var err error
 	all(func(name string, shape compute.Shape, put func(data []float32) error) {

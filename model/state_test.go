@@ -22,8 +22,8 @@ func TestConfigJSON(t *testing.T) {
 	for _, bad := range []struct{ why, old, new, want string }{
 		{"another family", `"llama"`, `"mamba"`, "model_type"},
 		{"another activation", `"silu"`, `"gelu"`, "hidden_act"},
-		{"biases", `"attention_bias": false`, `"attention_bias": true`, "biases"},
-		{"scaled positions", `"hidden_act"`, `"rope_scaling": {"factor": 8}, "hidden_act"`, "rope_scaling"},
+		{"biases", `"attention_bias": false`, `"attention_bias": true`, "attention_bias"},
+		{"scaled positions", `"rope_scaling": null`, `"rope_scaling": {"factor": 8}`, "rope_scaling"},
 		{"a shape that cannot be", `"num_attention_heads": 4`, `"num_attention_heads": 0`, "heads"},
 	} {
 		if _, err := ParseConfigJSON([]byte(strings.Replace(string(text), bad.old, bad.new, 1))); err == nil || !strings.Contains(err.Error(), bad.want) {

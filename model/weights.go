@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"saltern/compute"
 )
@@ -27,7 +28,10 @@ type Bucket struct {
 type Weight struct {
 	Tensor, Grad *compute.Tensor
 	Parts        []Part
-	std          float64 // of the initial values; zero means a gain, which starts at 1
+	form         compute.Form // of the product with it: NT, or NN where it is stored as GPT-2 has it
+	bias         *Weight      // added to the product, or to what it norms; nil: nothing
+	std          float64      // of the initial values; zero means that all are start
+	start        float64      // 1 of a gain, 0 of a bias
 }
 
 // Part is a run of rows of a weight under its name in Hugging Face's Llama checkpoints.
@@ -38,7 +42,17 @@ type Part struct {
 
 // layerWeights are the weights of one transformer block.
 type layerWeights struct {
-	qkv, out, gateUp, down, attnNorm, ffnNorm *Weight
+	qkv, out, up, down, attnNorm, ffnNorm *Weight // up: gates and ups side by side, unless it is GPT-2's
+	qNorm, kNorm                          *Weight // nil without QKNorm
+}
+
+// weights lists them as they lie in memory: matrices first, without those that are nil.
+func (l layerWeights) weights() []*Weight {
+	list := []*Weight{l.qkv, l.out, l.up, l.down, l.attnNorm, l.ffnNorm, l.qNorm, l.kNorm}
+	for _, w := range list[:6] {
+		list = append(list, w.bias)
+	}
+	return slices.DeleteFunc(list, func(w *Weight) bool { return w == nil })
 }
 
 // Model is a transformer's weights, laid out in buckets, ready to be recorded into programs.
@@ -48,6 +62,7 @@ type Model struct {
 	Buckets   []*Bucket
 	embed     *Weight
 	head      *Weight // embed itself when tied
+	positions *Weight // learned, [Context, D]; nil: rotary
 	norm      *Weight
 	layers    []layerWeights
 	sharded   bool
@@ -58,42 +73,98 @@ type Model struct {
 // trained has no gradients and no optimizer state.
 func New(c Config, name string, trained bool) *Model {
 	m := &Model{Config: c}
-	residual := c.InitStd / math.Sqrt(2*float64(c.Layers))
-	q, kv := c.Heads*c.HeadSize, c.KVHeads*c.HeadSize
-	matrix := func(std float64, cols int, parts ...Part) *Weight {
-		rows := 0
-		for _, p := range parts {
-			rows += p.Rows
-		}
-		return &Weight{Tensor: &compute.Tensor{Shape: compute.Shape{rows, cols}}, Parts: parts, std: std}
+	layout := m.layLlama
+	if c.Family == GPT2 {
+		layout = m.layGPT2
 	}
-	gain := func(name string) *Weight {
-		return &Weight{Tensor: &compute.Tensor{Shape: compute.Shape{c.Width}}, Parts: []Part{{name, c.Width}}}
+	layout(c.InitStd / math.Sqrt(2*float64(c.Layers)))
+	first, last := []*Weight{m.embed}, []*Weight{m.norm}
+	if m.positions != nil {
+		first = append(first, m.positions)
 	}
+	if m.norm.bias != nil {
+		last = append(last, m.norm.bias)
+	}
+	if m.head != m.embed {
+		last = append([]*Weight{m.head}, last...)
+	}
+	m.Buckets = append(m.Buckets, m.bucket(name+".embed", trained, first...))
+	for i, l := range m.layers {
+		m.Buckets = append(m.Buckets, m.bucket(fmt.Sprintf("%s.layers.%d", name, i), trained, l.weights()...))
+	}
+	m.Buckets = append(m.Buckets, m.bucket(name+".output", trained, last...))
+	return m
+}
+
+// layLlama names the weights of the Llama family; residual is the deviation of matrices that write to the residual stream.
+func (m *Model) layLlama(residual float64) {
+	c, q, kv := m.Config, m.Heads*m.HeadSize, m.KVHeads*m.HeadSize
 	m.embed = matrix(c.InitStd, c.Width, Part{"model.embed_tokens.weight", c.Vocab})
-	m.head = m.embed
-	m.norm = gain("model.norm.weight")
-	m.Buckets = append(m.Buckets, m.bucket(name+".embed", trained, m.embed))
+	m.head, m.norm = m.embed, elements(1, Part{"model.norm.weight", c.Width})
+	if !c.TieEmbeddings {
+		m.head = matrix(c.InitStd, c.Width, Part{"lm_head.weight", c.Vocab})
+	}
 	for i := range c.Layers {
 		p := fmt.Sprintf("model.layers.%d.", i)
 		l := layerWeights{
 			qkv:      matrix(c.InitStd, c.Width, Part{p + "self_attn.q_proj.weight", q}, Part{p + "self_attn.k_proj.weight", kv}, Part{p + "self_attn.v_proj.weight", kv}),
 			out:      matrix(residual, q, Part{p + "self_attn.o_proj.weight", c.Width}),
-			gateUp:   matrix(c.InitStd, c.Width, Part{p + "mlp.gate_proj.weight", c.FFN}, Part{p + "mlp.up_proj.weight", c.FFN}),
+			up:       matrix(c.InitStd, c.Width, Part{p + "mlp.gate_proj.weight", c.FFN}, Part{p + "mlp.up_proj.weight", c.FFN}),
 			down:     matrix(residual, c.FFN, Part{p + "mlp.down_proj.weight", c.Width}),
-			attnNorm: gain(p + "input_layernorm.weight"),
-			ffnNorm:  gain(p + "post_attention_layernorm.weight"),
+			attnNorm: elements(1, Part{p + "input_layernorm.weight", c.Width}),
+			ffnNorm:  elements(1, Part{p + "post_attention_layernorm.weight", c.Width}),
+		}
+		if c.QKVBias {
+			l.qkv.bias = elements(0, Part{p + "self_attn.q_proj.bias", q}, Part{p + "self_attn.k_proj.bias", kv}, Part{p + "self_attn.v_proj.bias", kv})
+		}
+		if c.QKNorm {
+			l.qNorm, l.kNorm = elements(1, Part{p + "self_attn.q_norm.weight", c.HeadSize}), elements(1, Part{p + "self_attn.k_norm.weight", c.HeadSize})
 		}
 		m.layers = append(m.layers, l)
-		m.Buckets = append(m.Buckets, m.bucket(fmt.Sprintf("%s.layers.%d", name, i), trained, l.qkv, l.out, l.gateUp, l.down, l.attnNorm, l.ffnNorm))
 	}
-	last := []*Weight{m.norm}
-	if !c.TieEmbeddings {
-		m.head = matrix(c.InitStd, c.Width, Part{"lm_head.weight", c.Vocab})
-		last = []*Weight{m.head, m.norm}
+}
+
+// layGPT2 names the weights of GPT-2, whose matrices are stored [in, out].
+func (m *Model) layGPT2(residual float64) {
+	c := m.Config
+	m.embed = matrix(c.InitStd, c.Width, Part{"transformer.wte.weight", c.Vocab})
+	m.positions = matrix(c.InitStd, c.Width, Part{"transformer.wpe.weight", c.Context})
+	m.head = m.embed
+	norm := func(name string) *Weight {
+		w := elements(1, Part{name + ".weight", c.Width})
+		w.bias = elements(0, Part{name + ".bias", c.Width})
+		return w
 	}
-	m.Buckets = append(m.Buckets, m.bucket(name+".output", trained, last...))
-	return m
+	conv := func(name string, std float64, in, out int) *Weight {
+		w := matrix(std, out, Part{name + ".weight", in})
+		w.form, w.bias = compute.NN, elements(0, Part{name + ".bias", out})
+		return w
+	}
+	m.norm = norm("transformer.ln_f")
+	for i := range c.Layers {
+		p := fmt.Sprintf("transformer.h.%d.", i)
+		m.layers = append(m.layers, layerWeights{
+			qkv: conv(p+"attn.c_attn", c.InitStd, c.Width, 3*c.Width), out: conv(p+"attn.c_proj", residual, c.Width, c.Width),
+			up: conv(p+"mlp.c_fc", c.InitStd, c.Width, c.FFN), down: conv(p+"mlp.c_proj", residual, c.FFN, c.Width),
+			attnNorm: norm(p + "ln_1"), ffnNorm: norm(p + "ln_2"),
+		})
+	}
+}
+
+// matrix is a weight with the rows of its parts and so many columns.
+func matrix(std float64, cols int, parts ...Part) *Weight {
+	w := elements(0, parts...)
+	w.Tensor.Shape, w.std = append(w.Tensor.Shape, cols), std
+	return w
+}
+
+// elements is a weight with the elements of its parts.
+func elements(start float64, parts ...Part) *Weight {
+	n := 0
+	for _, p := range parts {
+		n += p.Rows
+	}
+	return &Weight{Tensor: &compute.Tensor{Shape: compute.Shape{n}}, Parts: parts, form: compute.NT, start: start}
 }
 
 // bucket lays the weights one after the other, matrices first.
@@ -129,7 +200,7 @@ func (b *Bucket) flat(s *compute.Storage) *compute.Tensor { return s.View(comput
 // Head is the output projection [V, D].
 func (m *Model) Head() *compute.Tensor { return m.head.Tensor }
 
-// Init writes initial weights: normal numbers of the configured deviation, gains of 1. Every weight draws from a stream
+// Init writes initial weights: normal numbers of the configured deviation, gains of 1, biases of 0. Every weight draws from a stream
 // of its own, so that the values depend on the seed and the weight's name alone.
 func (m *Model) Init(b compute.Backend, seed int64) error {
 	for _, k := range m.Buckets {
@@ -142,7 +213,7 @@ func (m *Model) Init(b compute.Backend, seed int64) error {
 				if w.std > 0 {
 					data[i] = float32(rng.NormFloat64() * w.std)
 				} else {
-					data[i] = 1
+					data[i] = float32(w.start)
 				}
 			}
 			if err := b.Write(w.Tensor, data); err != nil {

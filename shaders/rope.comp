@@ -13,6 +13,9 @@ layout(push_constant) uniform P {
 	uint T, start, inverse; // rows of a sequence, position of its first row, 1: turn backwards
 	uint first, rows;       // row % T of the first row of this window; rows of an invocation
 	uvec2 power[7];         // theta^(-2 2^b / dh) in units of 2^-64, low word first
+	uvec2 slow;             // 1 / factor of a longer context, likewise
+	uvec2 steep, offset;    // of s = 2^bits (steep f - offset), how much of a frequency f stays, cut to [0, 1]; likewise
+	uint bits;              // 0: all of it
 };
 INPUT(0, x);
 OUTPUT(1, y);
@@ -29,11 +32,26 @@ uvec2 product(uvec2 a, uvec2 b) {
 	return uvec2(lo, hi + carry);
 }
 
-// The frequency of pair i: the turn per position, theta^(-2i/dh) / 2 pi.
+uvec2 minus(uvec2 a, uvec2 b) {
+	uint borrow, low = usubBorrow(a.x, b.x, borrow);
+	return uvec2(low, a.y - b.y - borrow);
+}
+
+// The frequency of pair i: the turn per position, theta^(-2i/dh) / 2 pi; for a context that was made longer the slow ones divided by
+// a factor, those in between in part, s of what they lose kept (Llama 3.1).
 uvec2 frequency(uint i) {
 	uvec2 f = uvec2(0x9391054a, 0x28be60db); // 1 / 2 pi
 	for (uint b = 0; b < 7; b++) if ((i >> b & 1) == 1) f = product(f, power[b]);
-	return f;
+	if (bits == 0) return f;
+	uint carry;
+	uvec2 low = product(f, slow), s = product(f, steep);
+	if (s.y < offset.y || s.y == offset.y && s.x <= offset.x) return low;
+	s = minus(s, offset);
+	if (s.y >> 32 - bits > 0) return f;
+	uvec2 rest = product(minus(f, low), uvec2(s.x << bits, s.y << bits | s.x >> 32 - bits));
+	low.x = uaddCarry(low.x, rest.x, carry);
+	low.y += rest.y + carry;
+	return low;
 }
 
 // cos and sin of the angle at a position: nearest quarter turn by integers, the rest by Taylor series.

@@ -68,13 +68,18 @@ func (m Manifest) sum() (string, error) {
 
 // Checkpoint is a checkpoint on disk.
 type Checkpoint struct {
-	Dir string
+	Dir     string
+	Foreign bool // a model of another program: without manifest, optimizer and steps
 	Manifest
 }
 
 // Weights opens the model's weights.
-func (c *Checkpoint) Weights() (*safetensors.File, error) {
-	return safetensors.Open(filepath.Join(c.Dir, weightsFile))
+func (c *Checkpoint) Weights() (*safetensors.Files, error) {
+	paths, err := c.weightFiles()
+	if err != nil {
+		return nil, err
+	}
+	return safetensors.OpenAll(paths...)
 }
 
 // Optimizer opens the optimizer's state.
@@ -87,6 +92,9 @@ func (c *Checkpoint) Config() ([]byte, error) { return os.ReadFile(filepath.Join
 
 // Tokenizer returns the tokenizer as it was given to [Write].
 func (c *Checkpoint) Tokenizer() ([]byte, error) {
+	if c.Foreign && !exists(filepath.Join(c.Dir, tokenizerFile)) {
+		return nil, fmt.Errorf("%w: %s has no %s; save the model's fast tokenizer into it", ErrNone, c.Dir, tokenizerFile)
+	}
 	return os.ReadFile(filepath.Join(c.Dir, tokenizerFile))
 }
 

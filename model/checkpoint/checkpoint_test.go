@@ -48,10 +48,10 @@ func check(t *testing.T, c *Checkpoint, step int) {
 		t.Fatalf("step %d, want %d", c.Step, step)
 	}
 	for _, f := range []struct {
-		open func() (*safetensors.File, error)
+		name string
 		want []safetensors.Tensor
-	}{{c.Weights, want.Weights}, {c.Optimizer, want.Optimizer}} {
-		file, err := f.open()
+	}{{weightsFile, want.Weights}, {optimizerFile, want.Optimizer}} {
+		file, err := safetensors.Open(filepath.Join(c.Dir, f.name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,8 @@
 // hash before it returns; [List] shows what there is without reading the tensors. One process writes
 // to a root at a time, parts apart.
 //
+// [Open] also takes a folder of another program, as Hugging Face's transformers saves it, to be read and never written.
+//
 // Home folders may be NFS, so nothing here depends on links, memory maps or file locks.
 //
 // Invariants:

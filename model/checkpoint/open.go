@@ -14,8 +14,12 @@ import (
 
 // Open opens the checkpoint at path, a checkpoint's own folder or a root: there the one that `latest` names or, where there is
 // no such file, the newest complete one. It reads every file once to verify its hash, and fails with [ErrCorrupt] or [ErrNone];
-// it never falls back to an older checkpoint by itself, since that would lose work silently.
+// it never falls back to an older checkpoint by itself, since that would lose work silently. A folder with config.json and no
+// manifest is a model of another program, whose files have no sums to compare with.
 func Open(path string) (*Checkpoint, error) {
+	if foreign(path) {
+		return openForeign(path)
+	}
 	dir, err := resolve(path)
 	if err != nil {
 		return nil, err
