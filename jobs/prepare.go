@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"path/filepath"
@@ -14,12 +15,13 @@ import (
 // prepareCommand makes tokens of a job's text.
 func prepareCommand() *Command {
 	var flags struct {
-		sets listFlag
-		json bool
+		sets   listFlag
+		export string
+		json   bool
 	}
 	return &Command{
 		Name:    "prepare",
-		Usage:   "[--set key=value]... [--json] job.toml",
+		Usage:   "[--set key=value]... [--export nanogpt] [--json] job.toml",
 		Summary: "make token shards of a job's text, with a tokenizer trained on it",
 		Help: `Reads the sources of [corpus], drops duplicates, keeps some documents out of training, trains
 the tokenizer (or takes tokenizer.file), and writes the token shards into the folder corpus
@@ -27,15 +29,22 @@ of the run folder. "saltern run" and "saltern train" do this by themselves; use 
 what the text amounts to, and on a cluster, once, before the job is queued. It needs no GPU.
 
 What is there already, from the same settings and files, is kept. The folder is complete or
-not there: it can be interrupted at any moment.`,
+not there: it can be interrupted at any moment.
+
+llm.c reads the shards as they are. --export nanogpt also writes nanogpt/train.bin and
+nanogpt/val.bin in the run folder, as nanoGPT's train.py reads them.`,
 		Example: `saltern prepare examples/go-source.toml
 saltern prepare --set corpus.max_bytes=1000000 --json job.toml`,
 		Exits: []Kind{BadConfig, BadData, DiskFull, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
 			setFlag(fs, &flags.sets)
+			fs.StringVar(&flags.export, "export", "", "also write the tokens in this `form`: nanogpt")
 			jsonFlag(fs, &flags.json)
 		},
 		Run: func(ctx context.Context, io IO, args []string) error {
+			if flags.export != "" && flags.export != "nanogpt" {
+				return fail(Usage, "--export is nanogpt, not %q; llm.c reads the shards of the folder corpus as they are", flags.export)
+			}
 			job, err := jobArgument("prepare", args, flags.sets)
 			if err != nil {
 				return err
@@ -46,6 +55,11 @@ saltern prepare --set corpus.max_bytes=1000000 --json job.toml`,
 			m, err := prepareCorpus(ctx, io, job)
 			if err != nil {
 				return err
+			}
+			if flags.export != "" {
+				if err := exportCorpus(job); err != nil {
+					return err
+				}
 			}
 			if err := corpusTable(m).Write(io.Out, flags.json); err != nil {
 				return err
@@ -58,6 +72,16 @@ saltern prepare --set corpus.max_bytes=1000000 --json job.toml`,
 
 // corpusDir is where the job's prepared text lies.
 func (j *Job) corpusDir() string { return filepath.Join(j.RunDir, "corpus") }
+
+// exportCorpus writes the job's prepared text for nanoGPT.
+func exportCorpus(job *Job) (err error) {
+	set, err := corpus.Open(job.corpusDir())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, set.Close()) }()
+	return set.ExportNanoGPT(filepath.Join(job.RunDir, "nanogpt"))
+}
 
 // prepareCorpus makes the job's token shards, or finds them made. What is wrong with text or tokenizer is a BadData.
 func prepareCorpus(ctx context.Context, io IO, job *Job) (*corpus.Manifest, error) {

@@ -26,7 +26,7 @@ func keyOf(doc []byte) key {
 type verdict uint8
 
 const (
-	unused verdict = iota
+	unused verdict = 1 + iota
 	train
 	heldOut
 )
@@ -39,31 +39,34 @@ type census struct {
 	empty      int64
 	duplicates int64
 	unused     int64
-	trainBytes int64
-	verdicts   map[key]verdict
+	trainBytes int64 // of distinct documents
+	documents  documents
+	shares     []float64 // how often the training text has each group's documents; nil: each once
 }
 
 // entry is a distinct document.
 type entry struct {
-	key  key
-	size int64
+	key   key
+	size  int64
+	group int // number of the entry in Config.Sources that it came by first
 }
 
 // take counts the documents of the sources, and decides for each what is done with it. progress is given bytes on disk.
 func (c *Config) census(ctx context.Context, sources []source, progress func(done int64)) (*census, error) {
-	found := &census{verdicts: map[key]verdict{}}
-	var entries []entry
+	found := &census{}
+	split, entries := newSplit(c.HeldOut, len(c.Sources)), []entry(nil)
 	r := reader{cfg: c}
 	for _, s := range sources {
 		err := r.read(s, func(doc []byte) error {
 			switch k := keyOf(doc); {
 			case isBlank(doc):
 				found.empty++
-			case has(found.verdicts, k):
+			case !found.documents.add(k):
 				found.duplicates++
+			case c.MaxBytes > 0:
+				entries = append(entries, entry{k, int64(len(doc)), s.group})
 			default:
-				found.verdicts[k] = unused
-				entries = append(entries, entry{k, int64(len(doc))})
+				split.add(entry{k, int64(len(doc)), s.group})
 			}
 			progress(r.bytes)
 			return ctx.Err()
@@ -80,58 +83,112 @@ func (c *Config) census(ctx context.Context, sources []source, progress func(don
 		found.sources = append(found.sources, s)
 		found.bytes += s.Size
 	}
-	if len(entries) == 0 {
+	if found.documents.count == 0 {
 		return nil, fmt.Errorf("the corpus is empty: %s named %d files, of which %d are not text, and the others hold %d empty documents; name files with text in them",
 			quoted(c.Sources), len(sources), found.binary, found.empty)
 	}
-	return found, c.decide(found, entries)
+	return found, c.decide(found, split, entries)
 }
 
-// decide fills in the verdicts of all entries.
-func (c *Config) decide(found *census, entries []entry) error {
+// decide fills in the verdicts of all documents: of those that entries lists, and split has not seen, as many as MaxBytes takes.
+func (c *Config) decide(found *census, split *split, entries []entry) error {
 	if c.MaxBytes > 0 {
 		slices.SortFunc(entries, func(a, b entry) int {
 			return cmp.Or(cmp.Compare(a.key.pick, b.key.pick), cmp.Compare(a.key.split, b.key.split))
 		})
 		room := c.MaxBytes
-		all := len(entries)
-		entries = slices.DeleteFunc(entries, func(e entry) bool {
+		for _, e := range entries {
 			if e.size > room {
-				return true
+				found.unused++
+				continue
 			}
 			room -= e.size
-			return false
-		})
-		found.unused = int64(all - len(entries))
-		if len(entries) == 0 {
+			split.add(e)
+			found.documents.decide(e.key, train) // or held out, as said below
+		}
+		if split.count == 0 {
 			return fmt.Errorf("max_bytes = %d is less than each of the %d documents that %s hold; raise it, or set document_bytes to cut long documents",
-				c.MaxBytes, all, quoted(c.Sources))
+				c.MaxBytes, len(entries), quoted(c.Sources))
 		}
 	}
-	if len(entries) == 1 {
+	if split.count == 1 {
 		return fmt.Errorf("the corpus is a single document of %d bytes, and a part must be held out from training to measure the loss on; "+
-			"set separator to what ends a document in it, or document_bytes to cut it into documents of that length", entries[0].size)
+			"set separator to what ends a document in it, or document_bytes to cut it into documents of that length", split.low.size)
 	}
-	// A small corpus may have no document below the bound, or none above; then it moves to the lowest or below the highest.
-	bound, low, high := uint64(c.HeldOut*math.MaxUint64), uint64(math.MaxUint64), uint64(0)
-	for _, e := range entries {
-		low, high = min(low, e.key.split), max(high, e.key.split)
+	bound := split.end()
+	taken := unused
+	if c.MaxBytes > 0 {
+		taken = train
 	}
-	bound = min(max(bound, low), high-1)
-	for _, e := range entries {
-		if e.key.split <= bound {
-			found.verdicts[e.key] = heldOut
-		} else {
-			found.verdicts[e.key] = train
-			found.trainBytes += e.size
+	found.documents.all(taken, func(k key) verdict {
+		if k.split <= bound {
+			return heldOut
 		}
+		return train
+	})
+	for _, n := range split.train {
+		found.trainBytes += n
+	}
+	return c.mix(found, split.train)
+}
+
+// mix finds how often the training text is to have each group's documents, whose bytes are given, for the shares that Weights asks for.
+// The text keeps its length.
+func (c *Config) mix(found *census, bytes []int64) error {
+	if len(c.Weights) == 0 {
+		return nil
+	}
+	var sum float64
+	for _, w := range c.Weights {
+		sum += w
+	}
+	found.shares = make([]float64, len(bytes))
+	for i, n := range bytes {
+		if n == 0 {
+			return fmt.Errorf("source %q has the weight %g and no text for training that an earlier source has not; take it out of sources and weights", c.Sources[i], c.Weights[i])
+		}
+		found.shares[i] = c.Weights[i] / sum * float64(found.trainBytes) / float64(n)
 	}
 	return nil
 }
 
-func has(m map[key]verdict, k key) bool {
-	_, ok := m[k]
-	return ok
+// split adds up the documents on either side of the bound between those that are held out and those to train on.
+type split struct {
+	bound     uint64
+	count     int
+	low, high entry   // of the lowest and highest hash
+	train     []int64 // bytes above the bound, by group
+}
+
+func newSplit(heldOut float64, groups int) *split {
+	return &split{bound: uint64(heldOut * math.MaxUint64), train: make([]int64, groups)}
+}
+
+func (s *split) add(e entry) {
+	if s.count == 0 || e.key.split < s.low.key.split {
+		s.low = e
+	}
+	if s.count == 0 || e.key.split > s.high.key.split {
+		s.high = e
+	}
+	s.count++
+	if e.key.split > s.bound {
+		s.train[e.group] += e.size
+	}
+}
+
+// end gives the highest hash that is held out. A small corpus may have no document below the bound, or none above; then the bound moves
+// to the lowest or below the highest.
+func (s *split) end() uint64 {
+	switch {
+	case s.low.key.split > s.bound:
+		s.train[s.low.group] -= s.low.size
+		s.bound = s.low.key.split
+	case s.high.key.split <= s.bound:
+		s.train[s.high.group] += s.high.size
+		s.bound = s.high.key.split - 1
+	}
+	return s.bound
 }
 
 func isBlank(doc []byte) bool { return len(bytes.TrimSpace(doc)) == 0 }
@@ -155,7 +212,7 @@ func errChanged(s source) error {
 // each calls fn with every document that has a verdict other than unused, once, in the order of the sources, of which from is the
 // number. progress is as in census.
 func (c *Config) each(ctx context.Context, found *census, progress func(done int64), fn func(k key, v verdict, from int, doc []byte) error) error {
-	seen := make(map[key]struct{}, len(found.verdicts))
+	found.documents.rewind()
 	r := reader{cfg: c}
 	for i, s := range found.sources {
 		err := r.read(s, func(doc []byte) error {
@@ -167,15 +224,14 @@ func (c *Config) each(ctx context.Context, found *census, progress func(done int
 				return nil
 			}
 			k := keyOf(doc)
-			v, known := found.verdicts[k]
-			if !known {
+			switch v, again := found.documents.pass(k); {
+			case v == absent:
 				return errChanged(s)
-			}
-			if _, twice := seen[k]; twice || v == unused {
+			case again || v == unused:
 				return nil
+			default:
+				return fn(k, v, i, doc)
 			}
-			seen[k] = struct{}{}
-			return fn(k, v, i, doc)
 		})
 		if errors.Is(err, errBinary) {
 			err = errChanged(s)
@@ -184,14 +240,16 @@ func (c *Config) each(ctx context.Context, found *census, progress func(done int
 			return err
 		}
 	}
-	used := 0
-	for k, v := range found.verdicts {
-		if _, ok := seen[k]; ok || v == unused {
-			used++
-		}
-	}
-	if used != len(found.verdicts) {
-		return fmt.Errorf("%d documents have gone while the corpus was being prepared; prepare again when nothing writes to the sources", len(found.verdicts)-used)
+	if n := found.documents.missed(); n > 0 {
+		return fmt.Errorf("%d documents have gone while the corpus was being prepared; prepare again when nothing writes to the sources", n)
 	}
 	return nil
+}
+
+// copies is how often the training text has a document of a source.
+func (f *census) copies(k key, from int) int {
+	if f.shares == nil {
+		return 1
+	}
+	return k.copies(f.shares[f.sources[from].group])
 }

@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"slices"
@@ -16,10 +17,15 @@ type Config struct {
 	// job file's folder. $NAME and ${NAME} are environment variables; $GOROOT is known without being set where there is a go
 	// command; $$ is a dollar sign. At least one.
 	Sources []string `toml:"sources"`
-	// Extensions are the endings of the files taken from folders, before any .gz or .zst. Zero means .txt, .text, .md and
-	// .jsonl. Files that are named, or matched by a glob, are taken whatever they end in.
+	// Weights are those of the sources, one for each, as in weights = [0.7, 0.3]: the shares of the training text, in bytes, whatever
+	// the sources' sizes. The text keeps its length: where a source is to have more of it than it holds, its documents are repeated,
+	// and where less, some are left out, chosen by hash. Held-out documents stay as they are. Zero means that each document counts once.
+	// Above 0; their sum does not matter.
+	Weights []float64 `toml:"weights" json:",omitempty"`
+	// Extensions are the endings of the files taken from folders, before any .gz or .zst. Zero means .txt, .text, .md, .jsonl
+	// and .parquet. Files that are named, or matched by a glob, are taken whatever they end in.
 	Extensions []string `toml:"extensions"`
-	// TextField is the name of the field of each line of .jsonl files that holds the text. Zero means "text".
+	// TextField is the name of the field of each line of .jsonl files, or of the column of .parquet files, that holds the text. Zero means "text".
 	TextField string `toml:"text_field"`
 	// Separator ends a document inside a plain text file, for example "<|endoftext|>", and belongs to none. Zero means that a
 	// file is one document.
@@ -37,10 +43,13 @@ type Config struct {
 	Base string `toml:"-" json:"-"`
 }
 
+// olderExtensions are what Extensions meant by default before there was .parquet.
+var olderExtensions = []string{".txt", ".text", ".md", ".jsonl"}
+
 // Defaults returns c with zeros replaced by what they mean.
 func (c Config) Defaults() Config {
 	if len(c.Extensions) == 0 {
-		c.Extensions = []string{".txt", ".text", ".md", ".jsonl"}
+		c.Extensions = append(slices.Clone(olderExtensions), ".parquet")
 	}
 	if c.TextField == "" {
 		c.TextField = "text"
@@ -70,6 +79,14 @@ func (c Config) Check(bad func(key, message string)) {
 			bad("sources", err.Error())
 		} else if !doublestar.ValidatePathPattern(path) {
 			bad("sources", fmt.Sprintf("source %q is not a well-formed glob; check its brackets and braces", s))
+		}
+	}
+	if n := len(c.Weights); n > 0 && n != len(c.Sources) {
+		bad("weights", fmt.Sprintf("weights has %d numbers for %d sources; give one for each", n, len(c.Sources)))
+	}
+	for _, w := range c.Weights {
+		if !(w > 0) || math.IsInf(w, 0) {
+			bad("weights", fmt.Sprintf("weights has %g, which is not a number above 0; take out a source that is not wanted", w))
 		}
 	}
 	for _, e := range c.Extensions {

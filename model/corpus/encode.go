@@ -12,7 +12,7 @@ import (
 type batch struct {
 	text    []byte
 	docs    []document
-	ids     [3][]uint32 // by verdict
+	ids     [4][]uint32 // by verdict
 	encoded chan struct{}
 }
 
@@ -20,15 +20,16 @@ type document struct {
 	end int // in text
 	verdict
 	from   int // number of its source
-	tokens int // once it is encoded
+	copies int // that the text has of it
+	tokens int // of all copies, once it is encoded
 }
 
 const batchBytes = 1 << 20
 
 // encode writes the shards and where their text came from. Batches are encoded on all processors and written in the order of the documents.
 func (p *preparation) encode(ctx context.Context, dir string, found *census, m *Manifest) error {
-	parts := [3]*Part{train: &m.Train, heldOut: &m.HeldOut}
-	writers := [3]*shardWriter{
+	parts := [4]*Part{train: &m.Train, heldOut: &m.HeldOut}
+	writers := [4]*shardWriter{
 		train:   {dir: dir, name: "train", width: m.TokenBytes, limit: p.shardTokens},
 		heldOut: {dir: dir, name: "heldout", width: m.TokenBytes, limit: p.shardTokens},
 	}
@@ -86,12 +87,19 @@ func (p *preparation) batches(ctx context.Context, found *census, queue chan<- *
 		}()
 		queue <- full
 	}
-	err := p.cfg.each(ctx, found, func(done int64) { p.progress("encoding", done, found.bytes) }, func(_ key, v verdict, from int, doc []byte) error {
+	err := p.cfg.each(ctx, found, func(done int64) { p.progress("encoding", done, found.bytes) }, func(k key, v verdict, from int, doc []byte) error {
+		copies := 1
+		if v == train {
+			copies = found.copies(k, from)
+		}
+		if copies == 0 {
+			return nil
+		}
 		if b == nil {
 			b = &batch{text: make([]byte, 0, batchBytes+len(doc)), encoded: make(chan struct{})}
 		}
 		b.text = append(b.text, doc...)
-		b.docs = append(b.docs, document{end: len(b.text), verdict: v, from: from})
+		b.docs = append(b.docs, document{end: len(b.text), verdict: v, from: from, copies: copies})
 		if len(b.text) >= batchBytes {
 			send()
 		}
@@ -107,19 +115,23 @@ func (b *batch) encode(tok *token.Tokenizer) {
 		before := len(b.ids[d.verdict])
 		ids := append(b.ids[d.verdict], tok.EndOfText())
 		b.ids[d.verdict] = tok.Encode(ids, b.text[start:d.end])
+		one := b.ids[d.verdict][before:]
+		for range d.copies - 1 {
+			b.ids[d.verdict] = append(b.ids[d.verdict], one...)
+		}
 		b.docs[i].tokens = len(b.ids[d.verdict]) - before
 		start = d.end
 	}
 }
 
 // write takes the batches in order and counts what is in them.
-func (p *preparation) write(queue <-chan *batch, parts [3]*Part, writers [3]*shardWriter, origins []origin) error {
+func (p *preparation) write(queue <-chan *batch, parts [4]*Part, writers [4]*shardWriter, origins []origin) error {
 	for b := range queue {
 		<-b.encoded
 		start := 0
 		for _, d := range b.docs {
-			parts[d.verdict].Documents++
-			parts[d.verdict].Bytes += int64(d.end - start)
+			parts[d.verdict].Documents += int64(d.copies)
+			parts[d.verdict].Bytes += int64(d.copies) * int64(d.end-start)
 			start = d.end
 			if d.verdict == train {
 				origins[d.from].Train += int64(d.tokens)

@@ -18,13 +18,14 @@ type source struct {
 	Size  int64
 	MTime int64 // in ns
 	Named bool  // by the user, so it may not be skipped silently
+	group int   // number of the entry in Sources that names it first
 }
 
 // files returns the files that the sources name, each once, in the order of the sources and of their paths. c has its defaults.
 func (c *Config) files() ([]source, error) {
 	var all []source
 	at := map[string]int{}
-	for _, name := range c.Sources {
+	for group, name := range c.Sources {
 		found, err := c.find(name)
 		if err != nil {
 			return nil, err
@@ -34,6 +35,7 @@ func (c *Config) files() ([]source, error) {
 				all[i].Named = all[i].Named || s.Named
 				continue
 			}
+			s.group = group
 			at[s.Path] = len(all)
 			all = append(all, s)
 		}
@@ -56,7 +58,7 @@ func (c *Config) find(name string) ([]source, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.Mode().IsRegular():
-		return []source{{path, info.Size(), info.ModTime().UnixNano(), true}}, nil
+		return []source{{path, info.Size(), info.ModTime().UnixNano(), true, 0}}, nil
 	case err == nil && info.IsDir():
 		return c.folder(name, path)
 	case err == nil:
@@ -121,7 +123,7 @@ func take(found *[]source, path string) error {
 		return err
 	}
 	if info.Mode().IsRegular() {
-		*found = append(*found, source{path, info.Size(), info.ModTime().UnixNano(), false})
+		*found = append(*found, source{path, info.Size(), info.ModTime().UnixNano(), false, 0})
 	}
 	return nil
 }

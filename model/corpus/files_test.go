@@ -65,7 +65,7 @@ func TestFilesErrors(t *testing.T) {
 	put(t, dir, "d.go", "text")
 	for _, c := range []struct{ why, source, want string }{
 		{"missing", dir + "/none", "there is no file or folder"},
-		{"folder without such files", dir, "holds no file ending in .txt, .text, .md, .jsonl; set extensions"},
+		{"folder without such files", dir, "holds no file ending in .txt, .text, .md, .jsonl, .parquet; set extensions"},
 		{"glob without matches", dir + "/**/*.txt", "matches no file"},
 		{"device", os.DevNull, "neither a file nor a folder"},
 		{"file as a folder", dir + "/d.go/x", "not a directory"},

@@ -12,6 +12,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"saltern/model/token"
 )
@@ -101,6 +102,10 @@ func (p *preparation) key(sources []source) (string, error) {
 		Hash      string
 		Sources   []source
 	}{format, p.cfg, p.tok, "", sources}
+	// Endings that no source has decide nothing, so that a corpus that was prepared before there was .parquet keeps its key.
+	if slices.Equal(p.cfg.Extensions, Config{}.Defaults().Extensions) && !slices.ContainsFunc(sources, func(s source) bool { return isParquet(s.Path) }) {
+		all.Config.Extensions = olderExtensions
+	}
 	if p.tokenizer != nil {
 		all.Tokenizer.File = ""
 		all.Hash = p.tokenizer.Hash()
@@ -210,7 +215,11 @@ func (p *preparation) sample(ctx context.Context, found *census) iter.Seq2[[]byt
 	return func(yield func([]byte, error) bool) {
 		stop := errors.New("the consumer has enough")
 		share := float64(p.tok.SampleBytes) / float64(found.trainBytes)
-		err := p.cfg.each(ctx, found, func(int64) {}, func(k key, v verdict, _ int, doc []byte) error {
+		err := p.cfg.each(ctx, found, func(int64) {}, func(k key, v verdict, from int, doc []byte) error {
+			share := share
+			if found.shares != nil {
+				share *= found.shares[found.sources[from].group]
+			}
 			for n := uint64(0); v == train && len(doc) > 0; n++ {
 				piece := doc[:min(len(doc), sampleBytes)]
 				doc = doc[len(piece):]

@@ -34,6 +34,9 @@ func (r *reader) read(s source, each func(doc []byte) error) error {
 		return fmt.Errorf("a source cannot be read: %w", err)
 	}
 	defer f.Close()
+	if isParquet(s.Path) {
+		return r.parquet(s, f, each)
+	}
 	in, done, err := decompress(s.Path, counter{f, &r.bytes})
 	if err != nil {
 		return err
@@ -180,14 +183,7 @@ func (r *reader) lines(path string, in io.Reader, each func([]byte) error) error
 			if err != nil {
 				return fmt.Errorf("%s:%d: %w", path, number, err)
 			}
-			for int64(len(text)) > r.cfg.DocumentBytes {
-				n := cut(text[:r.cfg.DocumentBytes])
-				if err := each(text[:n]); err != nil {
-					return err
-				}
-				text = text[n:]
-			}
-			if err := each(text); err != nil {
+			if err := r.pieces(text, each); err != nil {
 				return err
 			}
 		}
@@ -195,6 +191,18 @@ func (r *reader) lines(path string, in io.Reader, each func([]byte) error) error
 			return nil
 		}
 	}
+}
+
+// pieces calls each with a text, or where it is longer than a document with its parts.
+func (r *reader) pieces(text []byte, each func([]byte) error) error {
+	for int64(len(text)) > r.cfg.DocumentBytes {
+		n := cut(text[:r.cfg.DocumentBytes])
+		if err := each(text[:n]); err != nil {
+			return err
+		}
+		text = text[n:]
+	}
+	return each(text)
 }
 
 var errLongLine = fmt.Errorf("the line is longer than %d bytes; .jsonl holds one document in each line", maxLine)
