@@ -142,7 +142,7 @@ type launch struct {
 	ranks   []*rankProcess
 	ended   chan *rankProcess
 	again   chan *rankProcess // to be replaced
-	ending  time.Time // when the others were ended, once one had failed
+	ending  time.Time         // when the others were ended, once one had failed
 
 	heartbeat time.Duration // the others know by then that a rank was killed
 	elastic   bool          // and go on, as long as the first rank does
