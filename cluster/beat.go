@@ -131,14 +131,21 @@ type watch struct {
 	alone chan struct{} // closed when all others have left
 	lose  func(cause error)
 
-	view    View // of which this rank is, or on rank 0 the one that it forms
-	forming bool // this rank is in Regroup
+	view    View // of which this rank is, or on rank 0 the one that it forms without a rank that is lost
+	forming bool // this rank is in Regroup or Admit, or waits to be let in
 	came    map[int]bool
+
+	begun      sync.Once
+	waits      bool              // this rank is not in yet
+	applicants map[int]applicant // on rank 0, by rank
+	seated     map[int]string    // likewise, of those who were let in; their instances
+	servers    []string          // likewise, of the nodes
 }
 
 // farewell is what a rank says when it leaves.
 type farewell struct {
 	Rank int       `json:"rank"`
+	PID  int       `json:"pid"`            // tells it from who has had the number before
 	Lost *RankLost `json:"lost,omitempty"` // why it cannot go on: itself, or another rank; nil when it has done its part
 }
 
@@ -148,6 +155,7 @@ func (c *Cluster) startWatch() (*watch, error) {
 	w := &watch{
 		conn: c.conn, subjects: [2]string{c.Subject("beat"), c.Subject("farewell")},
 		every: heartbeat / 5, stop: make(chan struct{}), alone: make(chan struct{}), lose: c.end,
+		applicants: map[int]applicant{}, seated: map[int]string{},
 		pulse: newPulse(c.members, c.id.Rank, !c.config.external(), heartbeat*4/5, time.Now()),
 	}
 	if w.pulse.alone() {
@@ -174,6 +182,9 @@ func (c *Cluster) startWatch() (*watch, error) {
 	})
 	return w, c.conn.Flush()
 }
+
+// begin has run begin, once.
+func (w *watch) begin() { w.begun.Do(func() { go w.run() }) }
 
 // run sends beats and looks for silence until stop. It begins once all are connected: beats that come before count too.
 func (w *watch) run() {
@@ -223,9 +234,15 @@ func (w *watch) hearFarewell(m *nats.Msg) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.pulse.left[f.Rank] || w.pulse.members[f.Rank].PID != f.PID { // the others have gone on without it
+		return
+	}
 	w.gone(f.Rank)
-	if f.Lost != nil {
+	switch {
+	case f.Lost != nil:
 		w.lose(f.Lost)
+	case w.waits && f.Rank == 0:
+		w.lose(w.lost(0, "the job is over"))
 	}
 }
 
@@ -244,7 +261,7 @@ func (w *watch) farewell(cause error) error {
 	if !w.conn.IsConnected() { // and whoever could hear it will notice the silence
 		return nats.ErrDisconnected
 	}
-	f := farewell{Rank: w.pulse.self}
+	f := farewell{Rank: w.pulse.self, PID: w.pulse.members[w.pulse.self].PID}
 	if cause != nil && !errors.As(cause, &f.Lost) {
 		f.Lost = &RankLost{f.Rank, w.pulse.members[f.Rank].Host, cause.Error(), true}
 	}
@@ -260,8 +277,11 @@ func (w *watch) farewell(cause error) error {
 
 // outlast waits until all others have left, at most for so long.
 func (w *watch) outlast(limit time.Duration) {
+	w.mu.Lock()
+	alone := w.alone
+	w.mu.Unlock()
 	select {
-	case <-w.alone:
+	case <-alone:
 	case <-time.After(limit):
 	}
 }

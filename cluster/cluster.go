@@ -15,6 +15,7 @@ import (
 type Cluster struct {
 	id          Identity
 	config      Config
+	attempt     string // random; see credentials
 	subjects    string // what those of this attempt begin with
 	members     []Member
 	conn        *nats.Conn
@@ -33,7 +34,7 @@ type Cluster struct {
 
 // cluster is what j becomes part of.
 func (j *joiner) cluster(attempt string) *Cluster {
-	c := &Cluster{id: j.id, config: j.config, subjects: prefix(j.id.Job) + attempt + ".", logf: j.logf, parent: j.parent}
+	c := &Cluster{id: j.id, config: j.config, attempt: attempt, subjects: prefix(j.id.Job) + attempt + ".", logf: j.logf, parent: j.parent}
 	c.context, c.lose = context.WithCancelCause(j.parent)
 	return c
 }
@@ -41,8 +42,19 @@ func (j *joiner) cluster(attempt string) *Cluster {
 // Identity is who this process is.
 func (c *Cluster) Identity() Identity { return c.id }
 
-// Members are all ranks, in order.
-func (c *Cluster) Members() []Member { return slices.Clone(c.members) }
+// Members are all ranks, in order, those that are lost included.
+func (c *Cluster) Members() []Member {
+	c.watch.mu.Lock()
+	defer c.watch.mu.Unlock()
+	return slices.Clone(c.members)
+}
+
+// View is which ranks this one is among, as Join, Regroup or Admit has found them.
+func (c *Cluster) View() View {
+	c.watch.mu.Lock()
+	defer c.watch.mu.Unlock()
+	return c.watch.view
+}
 
 // Context lasts as long as all ranks do, and Join's context: its cause is a *RankLost once a rank has been silent for
 // Config.Heartbeat, or has left with a reason. All that waits for other ranks must end with it. Regroup begins another.

@@ -43,7 +43,8 @@ type Config struct {
 
 	// Elastic has the ranks that are left go on when one is lost, with its share of every batch among them, as long as rank 0 lives, which
 	// writes what is written once, and where ranks run the servers the first rank of their node. They begin again at the last step that all
-	// have done, with a sharded optimizer at the last checkpoint. Losses may differ in their last digits from there.
+	// have done, with a sharded optimizer at the last checkpoint. Losses may differ in their last digits from there. A process that comes
+	// with a lost rank's number ("saltern launch --restarts") is let in after the step under way; all go on from there.
 	// False means that all stop, and the job is to be started again. Not with Sync "local".
 	Elastic bool `toml:"elastic"`
 

@@ -26,7 +26,8 @@
 // heard are values in, values out; join.go and beat.go are the thin loops around them.
 //
 // Regroup lets those that are left go on: rank 0 says who is in the next View, and Context lasts anew. Beats carry the number of the view,
-// so that who was left out, or has not noticed the loss, learns of it.
+// so that who was left out, or has not noticed the loss, learns of it. With Config.Elastic a process may come for a lost rank's number: it says
+// hello as at the beginning, and again until it is in a view that Admit has made, on which the others agree when it suits them.
 //
 // Who watches is no rank: Cluster.Invite leaves an nkey of another kind in the run folder, with which Attach hears what the ranks
 // say of themselves (package status) and can do nothing else (TestObserver).
@@ -51,6 +52,9 @@
 //
 //  7. After Regroup all that are in a view know the same ranks, and who is not in it does not stay in an older one (TestRegroup,
 //     TestRegroupLateNews).
+//
+//  8. After Admit a newcomer is a rank like the others, and nobody has the number of one that is there (TestAdmit,
+//     TestAdmitWithoutWaiting). What had the number before ends nobody (TestAdmitThoughOneIsLost).
 //
 // Core NATS loses messages of a receiver that does not keep up, and all that is under way when a connection breaks; whoever sends
 // through a Cluster must number and acknowledge.

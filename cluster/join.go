@@ -19,6 +19,9 @@ import (
 // wait ends by c.JoinTimeout, with an error that says what was waited for. A rank that cannot join says so to the others, and all
 // end with its reason. logf gets what is worth knowing but ends nothing: warnings of the servers, connections lost and found.
 // Whoever has joined must Close or Leave. A process may join several times, as several ranks.
+//
+// With c.Elastic a process may take the number of a rank that is lost. Its Join returns once the others have let it in, see Admit, however
+// long that takes, and View says so.
 func Join(ctx context.Context, id Identity, c Config, logf func(format string, args ...any)) (*Cluster, error) {
 	c = c.Defaults()
 	name, err := os.Hostname()
@@ -51,7 +54,7 @@ func Join(ctx context.Context, id Identity, c Config, logf func(format string, a
 	if err != nil {
 		return nil, j.failure(err)
 	}
-	go cluster.watch.run()
+	cluster.watch.begin()
 	return cluster, nil
 }
 
@@ -195,6 +198,12 @@ func (j *joiner) lead(ctx context.Context) (_ *Cluster, err error) {
 		r.dismiss(ctx, err.Error())
 		c.node.emptied(time.Second)
 		return nil, err
+	}
+	if j.config.Elastic {
+		r.mu.Lock()
+		r.late = c.apply
+		c.watch.servers = r.roster.servers()
+		r.mu.Unlock()
 	}
 	return c, nil
 }
@@ -374,7 +383,7 @@ func (j *joiner) enter(ctx context.Context, k *credentials) (_ *Cluster, err err
 	}
 	c.members = all.Members
 	if c.node != nil {
-		if err := j.meshed(ctx, c); err != nil {
+		if err := j.meshed(ctx, c, all.Left); err != nil {
 			return nil, err
 		}
 	}
@@ -390,14 +399,21 @@ func (j *joiner) enter(ctx context.Context, k *credentials) (_ *Cluster, err err
 		return nil, err
 	}
 	j.hello.Connected = true
+	if len(all.Left) > 0 {
+		return c, j.wait(c)
+	}
 	_, err = j.ask(ctx, c.conn, func(a answer) bool { return a.Done })
 	return c, err
 }
 
-// meshed waits until the server of this node has a route to each other node's.
-func (j *joiner) meshed(ctx context.Context, c *Cluster) error {
+// meshed waits until the server of this node has a route to each other node's, but for those that have left.
+func (j *joiner) meshed(ctx context.Context, c *Cluster, left []int) error {
+	lost := func(node int) bool {
+		return slices.ContainsFunc(c.members, func(m Member) bool { return m.Node == node && m.LocalRank == 0 && slices.Contains(left, m.Rank) })
+	}
 	for tries := 0; ; tries++ {
 		missing, err := c.node.unreached(j.id.Node, j.id.Nodes)
+		missing = slices.DeleteFunc(missing, lost)
 		if err != nil || len(missing) == 0 {
 			return err
 		}
@@ -426,7 +442,8 @@ func (j *joiner) giveUp(door *nats.Conn, reason error) {
 type desk struct {
 	mu      sync.Mutex
 	roster  *roster
-	changed chan struct{} // has room for one
+	changed chan struct{}        // has room for one
+	late    func(h hello) answer // answers who comes when all are there; nil: they are told so
 }
 
 func (d *desk) serve(m *nats.Msg) {
@@ -436,7 +453,13 @@ func (d *desk) serve(m *nats.Msg) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock() // once the answer is sent: rank 0 may end after it
-	if text, err := json.Marshal(d.roster.hear(h)); err == nil {
+	a := d.roster.hear(h)
+	if a.Later != "" && d.late != nil {
+		if a = d.late(h); a.Failed == "" && a.Later == "" {
+			a.Failed = d.roster.differs(h)
+		}
+	}
+	if text, err := json.Marshal(a); err == nil {
 		_ = m.Respond(text) // who does not get it asks again
 	}
 	select {

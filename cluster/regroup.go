@@ -13,8 +13,9 @@ import (
 
 // View is which ranks of a job are in it, by their numbers in Identity, in order. The first has number 0 and all ranks.
 type View struct {
-	Number int   `json:"number"`
-	Ranks  []int `json:"ranks"`
+	Number int      `json:"number"`
+	Ranks  []int    `json:"ranks"`
+	Joined []Member `json:"joined,omitempty"` // who was in none before, in a rank's place that was lost
 }
 
 // coming is what a rank says to rank 0 that wants to be in the next view.
@@ -40,23 +41,29 @@ func (c *Cluster) Regroup(ctx context.Context) (View, error) {
 	if c.Context().Err() == nil {
 		return View{}, errors.New("bug: Regroup before a rank is lost")
 	}
+	return c.agree(ctx, cause)
+}
+
+// agree has all ranks agree on the next view. cause is why they want one; nil: somebody waits to be let in.
+func (c *Cluster) agree(ctx context.Context, cause error) (View, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.config.joinTimeout(), errLate)
 	defer cancel()
 	w := c.watch
 	w.mu.Lock()
 	w.forming, w.came = true, map[int]bool{}
-	if c.id.Rank == 0 {
-		w.view.Number++
+	next := w.view.Number + 1
+	if c.id.Rank == 0 && cause != nil { // so that its beats tell those who have not noticed the loss
+		w.view.Number = next
 	}
 	w.mu.Unlock()
 	if c.id.Rank == 0 {
-		return c.form(ctx)
+		return c.form(ctx, next, cause == nil)
 	}
 	return c.come(ctx, cause)
 }
 
-// form is rank 0's part.
-func (c *Cluster) form(ctx context.Context) (View, error) {
+// form is rank 0's part. With open it lets in who waits.
+func (c *Cluster) form(ctx context.Context, number int, open bool) (View, error) {
 	w := c.watch
 	for {
 		w.mu.Lock()
@@ -74,9 +81,13 @@ func (c *Cluster) form(ctx context.Context) (View, error) {
 			w.mu.Unlock()
 			return View{}, fmt.Errorf("waiting for rank %v to go on without one that is lost: %w", missing, context.Cause(ctx))
 		} else if len(missing) == 0 || late {
-			c.adopt(View{w.view.Number, ranks})
+			v := View{Number: number, Ranks: ranks}
+			if open {
+				v = w.joined(v)
+			}
+			c.adopt(v)
 			w.mu.Unlock()
-			return c.watch.view, nil
+			return v, nil
 		}
 		w.mu.Unlock()
 		sleep(ctx, 5*time.Millisecond)
@@ -128,8 +139,10 @@ func (c *Cluster) adopt(v View) {
 	w := c.watch
 	w.view, w.forming = v, false
 	c.mu.Lock()
+	c.lose(context.Canceled) // who waited for a rank of the view before waits in vain
 	c.context, c.lose = context.WithCancelCause(c.parent)
 	c.mu.Unlock()
+	w.welcome(v.Joined)
 	for rank, left := range w.pulse.left {
 		switch in := slices.Contains(v.Ranks, rank); {
 		case in && left:

@@ -38,8 +38,8 @@ func TestRegroup(t *testing.T) {
 		leaver int
 		want   View
 	}{
-		{2, View{1, []int{0, 1, 3}}},
-		{1, View{2, []int{0, 3}}},
+		{2, View{Number: 1, Ranks: []int{0, 1, 3}}},
+		{1, View{Number: 2, Ranks: []int{0, 3}}},
 	} {
 		_ = all[test.leaver].Leave(errors.New("no memory"))
 		views, errs := regroup(t, all, test.want.Ranks...)
@@ -64,7 +64,7 @@ func TestRegroupLateNews(t *testing.T) {
 	all[3].end(&RankLost{Rank: 1, Host: "there", Reason: "rank 3 does not hear it"})
 	views, errs := regroup(t, all, 0, 1, 2, 3)
 	for _, rank := range []int{0, 2, 3} {
-		if want := (View{1, []int{0, 2, 3}}); errs[rank] != nil || !reflect.DeepEqual(views[rank], want) {
+		if want := (View{Number: 1, Ranks: []int{0, 2, 3}}); errs[rank] != nil || !reflect.DeepEqual(views[rank], want) {
 			t.Errorf("rank %d: %v, %v, want %v", rank, views[rank], errs[rank], want)
 		}
 	}

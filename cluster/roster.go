@@ -43,6 +43,10 @@ type answer struct {
 	Members []Member `json:"members,omitempty"` // in order of ranks, once all are there
 	Servers []string `json:"servers,omitempty"` // of the nodes, once all are there; empty texts with Config.URL
 	Done    bool     `json:"done,omitempty"`    // all are connected
+
+	// To a rank that comes to take the place of one that is lost; see applicants.
+	Left []int `json:"left,omitempty"` // who is lost, its own number among them
+	View *View `json:"view,omitempty"` // the first that it is in
 }
 
 // roster is who has come so far: values in, values out. Rank 0 keeps it.
@@ -91,15 +95,13 @@ func (r *roster) hear(h hello) answer {
 	return a
 }
 
-// admit enters h, or says why that cannot be.
-func (r *roster) admit(h hello) string {
+// differs says why h cannot be of the same job as rank 0; empty where it can.
+func (r *roster) differs(h hello) string {
 	zero := r.here[0]
 	differ := func(what string, theirs, ours any, remedy string) string {
 		return fmt.Sprintf("%v has %s %v, %v has %v; %s", h.Member, what, theirs, zero.Member, ours, remedy)
 	}
 	switch {
-	case h.GaveUp != "":
-		return fmt.Sprintf("%v gave up: %s", h.Member, h.GaveUp)
 	case h.Rank < 0 || h.Rank >= len(r.here):
 		return fmt.Sprintf("%v is not one of %d; they count from 0", h.Member, len(r.here))
 	case h.Size != zero.Size:
@@ -112,8 +114,19 @@ func (r *roster) admit(h hello) string {
 		return differ("version", h.Version, zero.Version, "start the same program on every node")
 	case h.Digest != zero.Digest:
 		return differ("a job file with checksum", h.Digest, zero.Digest, "start all ranks with the same job file and the same settings")
-	case r.here[h.Rank] != nil && r.here[h.Rank].Instance != h.Instance:
-		was := r.here[h.Rank]
+	}
+	return ""
+}
+
+// admit enters h, or says why that cannot be.
+func (r *roster) admit(h hello) string {
+	if h.GaveUp != "" {
+		return fmt.Sprintf("%v gave up: %s", h.Member, h.GaveUp)
+	}
+	if why := r.differs(h); why != "" {
+		return why
+	}
+	if was := r.here[h.Rank]; was != nil && was.Instance != h.Instance {
 		return fmt.Sprintf("rank %d is there twice: as process %d on %s and as process %d on %s; give every process a rank of its own, and end what is left of an earlier start",
 			h.Rank, was.PID, was.Host, h.PID, h.Host)
 	}

@@ -45,6 +45,7 @@ func testFailures(t *testing.T, saltern program) {
 	t.Run("kills", func(t *testing.T) { testKills(t, saltern, undisturbed) })
 	t.Run("stopped", func(t *testing.T) { testStoppedRank(t, saltern, undisturbed) })
 	t.Run("elastic", func(t *testing.T) { testElastic(t, saltern, undisturbed) })
+	t.Run("replaced", func(t *testing.T) { testReplaced(t, saltern, undisturbed) })
 	t.Run("disk full", func(t *testing.T) { testFullDisk(t, saltern) })
 }
 

@@ -88,32 +88,38 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := link.Open(c.Conn(), c.Subject("link"), id.Rank, id.Size, link.Options{Deadline: patience})
-	if err != nil {
+	r := &ranks{node: id.Node, local: id.LocalRank, voice: speak(c, job.RunDir, logf)}
+	var links *link.Links
+	// enter puts this rank among those of a view.
+	enter := func(view cluster.View, err error) error {
+		if err != nil {
+			return err
+		}
+		was := links
+		rank, size := slices.Index(view.Ranks, id.Rank), len(view.Ranks)
+		if links, err = link.Open(c.Conn(), c.Subject(fmt.Sprintf("link%d", view.Number)), rank, size, link.Options{Deadline: patience}); err != nil {
+			return err
+		}
+		if was != nil {
+			err = was.Close()
+		}
+		g := collective.New(links, rank, size)
+		r.group, r.whole, r.all, r.joined = g, g, c.Context(), view.Joined
+		return err
+	}
+	if err := enter(c.View(), nil); err != nil {
+		r.voice.Close()
 		return nil, errors.Join(err, c.Leave(err))
 	}
-	g := collective.New(links, id.Rank, id.Size)
-	r := &ranks{group: g, whole: g, node: id.Node, local: id.LocalRank, all: c.Context(), voice: speak(c, job.RunDir, logf)}
+	r.late = len(r.joined) > 0
 	r.leave = func(cause error) error {
 		r.voice.Close()
 		return errors.Join(links.Close(), c.Leave(cause))
 	}
 	if job.Cluster.Elastic {
-		r.regroup = func(ctx context.Context) error {
-			view, err := c.Regroup(ctx)
-			if err != nil {
-				return err
-			}
-			was := links
-			rank, size := slices.Index(view.Ranks, id.Rank), len(view.Ranks)
-			links, err = link.Open(c.Conn(), c.Subject(fmt.Sprintf("link%d", view.Number)), rank, size, link.Options{Deadline: patience})
-			if err := errors.Join(err, was.Close()); err != nil {
-				return err
-			}
-			g := collective.New(links, rank, size)
-			r.group, r.whole, r.all = g, g, c.Context()
-			return nil
-		}
+		r.regroup = func(ctx context.Context) error { return enter(c.Regroup(ctx)) }
+		r.admit = func(ctx context.Context) error { return enter(c.Admit(ctx)) }
+		r.applied = c.Applied
 	}
 	return r, nil
 }

@@ -19,12 +19,12 @@ import (
 // launchCommand starts the ranks of a job on this machine.
 func launchCommand() *Command {
 	var flags struct {
-		ranks int
-		env   listFlag
+		ranks, restarts int
+		env             listFlag
 	}
 	return &Command{
 		Name:    "launch",
-		Usage:   "[-n N] [--env RANK:NAME=VALUE]... [--] COMMAND [flags] job.toml",
+		Usage:   "[-n N] [--restarts N] [--env RANK:NAME=VALUE]... [--] COMMAND [flags] job.toml",
 		Summary: "run a command on several ranks of this machine, one for each GPU",
 		Help: `Starts N processes, ranks, that do one job together: each has a device of its own, as long as there
 are enough, computes its share of every batch, and all add up their gradients. train.batch is that of
@@ -47,17 +47,20 @@ interrupted goes on with the same command, or with another number of ranks, if t
 then its losses may differ in their last digits from there. The first rank that fails ends all of them,
 and a last line names it; the exit code is that rank's. Where a rank is lost, killed or silent for
 cluster.heartbeat seconds, the others save the last step that all have done, one line names it, and the
-exit code is 75: start the job again. With cluster.elastic they go on without it, as long as rank 0 lives.
+exit code is 75: start the job again. With cluster.elastic they go on without it, as long as rank 0 lives;
+with --restarts another process takes its place, which the others let in after the step under way.
 Ctrl-C, SIGTERM and SIGUSR1 ask all ranks to stop: they finish the step under way and save it. A second
 Ctrl-C or SIGTERM kills.`,
 		Example: `saltern launch train job.toml
 saltern launch -n 4 train --set llm.train.batch=64 job.toml
-saltern launch -n 2 --env 0:SALTERN_DEVICE=nvidia --env 1:SALTERN_DEVICE=radeon train job.toml`,
+saltern launch -n 2 --env 0:SALTERN_DEVICE=nvidia --env 1:SALTERN_DEVICE=radeon train job.toml
+saltern launch -n 4 --restarts 3 train --set cluster.elastic=true job.toml`,
 		Exits:     []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, RankLost, Requeue},
 		Delegates: true,
 		Flags: func(fs *flag.FlagSet) {
 			fs.IntVar(&flags.ranks, "n", 0, "start `N` ranks; 0: one for each GPU")
 			fs.Var(&flags.env, "env", "set a variable in the environment of one rank: `RANK:NAME=VALUE`; may be repeated")
+			fs.IntVar(&flags.restarts, "restarts", 0, "with cluster.elastic, replace a rank that is lost, `N` times in all")
 		},
 		Run: func(ctx context.Context, io IO, args []string) error {
 			job, err := launchedJob(args)
@@ -66,6 +69,9 @@ saltern launch -n 2 --env 0:SALTERN_DEVICE=nvidia --env 1:SALTERN_DEVICE=radeon 
 			}
 			if flags.ranks < 0 {
 				return fail(Usage, "-n %d: there must be at least one rank", flags.ranks)
+			}
+			if flags.restarts < 0 || flags.restarts > 0 && !job.Cluster.Elastic {
+				return fail(Usage, "--restarts %d: ranks are replaced where the others go on meanwhile; set cluster.elastic = true, or leave it out", flags.restarts)
 			}
 			if flags.ranks == 0 {
 				if flags.ranks, err = countGPUs(io); err != nil {
@@ -80,7 +86,8 @@ saltern launch -n 2 --env 0:SALTERN_DEVICE=nvidia --env 1:SALTERN_DEVICE=radeon 
 			if err != nil {
 				return err
 			}
-			l.own, l.heartbeat, l.elastic = own, time.Duration(job.Cluster.Heartbeat*float64(time.Second)), job.Cluster.Elastic
+			l.own = own
+			l.heartbeat, l.elastic, l.restarts = time.Duration(job.Cluster.Heartbeat*float64(time.Second)), job.Cluster.Elastic, flags.restarts
 			return errors.Join(l.run(ctx), os.RemoveAll(l.meeting))
 		},
 	}
@@ -138,12 +145,14 @@ type launch struct {
 	job     string // names this start of the job
 	ranks   []*rankProcess
 	ended   chan *rankProcess
-	ending  time.Time // when the others were ended, once one had failed
+	again   chan *rankProcess // to be replaced
+	ending  time.Time         // when the others were ended, once one had failed
 
 	own map[int][]string // by rank: what it alone has in its environment, NAME=VALUE
 
 	heartbeat time.Duration // the others know by then that a rank was killed
 	elastic   bool          // and go on, as long as the first rank does
+	restarts  int           // how many more ranks may be replaced
 }
 
 func newLaunch(io IO, n int, args []string, logs string) (*launch, error) {
@@ -158,7 +167,7 @@ func newLaunch(io IO, n int, args []string, logs string) (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &launch{io: io, program: program, args: args, logs: logs, meeting: meeting, job: "launch-" + rand.Text(), ended: make(chan *rankProcess, n)}
+	l := &launch{io: io, program: program, args: args, logs: logs, meeting: meeting, job: "launch-" + rand.Text(), ended: make(chan *rankProcess, n), again: make(chan *rankProcess, n)}
 	for rank := range n {
 		l.ranks = append(l.ranks, &rankProcess{rank: rank, log: filepath.Join(logs, fmt.Sprintf("rank_%d.log", rank))})
 	}

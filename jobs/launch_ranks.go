@@ -92,6 +92,30 @@ func (l *launch) start(p *rankProcess) error {
 	return nil
 }
 
+// mayReplace says that a rank has ended in a way that another process in its place may not, where the others go on meanwhile.
+func (l *launch) mayReplace(p *rankProcess) bool {
+	ownFault := p.err != nil && (p.signaled() || slices.Contains([]Kind{Failed, NoDevice, NoMemory, RankLost}, p.code()))
+	return ownFault && p.rank > 0 && l.elastic && l.restarts > 0
+}
+
+// replace starts a rank again, unless the job has ended meanwhile.
+func (l *launch) replace(p *rankProcess) bool {
+	if l.ranks[0].done || l.restarts == 0 {
+		return false
+	}
+	l.restarts--
+	again := &rankProcess{rank: p.rank, log: p.log}
+	err := l.start(again)
+	if err != nil {
+		fmt.Fprintf(l.io.Err, "rank %d (process %d) %s, and did not start again: %v\n", p.rank, p.cmd.Process.Pid, p.how(), err)
+		return false
+	}
+	_ = p.file.Close() // the rank wrote it, not this process
+	l.ranks[p.rank] = again
+	fmt.Fprintf(l.io.Err, "rank %d (process %d) %s; process %d comes in its place, and %d more may\n", p.rank, p.cmd.Process.Pid, p.how(), again.cmd.Process.Pid, l.restarts)
+	return true
+}
+
 // saving is the first rank, where it may be at work on a checkpoint: another is lost.
 func (l *launch) saving() []*rankProcess {
 	for _, p := range l.ranks {
@@ -128,12 +152,22 @@ func (l *launch) wait(ctx context.Context, signals <-chan os.Signal) (asked bool
 		case p := <-l.ended:
 			p.done = true
 			left--
+			if l.mayReplace(p) { // not at once: it may be the first of all that end
+				time.AfterFunc(together, func() { l.again <- p })
+			}
+			if p.rank == 0 && stop == nil && kill == nil && l.elastic { // of who comes in another's place nobody knows any more
+				stop = time.After(together + l.heartbeat)
+			}
 			if p.err != nil && stop == nil && kill == nil && (!l.elastic || l.ranks[0].done) {
 				learn := time.Duration(0)
 				if p.signaled() {
 					learn = l.heartbeat
 				}
 				stop = time.After(together + learn)
+			}
+		case p := <-l.again:
+			if !asked && l.replace(p) {
+				left++
 			}
 		case s := <-signals:
 			if s == passed { // it was known of already
@@ -217,13 +251,9 @@ func (p *rankProcess) signaled() bool {
 
 // failure words how a rank ended, and why that is the end of all.
 func (l *launch) failure(p *rankProcess, asked bool) error {
-	kind := Failed
-	how := p.err.Error()
+	kind, how := Failed, p.how()
 	if e := (*exec.ExitError)(nil); errors.As(p.err, &e) && !p.signaled() {
 		kind = Kind(e.ExitCode())
-		how = fmt.Sprintf("ended with exit code %d (%s)", e.ExitCode(), kind)
-	} else if p.signaled() {
-		how = "was ended by a signal: " + strings.TrimPrefix(how, "signal: ")
 	}
 	if asked && (kind == Interrupted || kind == Requeue) {
 		return fail(kind, "all %d ranks have stopped", len(l.ranks))
@@ -239,6 +269,17 @@ func (l *launch) failure(p *rankProcess, asked bool) error {
 		}
 	}
 	return fail(kind, "rank %d of %d (process %d) %s, and so the others were ended%s", p.rank, len(l.ranks), p.cmd.Process.Pid, how, said)
+}
+
+// how words how the process ended.
+func (p *rankProcess) how() string {
+	how := p.err.Error()
+	if e := (*exec.ExitError)(nil); errors.As(p.err, &e) && !p.signaled() {
+		return fmt.Sprintf("ended with exit code %d (%s)", e.ExitCode(), Kind(e.ExitCode()))
+	} else if p.signaled() {
+		return "was ended by a signal: " + strings.TrimPrefix(how, "signal: ")
+	}
+	return how
 }
 
 // lost words the end of a job that is to be started again: p was lost, or noticed that another was. nil: this is not how it ended. Where

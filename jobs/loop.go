@@ -61,6 +61,10 @@ func (l *loop) restore() error {
 	if l.s.ranks != nil {
 		l.sent = l.s.ranks.Sent()
 	}
+	introduces, late := l.introduces()
+	if introduces && late {
+		return l.handOver(true)
+	}
 	c, err := checkpoint.Open(l.checkpoints())
 	switch {
 	case errors.Is(err, checkpoint.ErrNone):
@@ -95,11 +99,18 @@ func (l *loop) restore() error {
 		l.step, l.saved, l.ended, l.inARow = int64(c.Step), int64(c.Step), int64(c.Step), resume.Skipped
 		l.s.say("%s: going on from step %d%s", l.label, l.step, l.otherRanks())
 	}
-	if err := l.s.ranks.same(context.Background(), "the last checkpoint of "+l.label, fmt.Sprint("step ", l.step)); err != nil {
-		return err
+	if !introduces {
+		if err := l.s.ranks.same(context.Background(), "the last checkpoint of "+l.label, fmt.Sprint("step ", l.step)); err != nil {
+			return err
+		}
 	}
 	if l.state.Ranks = l.s.ranks.world(); l.state.Ranks == 1 {
 		l.state.Ranks = 0
+	}
+	if introduces {
+		if err := l.handOver(false); err != nil {
+			return err
+		}
 	}
 	if !l.s.ranks.leads() {
 		return nil
@@ -136,6 +147,9 @@ func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 	for l.step < l.Train.Steps {
 		if l.stopping(ctx) {
 			return nil, l.interrupted(ctx)
+		}
+		if l.s.ranks.wanted() {
+			return nil, l.open(ctx)
 		}
 		if err := l.regroup(); err != nil {
 			return nil, err

@@ -29,11 +29,16 @@ func (r *ranks) mourn(err error) error {
 	return fmt.Errorf("%w%s; the same command goes on from what is saved", lost, r.left)
 }
 
-// overLosses does a job's work, and where a rank is lost and the job is elastic, again with those that are left: what is done lies on
-// disk, and is not done again.
+// overLosses does a job's work, and where a rank is lost and the job is elastic, again with those that are left, and where one comes in its
+// place, again with that: what is done lies on disk, and is not done again.
 func (s *session) overLosses(ctx context.Context, work func() error) error {
 	for {
 		err := work()
+		if errors.Is(err, errApplied) {
+			if err = s.admit(ctx); err == nil {
+				continue
+			}
+		}
 		lost := s.ranks.lost()
 		if lost == nil || s.ranks.regroup == nil || !errors.As(err, new(*cluster.RankLost)) {
 			return err

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"saltern/cluster"
 	"saltern/cluster/collective"
 	"saltern/compute"
 	"saltern/jobs/place"
@@ -38,6 +39,10 @@ type ranks struct {
 	seats       []place.Seat      // of all ranks, by number
 	leave       func(cause error) error
 	regroup     func(ctx context.Context) error // leaves the group to those that are left; nil: they stop
+	admit       func(ctx context.Context) error // forms one with those that wait to be let in; set with regroup, as is
+	applied     func() bool                     // whether there are some, on the first rank
+	joined      []cluster.Member                // who was let in when the group was formed, until they have what the others have
+	late        bool                            // this rank is one of them
 	voice       *voice                          // nil: nobody listens
 	now         *model.Ranks                    // of the training under way
 	agree       bool                            // all know why the job cannot go on
@@ -274,7 +279,7 @@ func (r *ranks) firstOfNode(ctx context.Context, f func() error) error {
 // training is the ranks as a trainer takes them. Its steps end with all ranks or with none, so no signal ends their waits: the ranks
 // vote on a stop. b may be a tracer, which then shows the exchange.
 func (r *ranks) training(b compute.Backend) *model.Ranks {
-	r.now = &model.Ranks{Exchange: r.exchange(), Context: r.all, Also: make([]float64, 3)}
+	r.now = &model.Ranks{Exchange: r.exchange(), Context: r.all, Also: make([]float64, 4)}
 	if t, ok := b.(*tracer); ok {
 		r.now.Observe = t.exchanged
 	}
@@ -294,7 +299,13 @@ func (r *ranks) vote(ctx context.Context) {
 	if errors.Is(context.Cause(ctx), errTimeUp) {
 		r.now.Also[1] = 1
 	}
+	if r.applied != nil && r.applied() {
+		r.now.Also[3] = 1
+	}
 }
+
+// wanted says that somebody waits to be let in, as of the last step.
+func (r *ranks) wanted() bool { return r != nil && r.now.Also[3] > 0 }
 
 // waiting notes how many seconds this rank has waited for soft labels in the step under way.
 func (r *ranks) waiting(seconds float64) {

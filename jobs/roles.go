@@ -240,17 +240,23 @@ func (l *loop) situation() (now situation, err error) {
 	return now, json.Unmarshal(text, &now)
 }
 
-// meet makes all ranks students: newcomers load the programs and get what the others have, weights and optimizer state bucket by bucket,
-// from the first rank.
+// meet makes all ranks students: newcomers load the programs and get what the others have.
 func (l *loop) meet(newcomer bool) error {
+	if newcomer {
+		if err := l.trainer.Load(l.tracer); err != nil {
+			return err
+		}
+	}
+	return l.handOver(newcomer)
+}
+
+// handOver gives newcomers where the training stands, with weights and optimizer state bucket by bucket, from the first rank.
+func (l *loop) handOver(newcomer bool) error {
 	now, err := l.situation()
 	if err != nil {
 		return err
 	}
 	if newcomer {
-		if err := l.trainer.Load(l.tracer); err != nil {
-			return err
-		}
 		l.step, l.saved, l.inARow, l.due, l.trainer.Scale, l.state = now.Step, now.Saved, now.InARow, now.Due, now.Scale, now.State
 		l.ended = now.Step
 		if l.order, err = l.dataOrder(l.s); err != nil {

@@ -129,32 +129,34 @@ func runTrainings(ctx context.Context, io IO, job *Job, fresh bool, trace traceF
 		return nil, err
 	}
 	defer func() { err = s.done(err) }()
-	removed := map[string]bool{}
+	fresh = fresh && !s.ranks.isLate() // the others have begun anew
 	return done, s.overLosses(ctx, func() (err error) {
-		done, err = trainAll(ctx, s, fresh, removed, trace, want)
+		done, err = trainAll(ctx, s, &fresh, trace, want)
 		return err
 	})
 }
 
-// trainAll runs the wanted trainings of the session's job. removed has those that fresh has removed already, as removing is done once.
-func trainAll(ctx context.Context, s *session, fresh bool, removed map[string]bool, trace traceFlags, want func(*training) bool) (done []finishedTraining, err error) {
+// trainAll runs the wanted trainings of the session's job, where fresh says so after removing them, which is done once.
+func trainAll(ctx context.Context, s *session, fresh *bool, trace traceFlags, want func(*training) bool) (done []finishedTraining, err error) {
 	manifest := s.set.Manifest
 	list := slices.DeleteFunc(trainings(s.job, manifest.Key), func(t *training) bool { return !want(t) })
-	if err := s.ranks.first(ctx, func() error { return sameSettings(list, fresh) }); err != nil {
+	if err := s.ranks.first(ctx, func() error { return sameSettings(list, *fresh) }); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(enoughText(s, list), enoughStudents(s, list)); err != nil {
 		return nil, err
 	}
-	for i, t := range list {
-		if i == len(list)-1 && s.ranks.leads() {
-			t.trace = trace
-		}
-		if fresh && !removed[t.name] {
+	for _, t := range list {
+		if *fresh {
 			if err := s.ranks.first(ctx, t.remove); err != nil {
 				return nil, err
 			}
-			removed[t.name] = true
+		}
+	}
+	*fresh = false
+	for i, t := range list {
+		if i == len(list)-1 && s.ranks.leads() {
+			t.trace = trace
 		}
 		o, err := t.train(ctx, s)
 		if err != nil {
@@ -171,6 +173,9 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	r, err := joinRanks(ctx, io, job)
 	if err != nil {
 		return nil, err
+	}
+	if r.isLate() {
+		return openLate(ctx, io, job, r)
 	}
 	err = r.first(ctx, func() error {
 		if err := writeResolved(job); err != nil {

@@ -86,6 +86,8 @@ func TestSlurm(t *testing.T) {
 	t.Run("array", q.testArray)
 	t.Run("time limit", q.testTimeLimit)
 	t.Run("killed", func(t *testing.T) { q.testKilled(t, alone) })
+	t.Run("nodefailure", func(t *testing.T) { q.testNodeFailure(t, alone) })
+	t.Run("by hand", q.testByHand)
 	t.Run("teachers", q.testTeachers)
 	t.Run("canceled", q.testCanceled)
 }
@@ -186,7 +188,7 @@ func (q *queue) wait(t *testing.T, dir, id, want string) {
 // logs is all that a job's ranks have said.
 func logs(dir string) string {
 	var b strings.Builder
-	for _, pattern := range []string{"log", "runs/job/slurm-*.out", "runs/job/logs/*"} {
+	for _, pattern := range []string{"log", "slurm-*.out", "runs/job/logs/*"} {
 		files, _ := filepath.Glob(filepath.Join(dir, pattern))
 		for _, f := range files {
 			text, _ := os.ReadFile(f)
@@ -349,6 +351,68 @@ func (q *queue) testKilled(t *testing.T, alone string) {
 	}
 	if said := regexp.MustCompile(`(?m)^saltern: rank 1 \(node2\) is lost: .+; the same command goes on from what is saved$`).FindAllString(logs(dir), -1); len(said) != 1 {
 		t.Errorf("said %q, want one line that names rank 1 on node2:\n%s", said, logs(dir))
+	}
+}
+
+// testNodeFailure ends one of two nodes at once: its slurmd, the step's daemon and its rank. The other says who is lost, where and why, and
+// the job goes on elsewhere in its next turn, with the losses of one that nothing disturbed.
+func (q *queue) testNodeFailure(t *testing.T, alone string) {
+	dir := q.newJob(t, "nodefailure", slurmJob)
+	id := q.sbatch(t, dir, "--nodes=2", q.script("salt.sbatch"), "job.toml")
+	q.running(t, dir, after("llm-baseline", 5))
+	state, err := os.ReadFile(filepath.Join(filepath.Dir(os.Getenv("SLURM_CONF")), "node2.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	victims := []string{strings.TrimSpace(string(state))} // before those that it watches
+	processes, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range processes {
+		env, _ := os.ReadFile(file) // an error says that it has ended
+		if bytes.Contains(env, []byte("\x00SLURM_JOB_ID="+id+"\x00")) && bytes.Contains(env, []byte("\x00SLURMD_NODENAME=node2\x00")) {
+			victims = append(victims, parentOf(t, filepath.Dir(file)), filepath.Base(filepath.Dir(file)))
+		}
+	}
+	if len(victims) != 3 {
+		t.Fatalf("slurmd, slurmstepd and a rank are to end, and there are %q", victims)
+	}
+	t.Cleanup(func() { q.command(t, q.home, filepath.Join(q.root, "scripts", "slurm.sh"), "up", "4") })
+	q.command(t, dir, "kill", append([]string{"-9"}, victims...)...)
+	q.wait(t, dir, id, "COMPLETED")
+	for _, training := range all {
+		sameLosses(t, alone, dir, training)
+	}
+	if said := regexp.MustCompile(`(?m)^saltern: rank 1 \(node2\) is lost: .+; the same command goes on from what is saved$`).FindAllString(logs(dir), -1); len(said) != 1 {
+		t.Errorf("said %q, want one line that names rank 1 on node2:\n%s", said, logs(dir))
+	}
+}
+
+// parentOf is the process that started that of a folder in /proc, which must be Slurm's.
+func parentOf(t *testing.T, dir string) string {
+	t.Helper()
+	text, _ := os.ReadFile(filepath.Join(dir, "status"))
+	m := regexp.MustCompile(`(?m)^PPid:\s+(\d+)$`).FindSubmatch(text)
+	if m == nil {
+		t.Fatalf("%s has no parent:\n%s", dir, text)
+	}
+	name, _ := os.ReadFile("/proc/" + string(m[1]) + "/comm")
+	if !strings.HasPrefix(string(name), "slurmstepd") {
+		t.Fatalf("%s was started by %s", dir, name)
+	}
+	return string(m[1])
+}
+
+// testByHand hands a script of "submit --dry-run" to sbatch, for a run folder that is not there yet, with a name that Slurm would take for a
+// pattern.
+func (q *queue) testByHand(t *testing.T) {
+	dir := q.newJob(t, "by hand", slurmJob)
+	script := q.command(t, dir, q.saltern.path, "submit", "--dry-run", "--program", q.saltern.path, "--set", "run_dir=runs/50%j", "--set", "distill.method=baseline", "job.toml")
+	if err := os.WriteFile(filepath.Join(dir, "script"), []byte(script), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	id := strings.TrimSpace(q.command(t, dir, "sbatch", "--parsable", "script"))
+	q.wait(t, dir, id, "COMPLETED")
+	if log, err := os.ReadFile(filepath.Join(dir, "runs", "50%j", "slurm-"+id+".out")); err != nil || !strings.Contains(string(log), "BASELINE: done") {
+		t.Errorf("%v; the log in the run folder is to be the job's:\n%s", err, log)
 	}
 }
 

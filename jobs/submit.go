@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"saltern/distill"
@@ -69,7 +68,7 @@ fails leaves those that are done: its log says which step failed, and Slurm remo
 Two minutes before the time limit (--grace) all ranks finish their step and save; the job is put
 back into the queue and goes on from there, as often as it takes.
 
-The log is slurm-*.out in the run folder.`,
+The log is slurm-*.out where you submitted; the run folder has a link to it.`,
 		Example: `saltern submit --nodes 4 --gpus-per-node 8 --time 12:00:00 --dry-run job.toml
 saltern submit --chain --gpus-per-node 1 --time 2:00:00 --partition gpu job.toml
 saltern submit --seeds 1-3 --gpus-per-node 1 job.toml`,
@@ -124,11 +123,7 @@ func (f *submitFlags) queue(job *Job, file string) ([]slurm.Job, error) {
 		j := &list[i]
 		j.Program, j.Folder, j.Time, j.Grace, j.Elastic = program, folder, f.time, f.grace, job.Cluster.Elastic
 		j.Options = f.common()
-		pattern := "slurm-%j.out"
-		if j.Array != "" {
-			pattern = "slurm-%A_%a.out"
-		}
-		j.Output = filepath.Join(job.Config.RunDir, pattern)
+		j.Run = job.Config.RunDir
 		if len(list) > 1 {
 			j.Link = fmt.Sprintf("%d of %d", i+1, len(list))
 		}
@@ -248,9 +243,6 @@ func submit(ctx context.Context, io IO, job *Job, list []slurm.Job) error {
 	if _, err := exec.LookPath("sbatch"); err != nil {
 		return fail(Failed, "there is no sbatch here: submit from a login node of the cluster, or see the scripts with --dry-run")
 	}
-	if err := os.MkdirAll(job.Config.RunDir, 0o777); err != nil {
-		return err
-	}
 	var ids []string
 	for i, j := range list {
 		args := []string{"--parsable"}
@@ -273,6 +265,6 @@ func submit(ctx context.Context, io IO, job *Job, list []slurm.Job) error {
 		ids = append(ids, id)
 		fmt.Fprintf(io.Out, "%s  %s: %s\n", id, j.Name, j.What)
 	}
-	fmt.Fprintf(io.Out, "\nlogs: %s\nqueue: squeue --me\nstop: scancel %s\n", list[len(list)-1].Output, strings.Join(ids, " "))
+	fmt.Fprintf(io.Out, "\nlogs: slurm-*.out here, and in %s\nqueue: squeue --me\nstop: scancel %s\n", job.Config.RunDir, strings.Join(ids, " "))
 	return nil
 }

@@ -10,7 +10,8 @@
 # Its state is in $SALTERN_SLURM, otherwise in /var/tmp/saltern-slurm. All nodes are this machine: they share its address and
 # its name, and SLURMD_NODENAME alone tells them apart. Each may take all cores several times over: the tests are about
 # ranks, not about speed. What sites set differently is set so that it can be tested: RequeueExit is 75, and requeued jobs
-# wait two minutes, as everywhere, unless "scontrol update JobId=N StartTime=now" makes them start.
+# wait two minutes, as everywhere, unless "scontrol update JobId=N StartTime=now" makes them start. A node is down after 15 s of
+# silence; elsewhere that takes minutes.
 set -euo pipefail
 
 dir=${SALTERN_SLURM:-/var/tmp/saltern-slurm}
@@ -69,7 +70,7 @@ write_conf() { # write_conf NODES
 		MinJobAge=600
 		JobRequeue=1
 		RequeueExit=75
-		SlurmdTimeout=30
+		SlurmdTimeout=15
 		PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:8
 	CONF
 	for i in $(seq "$1"); do

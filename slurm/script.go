@@ -27,7 +27,7 @@ type Job struct {
 	Time    string   // limit, as Slurm writes it; empty: the partition's
 	Options []string // of sbatch, for all groups
 	Array   string   // the ids of an array's tasks, as "1-3"; empty: no array
-	Output  string   // file that Slurm writes, with its % patterns
+	Run     string   // folder that is to have a link to the log, which lies where sbatch was called; it need not be there yet; empty: none
 	Elastic bool     // ranks may go on without one that is lost
 	Grace   int      // seconds before the limit at which the ranks are told to save and stop; 0: they are not
 
@@ -43,10 +43,7 @@ func (j Job) Script() string {
 	line("#!/bin/bash")
 	line("# %s", j.What)
 	line("#SBATCH --job-name=%s", quote(j.Name))
-	if j.Output != "" {
-		line("#SBATCH --output=%s", quote(j.Output))
-		line("#SBATCH --open-mode=append     # after a requeue the log goes on")
-	}
+	line("#SBATCH --open-mode=append     # after a requeue the log goes on")
 	if j.Time != "" {
 		line("#SBATCH --time=%s", j.Time)
 	}
@@ -75,6 +72,9 @@ func (j Job) Script() string {
 	}
 	line("")
 	line("cd %s || exit", quote(j.Folder))
+	if j.Run != "" {
+		line(`mkdir -p %s && ln -sf "$SLURM_SUBMIT_DIR/%s" %[1]s # so that the log is found in the run folder too`, quote(j.Run), j.log())
+	}
 	line("")
 	line("# No MPI is needed: the ranks find each other by SLURM_* and a file in the run folder. When one fails, the others stop by")
 	line("# themselves and say so; --wait ends whatever might be left of them, 0 nothing.")
@@ -93,6 +93,14 @@ func (j Job) Script() string {
 	}
 	line("exit $code")
 	return b.String()
+}
+
+// log is the file that Slurm writes where nothing else is asked for, as the shell sees it.
+func (j Job) log() string {
+	if j.Array != "" {
+		return "slurm-${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID.out"
+	}
+	return "slurm-$SLURM_JOB_ID.out"
 }
 
 // wait is how many seconds after the first task has ended srun ends the others; 0: it does not.

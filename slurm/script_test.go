@@ -13,7 +13,7 @@ func exampleJobs(folder string) map[string]Job {
 	return map[string]Job{
 		"plain": {
 			Name: "go-source", What: "run the job", Groups: []Group{{Nodes: 4, Tasks: 8, GPUs: 8, CPUsPerTask: 6}}, Time: "12:00:00", Grace: 120,
-			Output: "runs/go-source/slurm-%j.out", Options: []string{"--account=abc"}, Program: "/opt/saltern", Command: []string{"run", "job.toml"}, Folder: folder,
+			Run: "runs/go source 50%j", Options: []string{"--account=abc"}, Program: "/opt/saltern", Command: []string{"run", "job.toml"}, Folder: folder,
 		},
 		"elastic": {
 			Name: "elastic", What: "go on without those that are lost", Groups: []Group{{Nodes: 2, Tasks: 1}}, Elastic: true,
