@@ -38,7 +38,9 @@ func benchCommand() *Command {
   matmul     matrix products in the three forms of a training step, in float32 and what a GPU
              has matrix units for; --size takes others than the usual squares
   attention  causal attention, forward and with its gradient
-  loss       output projection, softmax and cross entropy in one, forward and with gradient
+             and the products it is made of, without mask and softmax
+  loss       output projection, softmax and cross entropy in one, forward and with gradient, with a teacher
+             and with sparse soft labels, and the pass over the logits alone
   memory     a copy, and all that does little but move memory: norms, gates, embedding, AdamW
   labels     whole optimizer steps of a job's LLM that learn from soft labels: with labels at hand,
              and with labels read and decoded ahead of the steps; decoding alone, on one processor
@@ -55,7 +57,9 @@ the operation, GB/s the least traffic that it needs.
 
 "share" is of this device's own ceiling: for arithmetic the best square matrix product of this
 run, for what moves memory a copy. The ceiling is measured again before and after each row,
-as machines change their speed from minute to minute. Run nothing else, and look at min and
+as machines change their speed from minute to minute. "in cache" is the same operation's fastest run on so
+few rows that a CPU's caches hold them: where that is below a copy's, "bound" names the instructions
+that the driver makes of it, and the part of that rate which is reached. Run nothing else, and look at min and
 max: where they lie far apart, the median says how busy the machine was.`,
 		Example: `saltern bench
 saltern bench matmul --size 768 --size 4096x512x14336
@@ -195,6 +199,7 @@ type benchSizes struct {
 	ceilings             []int // squares; the best product of these is the ceiling of arithmetic, the first alone the peak of MFU
 	copyBytes            int64 // beyond what caches hold
 	rows, width          int   // of the matrices of the memory-bound operations
+	cachedRows           int   // so few of them that all operands stay in a cache; 0: do not look
 	tokens, heads, size  int   // of attention
 	sequences            []int // T
 	lossTokens, lossW, v int
@@ -205,7 +210,7 @@ func sizesFor(cpu bool) benchSizes {
 	if cpu {
 		return benchSizes{
 			products: []product{square(512), square(1024), square(2048)}, ceilings: []int{512, 1024}, copyBytes: 64 << 20,
-			rows: 4096, width: 2048, tokens: 1024, heads: 4, size: 64, sequences: []int{128, 512, 1024},
+			rows: 4096, width: 2048, cachedRows: 512, tokens: 1024, heads: 4, size: 64, sequences: []int{128, 512, 1024},
 			lossTokens: 1024, lossW: 256, v: 8192,
 		}
 	}

@@ -2,10 +2,14 @@ package jobs
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"saltern/compute"
+	softlabels "saltern/distill/labels"
 )
 
 // matmul measures products in each form, and on the first size the plain register tile, the floor that others stand on.
@@ -68,21 +72,56 @@ func (b *bench) attention(ctx context.Context) error {
 		if err := b.addProgram(ctx, r, p, func() error { return b.writeAll(qkv, grad) }); err != nil {
 			return err
 		}
+		if err := b.headProducts(ctx, r, s.tokens/T*s.heads, T, s.size); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// loss measures LinearLoss as a whole.
+// headProducts measures what attention is made of, as matrix products of so many heads [T,dh] without a mask or a softmax: what the shapes
+// alone cost beside the square product.
+func (b *bench) headProducts(ctx context.Context, r row, heads, T, dh int) error {
+	for _, x := range []struct {
+		op     string
+		a, b   *compute.Tensor
+		layout compute.Form
+	}{
+		{"matmul NT, scores of all pairs", state("q", heads, T, dh), state("k", heads, T, dh), compute.NT},
+		{"matmul NN, outputs of all pairs", state("p", heads, T, T), state("v", heads, T, dh), compute.NN},
+	} {
+		p, err := record(func(rec *compute.Recorder) { rec.MatMul(x.a, x.b, x.layout) })
+		if err != nil {
+			return err
+		}
+		r.op = x.op
+		if err := b.addNode(ctx, r, p.Nodes[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// benchLabels is how many soft labels a token has here, as distill.label_count has it by default.
+const benchLabels = 50
+
+// loss measures LinearLoss as a whole, and of each kind its pass over the logits alone.
 func (b *bench) loss(ctx context.Context) error {
 	n, d, v := b.sizes.lossTokens, b.sizes.lossW, b.sizes.v
 	for _, part := range []struct {
-		op                string
-		gradient, teacher bool
-	}{{"loss", false, false}, {"loss and gradient", true, false}, {"loss and gradient, teacher of half the width", true, true}} {
+		op                      string
+		gradient, teacher, soft bool
+	}{
+		{"loss", false, false, false}, {"loss and gradient", true, false, false}, {"loss and gradient, teacher of half the width", true, true, false},
+		{fmt.Sprintf("loss and gradient, %d soft labels of a token", benchLabels), true, false, true},
+	} {
 		in := compute.LossInputs{Hidden: state("hidden", n, d), Weight: state("weight", v, d), Gradient: part.gradient,
 			Labels: compute.NewTensor(compute.Host, "labels", compute.U32, n), Params: compute.NewTensor(compute.Host, "params", compute.F32, 4)}
 		if part.teacher {
 			in.TeacherHidden, in.TeacherWeight = state("teacher", n, d/2), state("teacher weight", v, d/2)
+		}
+		if part.soft {
+			in.Soft = compute.NewSoftLabels(compute.Host, n, benchLabels, true)
 		}
 		p, err := record(func(r *compute.Recorder) {
 			r.Track(in.Weight, state("dweight", v, d))
@@ -93,6 +132,12 @@ func (b *bench) loss(ctx context.Context) error {
 		}
 		r := row{suite: "loss", op: part.op, limit: "matmul", dims: dims{{"tokens", n}, {"width", d}, {"vocabulary", v}}}
 		if err := b.addProgram(ctx, r, p, func() error { return b.lossValues(in) }); err != nil {
+			return err
+		}
+		i := slices.IndexFunc(p.Nodes, func(n *compute.Node) bool { return n.Op.Name == "softmax_loss" })
+		r.op, r.limit = "softmax_loss of "+part.op, "copy"
+		r.dims = append(slices.Clone(r.dims), dim{"rows", p.Nodes[i].In[0].Shape[0]})
+		if err := b.addNode(ctx, r, p.Nodes[i]); err != nil {
 			return err
 		}
 	}
@@ -112,6 +157,13 @@ func (b *bench) lossValues(in compute.LossInputs) error {
 	if err := b.device.WriteU32(in.Labels, labels); err != nil {
 		return err
 	}
+	if in.Soft != nil {
+		l := softlabels.New(len(labels), benchLabels)
+		softlabels.NewWeakTeacher(in.Weight.Shape[0], 1).Fill(l)
+		if err := errors.Join(b.device.WriteU32(in.Soft.IDs, l.IDs), b.device.Write(in.Soft.Q, l.Q), b.device.Write(in.Soft.Stats, l.Stats)); err != nil {
+			return err
+		}
+	}
 	return b.device.Write(in.Params, []float32{1 / float32(len(labels)), 0.5, 1, 0})
 }
 
@@ -128,7 +180,8 @@ func (b *bench) writeAll(list ...*compute.Tensor) error {
 	return nil
 }
 
-// memory measures a copy and, beside it, every operation of a training step that does little but move memory.
+// memory measures a copy and, beside it, every operation of a training step that does little but move memory; on a CPU device once more on
+// few rows, which stay in its caches: an operation that is hardly faster there is bound by its instructions.
 func (b *bench) memory(ctx context.Context) error {
 	s := b.sizes
 	copied := row{suite: "memory", op: "copy", limit: "copy", bytes: 2 * s.copyBytes, dims: dims{{"bytes", int(s.copyBytes)}}}
@@ -142,6 +195,12 @@ func (b *bench) memory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	few := &compute.Program{}
+	if s.cachedRows > 0 {
+		if few, err = record(func(r *compute.Recorder) { memoryNodes(r, s.cachedRows, s.width) }); err != nil {
+			return err
+		}
+	}
 	seen := map[string]bool{}
 	for _, n := range p.Nodes {
 		_, bytes := n.Op.Cost(n)
@@ -153,8 +212,25 @@ func (b *bench) memory(ctx context.Context) error {
 		if err := b.addNode(ctx, r, n); err != nil {
 			return err
 		}
+		same := slices.IndexFunc(few.Nodes, func(m *compute.Node) bool { return m.Op == n.Op })
+		if same < 0 {
+			continue
+		}
+		if b.rows[len(b.rows)-1].cached, err = b.bestTraffic(few.Nodes[same]); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// bestTraffic is that of a node's fastest run, in GB/s.
+func (b *bench) bestTraffic(n *compute.Node) (float64, error) {
+	list, err := b.tuner.TimeNode(n, b.runs)
+	if err != nil {
+		return 0, err
+	}
+	_, bytes := n.Op.Cost(n)
+	return float64(bytes) / spreadOf(list[0].Runs).min / 1e6, nil
 }
 
 // memoryNodes records the memory-bound operations with their gradients on matrices of n rows of d.

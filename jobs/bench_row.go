@@ -22,6 +22,7 @@ type row struct {
 	spread
 	limit   string  // the ceiling that share is of: "matmul" or "copy"; empty: none
 	ceiling float64 // that ceiling, measured right before and after, in GFLOP/s or GB/s
+	cached  float64 // GB/s of the same operation's fastest run where its data stay in a CPU's caches; 0: not measured
 }
 
 // dim is a named extent, dims are those of a workload in reading order.
@@ -82,8 +83,9 @@ func (r row) MarshalJSON() ([]byte, error) {
 		Limit  string   `json:"ceiling,omitempty"`
 		Rate   float64  `json:"ceiling_rate,omitempty"`
 		Share  *float64 `json:"share"`
+		Cached float64  `json:"cache_gbytes,omitempty"`
 	}{r.suite, r.op, r.dtype.String(), r.kernel, r.dims, r.median, r.min, r.max, r.flops, r.bytes,
-		r.spread.rate(r.flops), r.spread.rate(r.bytes), 1000 * float64(r.tokens) / r.median, r.limit, r.ceiling, r.share()})
+		r.spread.rate(r.flops), r.spread.rate(r.bytes), 1000 * float64(r.tokens) / r.median, r.limit, r.ceiling, r.share(), r.cached})
 }
 
 // share is the row's rate as a part of its ceiling; nil where there is none.
@@ -93,6 +95,19 @@ func (r row) share() *float64 {
 	}
 	s := r.rate() / r.ceiling
 	return &s
+}
+
+// bound says which ceiling is the lower one, the copy's or that of the operation's own instructions, and how much of the latter the row
+// reaches; empty where only one was measured. What it does from memory its instructions allow, however short the launches on few rows.
+func (r row) bound() string {
+	own := max(r.cached, r.rate())
+	switch {
+	case r.cached == 0:
+		return ""
+	case own < r.ceiling:
+		return fmt.Sprintf("instructions, %.0f%%", 100*r.rate()/own)
+	}
+	return "memory"
 }
 
 // common are the extents that all rows have alike.
@@ -115,7 +130,7 @@ func rowTable(rows []row) Table {
 		{Key: "ms_max", Title: "max", Unit: "ms", Format: "%.3f"},
 		{Key: "gflops", Title: "rate", Unit: "GFLOP/s", Format: "%.1f"}, {Key: "gbytes", Title: "traffic", Unit: "GB/s", Format: "%.2f"},
 		{Key: "tokens", Title: "tokens", Unit: "1/s", Format: "%.0f"},
-		{Key: "share", Title: "share", Unit: "%", Format: "%.0f"}, {Key: "of", Title: "of"},
+		{Key: "share", Title: "share", Unit: "%", Format: "%.0f"}, {Key: "of", Title: "of"}, {Key: "cached", Title: "in cache", Unit: "GB/s", Format: "%.2f"}, {Key: "bound", Title: "bound"},
 	}}
 	for _, r := range rows {
 		of := any(nil)
@@ -128,7 +143,7 @@ func rowTable(rows []row) Table {
 		t.Rows = append(t.Rows, []any{
 			r.op, orNil(r.kernel), orNil(r.dims.without(alike).String()), r.median, r.min, r.max,
 			orNone(r.spread.rate(r.flops)), orNone(r.spread.rate(r.bytes)), orNone(1000 * float64(r.tokens) / r.median),
-			percent(r.rate(), r.ceiling), of,
+			percent(r.rate(), r.ceiling), of, orNone(r.cached), orNil(r.bound()),
 		})
 	}
 	return t.withoutEmpty()

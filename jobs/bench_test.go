@@ -110,3 +110,22 @@ func TestJobProgramsOffline(t *testing.T) {
 		t.Errorf("offline %d of %d programs make soft labels", makers, n)
 	}
 }
+
+// TestBound: the lower ceiling is named, and an operation that its short launches slow down in cache is not called faster than it can be.
+func TestBound(t *testing.T) {
+	for _, test := range []struct {
+		traffic, copied, cached float64
+		want                    string
+	}{
+		{20, 40, 25, "instructions, 80%"},
+		{30, 40, 20, "instructions, 100%"},
+		{30, 40, 50, "memory"},
+		{45, 40, 20, "memory"},
+		{20, 40, 0, ""},
+	} {
+		r := row{limit: "copy", bytes: int64(test.traffic * 1e6), spread: spread{median: 1}, ceiling: test.copied, cached: test.cached}
+		if got := r.bound(); got != test.want {
+			t.Errorf("%g GB/s beside a copy of %g, %g in a cache: %q, want %q", test.traffic, test.copied, test.cached, got, test.want)
+		}
+	}
+}
