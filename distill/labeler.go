@@ -38,7 +38,7 @@ func NewLabeler(teacher *model.Model, s labels.Settings, b int) (*Labeler, error
 	n := b * s.Sequence
 	teacher.Precision = model.TrainConfig{Precision: s.Precision}.DType()
 	l := &Labeler{
-		B: b, settings: s, tokens: model.TrainConfig{Objective: s.Objective, Microbatch: b, Sequence: s.Sequence}.NewTokens(), out: compute.NewSoftLabels(compute.Host, n, s.Count, s.Form == labels.Sample),
+		B: b, settings: s, tokens: model.TrainConfig{Objective: s.Objective, DocumentMasks: s.DocumentMasks, EndOfText: s.EndOfText, Microbatch: b, Sequence: s.Sequence}.NewTokens(), out: compute.NewSoftLabels(compute.Host, n, s.Count, s.Form == labels.Sample),
 		sharpness: compute.NewTensor(compute.Host, "sharpness", compute.F32, 1), made: labels.New(n, s.Count),
 		ids: make([]uint32, n), next: make([]uint32, n), numbers: make([]uint32, n),
 	}

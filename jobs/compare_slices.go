@@ -41,7 +41,7 @@ func (c *comparison) heldOut(ctx context.Context, t *compared) (*heldOut, error)
 	}
 	defer c.s.device.Free(m.Storages()...)
 	m.Precision = t.Train.DType()
-	scorer, err := model.NewScorer(m, t.Train.Microbatch, train.Sequence)
+	scorer, err := model.NewScorer(m, readTokens(t.Train, t.Train.Microbatch, train.Sequence))
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ type ModelConfig struct {
 
 // defaults returns c resolved; file, the job file's path, names the job where it has no name of its own, and its folder is
 // where relative sources start: they become absolute, so that the resolved job reads the same text wherever it lies. A job
-// without teacher and without [slm] keeps an SLM of zeros. Where the tokenizer is a file, the vocabulary is 0: see withVocab.
+// without teacher and without [slm] keeps an SLM of zeros. Where the tokenizer is a file, the vocabulary is 0: see withTokenizer.
 func (c Config) defaults(file string) Config {
 	if c.Name == "" {
 		c.Name = strings.TrimSuffix(filepath.Base(file), ".toml")
@@ -136,11 +136,12 @@ func absoluteSource(folder, source string) string {
 	return filepath.Join(strings.ReplaceAll(folder, "$", "$$"), source)
 }
 
-// withVocab returns a resolved c whose models have a vocabulary that only the loaded tokenizer could tell.
-func (c Config) withVocab(vocab int) Config {
-	c.LLM.Model.Vocab = vocab
+// withTokenizer returns a resolved c whose models know what only the loaded tokenizer could tell: the vocabulary and the id that documents
+// begin with.
+func (c Config) withTokenizer(vocab int, endOfText uint32) Config {
+	c.LLM.Model.Vocab, c.LLM.Train.EndOfText = vocab, endOfText
 	if c.SLM != (ModelConfig{}) {
-		c.SLM.Model.Vocab = vocab
+		c.SLM.Model.Vocab, c.SLM.Train.EndOfText = vocab, endOfText
 	}
 	return c
 }

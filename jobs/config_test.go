@@ -72,7 +72,7 @@ file = "../tok/tokenizer.json"
 	if file := filepath.Join(filepath.Dir(home), "tok", "tokenizer.json"); first.Tokenizer.File != file {
 		t.Errorf("the tokenizer is %s, want %s", first.Tokenizer.File, file)
 	}
-	if first.LLM.Model.Vocab != 0 || first.withVocab(300).SLM.Model.Vocab != 300 {
+	if first.LLM.Model.Vocab != 0 || first.withTokenizer(300, 299).SLM.Model.Vocab != 300 {
 		t.Error("the vocabulary of a tokenizer that is a file is not left to it")
 	}
 	var written strings.Builder

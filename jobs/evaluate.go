@@ -19,31 +19,39 @@ import (
 func evaluateCommand() *Command {
 	var flags struct {
 		text   listFlag
+		tasks  taskFlags
 		device string
 		batch  int
 		json   bool
 	}
 	return &Command{
 		Name:    "evaluate",
-		Usage:   "--text FILE [FILE]... [--device D] [--json] checkpoint",
-		Summary: "loss, accuracy and bits per byte of a checkpoint on any text",
+		Usage:   "--text FILE [FILE]... | --task FILE [--task FILE]... [--shots N] [--bos] [--device D] [--json] checkpoint",
+		Summary: "loss and bits per byte of a checkpoint on any text, and how it answers a benchmark's questions",
 		Help: `Reads the checkpoint (its folder, or the folder that holds a run's checkpoints: then the
 latest), tokenizes each file with the checkpoint's own tokenizer, and measures how well the
 model predicts it, every token but the first once, in windows of the model's context.
 
 Bits per byte and perplexity per byte do not depend on the tokenizer: use them to compare
-models with different vocabularies.`,
-		Example: `saltern evaluate --text notes.txt runs/go-source/llm-salt/checkpoints`,
-		Exits:   []Kind{BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, Interrupted},
+models with different vocabularies.
+
+` + tasksHelp,
+		Example: `saltern evaluate --text notes.txt runs/go-source/llm-salt/checkpoints
+saltern evaluate --task arc.jsonl --shots 5 runs/go-source/llm-salt/checkpoints`,
+		Exits: []Kind{BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
 			fs.Var(&flags.text, "text", "a text `file` to evaluate on; more may follow, before the checkpoint, which comes last")
+			flags.tasks.define(fs)
 			deviceFlag(fs, &flags.device)
 			fs.IntVar(&flags.batch, "batch", 8, "sequences at a time")
 			jsonFlag(fs, &flags.json)
 		},
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
-			if len(args) == 0 || len(flags.text) == 0 {
-				return fail(Usage, "evaluate takes at least one --text FILE and then a checkpoint; run: saltern help evaluate")
+			if len(args) == 0 || (len(flags.text) == 0) == (len(flags.tasks.files) == 0) {
+				return fail(Usage, "evaluate takes at least one --text FILE, or --task FILE, and then a checkpoint; run: saltern help evaluate")
+			}
+			if len(flags.tasks.files) > 0 {
+				return flags.tasks.evaluate(ctx, io, args, flags.device, max(1, flags.batch), flags.json)
 			}
 			files, path := append(flags.text, args[:len(args)-1]...), args[len(args)-1]
 			l, err := loadCheckpoint(io, path, flags.device)

@@ -57,6 +57,9 @@ func (t *training) labelSettings() labels.Settings {
 	if t.Train.Objective == model.UL2 {
 		s.Objective = model.UL2
 	}
+	if t.Train.DocumentMasks {
+		s.DocumentMasks, s.EndOfText = true, t.Train.EndOfText
+	}
 	return s
 }
 

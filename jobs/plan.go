@@ -93,7 +93,7 @@ func planJob(job *Job, memory int64) ([]plan, error) {
 		if err != nil {
 			return nil, &Error{BadData, err}
 		}
-		job.Config = job.withVocab(tok.VocabSize())
+		job.Config = job.withTokenizer(tok.VocabSize(), tok.EndOfText())
 	}
 	var plans []plan
 	for _, t := range trainings(job, "") {

@@ -33,6 +33,8 @@ type scoring struct {
 	Trained    int    `toml:"judge_sequence"`
 	JudgeSeed  *int64 `toml:"judge_seed,omitempty"` // of its own order of the data, where that is another
 
+	DocumentMasks bool `toml:"document_masks,omitempty"` // no token sees beyond its document
+
 	dir   string
 	judge *training   // the SLM
 	slm   string      // folder of its checkpoint
@@ -76,7 +78,7 @@ func (t *training) newScoring(s *session) (*scoring, []int64, error) {
 func (t *training) plannedScoring() *scoring {
 	judge := t.judge.Train
 	c := &scoring{
-		Corpus: t.Corpus, Seed: t.Seed, Sequence: t.Train.Sequence, Precision: judge.Precision,
+		Corpus: t.Corpus, Seed: t.Seed, Sequence: t.Train.Sequence, Precision: judge.Precision, DocumentMasks: judge.DocumentMasks,
 		Microbatch: scoringBatch(t.Train.Microbatch, t.Train.Sequence),
 		Steps:      t.judge.earlyStep(t.Select), Batch: judge.Batch, Trained: judge.Sequence, dir: t.scores, judge: t.judge,
 	}
@@ -94,6 +96,12 @@ func scoringBatch(microbatch, T int) int {
 		b--
 	}
 	return b
+}
+
+// readTokens are those of B sequences of T that a model reads token by token, as one that was trained by c reads them.
+func readTokens(c model.TrainConfig, b, t int) *model.Tokens {
+	c.Objective, c.Microbatch, c.Sequence = model.Causal, b, t
+	return c.NewTokens()
 }
 
 // findEarly is the checkpoint of the SLM that was pinned for scoring; early is the part of its training, as in the job file.
@@ -204,7 +212,7 @@ func (c *scoring) start(ctx context.Context, s *session) (*pass, error) {
 		return nil, badCheckpoint(err, "")
 	}
 	p.model.Precision = c.judge.Train.DType()
-	if p.scorer, err = model.NewScorer(p.model, c.Microbatch, c.Sequence); err == nil {
+	if p.scorer, err = model.NewScorer(p.model, readTokens(c.judge.Train, c.Microbatch, c.Sequence)); err == nil {
 		if err = s.settleKernels(ctx, "scoring", c.dir, []*compute.Program{p.scorer.Program()}); err == nil {
 			err = p.scorer.Load(s.device)
 		}

@@ -230,7 +230,7 @@ func (j *Job) taught() (llm *training, teacher *model.Model, err error) {
 func scoringProgram(job *Job, llm model.TrainConfig) (*compute.Program, error) {
 	m := model.New(job.SLM.Model, "slm", false)
 	m.Precision = job.SLM.Train.DType()
-	s, err := model.NewScorer(m, scoringBatch(llm.Microbatch, llm.Sequence), llm.Sequence)
+	s, err := model.NewScorer(m, readTokens(job.SLM.Train, scoringBatch(llm.Microbatch, llm.Sequence), llm.Sequence))
 	if err != nil {
 		return nil, err
 	}

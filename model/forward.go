@@ -18,6 +18,33 @@ type Tokens struct {
 	sorted []uint32
 
 	positions, positionOrder *compute.Tensor // [N] each row's place in its sequence, and the rows sorted by it; nil: no model learns positions
+	documents                *documents      // whose bounds the spans are; nil: the spans are others, or there are none
+}
+
+// documents finds the documents in rows of ids.
+type documents struct {
+	endOfText uint32 // which each begins with
+	number    []uint32
+}
+
+// NewDocumentTokens declares the memory for sequences of which no row sees beyond its document. Documents begin with the id endOfText;
+// what stands before a sequence's first is the end of one. Positions count through the sequence: rotary ones are relative.
+func NewDocumentTokens(b, t int, endOfText uint32) *Tokens {
+	tokens := NewSpannedTokens(b, t)
+	tokens.documents = &documents{endOfText, make([]uint32, b*t)}
+	return tokens
+}
+
+// spans are those of the documents in ids, of sequences of t.
+func (d *documents) spans(ids []uint32, t int) []uint32 {
+	n := uint32(0)
+	for i, id := range ids {
+		if id == d.endOfText {
+			n++
+		}
+		d.number[i] = n
+	}
+	return compute.Spans(len(ids), t, d.number, nil)
 }
 
 // NewTokens declares the memory for B sequences of T tokens.
@@ -82,6 +109,11 @@ func (t *Tokens) Write(b compute.Backend, ids, labels []uint32) error {
 		}
 		return cmp.Compare(i, j)
 	})
+	if t.documents != nil {
+		if err := t.WriteSpans(b, t.documents.spans(ids, t.T)); err != nil {
+			return err
+		}
+	}
 	if err := b.WriteU32(t.IDs, ids); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type pass struct {
 func newPass(tokens *Tokens, own ...*compute.Tensor) pass {
 	n := tokens.B * tokens.T
 	p := pass{B: tokens.B, T: tokens.T, tokens: tokens, ids: make([]uint32, n), labels: make([]uint32, n), own: own}
-	if tokens.spans != nil {
+	if tokens.spans != nil && tokens.documents == nil {
 		p.causal = compute.Spans(n, tokens.T, nil, nil)
 		p.Seen = make([]uint32, 2*n)
 	}

@@ -14,10 +14,11 @@ type Scorer struct {
 	rank  *compute.Tensor // Host [N] uint32
 }
 
-// NewScorer records the forward pass in the model's precision and what is to be known of each token.
-func NewScorer(m *Model, b, t int) (*Scorer, error) {
+// NewScorer records the forward pass in the model's precision and what is to be known of each of the tokens.
+func NewScorer(m *Model, tokens *Tokens) (*Scorer, error) {
+	b, t := tokens.B, tokens.T
 	nll, rank := host("nll", b*t), compute.NewTensor(compute.Host, "rank", compute.U32, b*t)
-	s := &Scorer{pass: newPass(NewTokens(b, t), nll, rank), Model: m, nll: nll, rank: rank}
+	s := &Scorer{pass: newPass(tokens, nll, rank), Model: m, nll: nll, rank: rank}
 	return s, s.record(func(r *compute.Recorder) {
 		r.LinearRank(compute.RankInputs{
 			Hidden: m.Hidden(r, s.tokens), Weight: m.Head(), Labels: s.tokens.Labels, Precision: m.Precision, NLL: nll, Rank: rank,

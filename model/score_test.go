@@ -19,7 +19,7 @@ func TestScorer(t *testing.T) {
 	var first []float32
 	for _, b := range []compute.Backend{d, r} {
 		m, _ := loaded(t, b, c, tinyTraining())
-		s, err := NewScorer(m, B, T)
+		s, err := NewScorer(m, NewTokens(B, T))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,6 +30,14 @@ type TrainConfig struct {
 	// one; the tokenizer takes on special tokens. The LLM's teacher must have learned the same. Empty means "causal".
 	Objective string `toml:"objective"`
 
+	// DocumentMasks keeps attention within documents: of the several that a sequence may hold, none sees the others, in training, in
+	// evaluation and of the teacher. Positions count through the sequence; as rotary positions are relative, that is the same to
+	// the model as counting anew. False: a token sees all of its sequence before it. Not with objective "ul2".
+	DocumentMasks bool `toml:"document_masks"`
+
+	// EndOfText is the id that each document begins with; it comes from the tokenizer and has no key of its own.
+	EndOfText uint32 `toml:"-"`
+
 	// Precision is what goes into matrix products: "float32"; "float16", under a loss scale that finds its size by
 	// itself; "bfloat16"; or "auto", which takes the 16-bit type that a GPU has matrix units for, else float32. Weights,
 	// optimizer and sums are float32 in each. Empty means "auto".

@@ -29,6 +29,10 @@ type Settings struct {
 	// Objective is "ul2" where the labels are those of its examples, each number of which stands for a sequence in one epoch.
 	// Empty: of the text's sequences.
 	Objective string `json:"objective,omitempty"`
+
+	// DocumentMasks says that the teacher saw no more than each token's document, which begins with EndOfText.
+	DocumentMasks bool   `json:"document_masks,omitempty"`
+	EndOfText     uint32 `json:"end_of_text,omitempty"`
 }
 
 // Key names the settings in a few letters, for a folder.
