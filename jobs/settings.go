@@ -19,7 +19,7 @@ import (
 func (t *training) settings() ([]byte, error) {
 	c := *t
 	c.Train.CheckpointEvery, c.Train.KeepCheckpoints, c.Train.LogEvery, c.Train.MaxSkippedSteps = 0, 0, 0, 0
-	c.Model.Preset = "" // its shape is written out
+	c.Model.Preset = ""                // its shape is written out
 	if c.Model.Family == model.Llama { // the only one that there was
 		c.Model.Family = ""
 	}
