@@ -93,6 +93,9 @@ func planJob(job *Job, memory int64) ([]plan, error) {
 		if err != nil {
 			return nil, &Error{BadData, err}
 		}
+		if err := job.checkVocab(tok.VocabSize()); err != nil {
+			return nil, err
+		}
 		job.Config = job.withVocab(tok.VocabSize())
 	}
 	var plans []plan

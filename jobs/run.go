@@ -231,7 +231,7 @@ func (s *session) settle(jobs []*Job) error {
 	least, said := map[shape]int{}, []string(nil)
 	for _, j := range jobs {
 		j.Config = j.withVocab(s.set.Manifest.VocabSize)
-		if err := j.checkTeacher(s.tokenizer, s.set); err != nil {
+		if err := errors.Join(j.checkVocab(s.set.Manifest.VocabSize), j.checkTeacher(s.tokenizer, s.set)); err != nil {
 			return err
 		}
 		j.settlePrecision(&s.limits)
