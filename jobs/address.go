@@ -14,6 +14,9 @@ import (
 // result, so that it can be kept under that name. A teacher counts by its own address. Keys at their zero are left out: a version
 // that knows more of them finds what an earlier one left.
 func (t *training) address() (string, error) {
+	if err := t.findStart(); err != nil {
+		return "", err
+	}
 	c := *t
 	c.Teacher, c.Selection, c.Smoothing = "", "", 0 // which follow from the rest
 	text, err := c.settings()

@@ -62,7 +62,7 @@ func openLate(ctx context.Context, io IO, job *Job, r *ranks) (*session, error) 
 	if err != nil {
 		return nil, errors.Join(err, r.close(err))
 	}
-	job.Config = job.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.EndOfText)
+	job.Config = job.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.DocumentStart)
 	s.say("device: %s (%s)%s, in a lost one's place", s.device.Info().Name, s.device.Info().Driver, r.describe())
 	err = s.hearSettled()
 	if err == nil {

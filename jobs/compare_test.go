@@ -159,7 +159,7 @@ func undeciding(t *testing.T, sets ...string) (keys []string) {
 		default:
 			t.Fatalf("%s is of kind %v", l.key, f.Kind())
 		}
-		if l.key == "distill.method" { // of none of which it is clear what it would mean
+		if l.key == "distill.method" || l.key == "llm.from" { // of none of which it is clear what it would mean
 			continue
 		}
 		if addressOf(t, changed.student("corpus")) == want {
@@ -181,7 +181,7 @@ func addressOf(t *testing.T, tr *training) string {
 // TestAddress changes every key of the job file: the address of a training changes if and only if the key decides its result. The
 // text and its tokenizer come in by the corpus's key.
 func TestAddress(t *testing.T) {
-	never := []string{"name", "device", "run_dir", "corpus", "tokenizer", "compare", "cluster", "distill.preset", "model.preset",
+	never := []string{"slm.from", "name", "device", "run_dir", "corpus", "tokenizer", "compare", "cluster", "distill.preset", "model.preset",
 		"checkpoint_every", "keep_checkpoints", "log_every", "max_skipped_steps", "decay_fraction"}
 	for _, test := range []struct {
 		why  string
@@ -210,7 +210,9 @@ func TestAddress(t *testing.T) {
 		teachers := slices.Contains(test.also, "distill.label_") && !slices.ContainsFunc(test.sets, func(s string) bool {
 			return slices.Contains([]string{"distill.method=baseline", "distill.teacher=uniform", "distill.teacher=equal-entropy"}, s)
 		}) // whose labels are sparse, as those of a file are
-		want = slices.DeleteFunc(want, func(k string) bool { return k == "distill.method" || k == "cluster.teachers" && teachers })
+		want = slices.DeleteFunc(want, func(k string) bool {
+			return k == "distill.method" || k == "llm.from" || k == "cluster.teachers" && teachers
+		})
 		if got := undeciding(t, test.sets...); !slices.Equal(got, want) {
 			t.Errorf("%s: without effect are\n%v\nwant\n%v", test.why, got, want)
 		}

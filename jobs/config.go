@@ -64,6 +64,13 @@ type Config struct {
 
 // ModelConfig is one of the two models of a job and how it is trained.
 type ModelConfig struct {
+	// From is the folder of a model to take instead of beginning one: a checkpoint, a run's folder of them, or a model of others as
+	// Hugging Face's transformers saves it (config.json, tokenizer.json, safetensors; "saltern help evaluate" names the families).
+	// As [llm] its training begins with these weights; as [slm] it teaches as it is, as distill.teacher does, and is not trained.
+	// It brings its shape, so the table of the model must be left out, and its tokenizer, unless [tokenizer] says another; sequences
+	// are then of 1024 tokens at most where train.sequence is left out. Relative to the job file's folder. Empty means none.
+	From string `toml:"from"`
+
 	// Model is its shape.
 	Model model.Config `toml:"model"`
 
@@ -98,6 +105,7 @@ func (c Config) defaults(file string) Config {
 			*f = filepath.Join(folder, *f)
 		}
 	}
+	c = c.takeModels(folder)
 	c.Corpus = c.Corpus.Defaults()
 	c.Tokenizer = c.Tokenizer.Defaults()
 	c.Tokenizer.Denoising = c.SLM.Train.Objective == model.UL2 || c.LLM.Train.Objective == model.UL2
@@ -139,6 +147,7 @@ func absoluteSource(folder, source string) string {
 // withTokenizer returns a resolved c whose models know what only the loaded tokenizer could tell: the vocabulary and the id that documents
 // begin with.
 func (c Config) withTokenizer(vocab int, endOfText uint32) Config {
+	vocab = c.vocab(vocab)
 	c.LLM.Model.Vocab, c.LLM.Train.EndOfText = vocab, endOfText
 	if c.SLM != (ModelConfig{}) {
 		c.SLM.Model.Vocab, c.SLM.Train.EndOfText = vocab, endOfText
@@ -147,10 +156,15 @@ func (c Config) withTokenizer(vocab int, endOfText uint32) Config {
 }
 
 func (c ModelConfig) defaults(vocab int) ModelConfig {
-	c.Model.Vocab = vocab
+	if c.From == "" {
+		c.Model.Vocab = vocab
+	}
 	c.Model = c.Model.Defaults()
 	if c.Train.Sequence == 0 {
 		c.Train.Sequence = c.Model.Context
+		if c.From != "" {
+			c.Train.Sequence = min(c.Model.Context, fromSequence)
+		}
 	}
 	c.Train = c.Train.Defaults()
 	return c
@@ -166,13 +180,14 @@ func (c Config) check(bad func(key, message string)) {
 	}
 	c.Corpus.Check(under("corpus"))
 	c.Tokenizer.Check(under("tokenizer"))
+	c.checkFrom(bad)
 	c.LLM.check(under("llm"))
 	c.Distill.Check(c.LLM.Train.Steps, under("distill"))
 	c.Select.Check(c.Distill.Method, c.stageOne(), under("select"))
 	c.Compare.check(under("compare"))
 	c.Cluster.Check(under("cluster"))
 	c.checkRoles(bad)
-	if c.SLM == (ModelConfig{}) {
+	if c.SLM == (ModelConfig{}) || c.SLM.From != "" {
 		return
 	}
 	if c.SLM.Model.Width == 0 && c.SLM.Model.Preset == "" && c.SLM.Train.Steps == 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 
 	"saltern/compute"
@@ -22,15 +23,18 @@ func evaluateCommand() *Command {
 		tasks  taskFlags
 		device string
 		batch  int
+		window int
 		json   bool
 	}
 	return &Command{
 		Name:    "evaluate",
-		Usage:   "--text FILE [FILE]... | --task FILE [--task FILE]... [--shots N] [--bos] [--device D] [--json] checkpoint",
+		Usage:   "--text FILE [FILE]... | --task FILE [--task FILE]... [--shots N] [--bos] [--window N] [--device D] [--json] checkpoint",
 		Summary: "loss and bits per byte of a checkpoint on any text, and how it answers a benchmark's questions",
 		Help: `Reads the checkpoint (its folder, or the folder that holds a run's checkpoints: then the
-latest), tokenizes each file with the checkpoint's own tokenizer, and measures how well the
-model predicts it, every token but the first once, in windows of the model's context.
+latest; or a model of others, a folder with config.json, tokenizer.json and safetensors as
+Hugging Face's transformers saves it), tokenizes each file with the checkpoint's own tokenizer,
+and measures how well the model predicts it, every token but the first once, in windows of
+the model's context, but of at most 4096 tokens, or of --window.
 
 Bits per byte and perplexity per byte do not depend on the tokenizer: use them to compare
 models with different vocabularies.
@@ -44,6 +48,7 @@ saltern evaluate --task arc.jsonl --shots 5 runs/go-source/llm-salt/checkpoints`
 			flags.tasks.define(fs)
 			deviceFlag(fs, &flags.device)
 			fs.IntVar(&flags.batch, "batch", 8, "sequences at a time")
+			windowFlag(fs, &flags.window)
 			jsonFlag(fs, &flags.json)
 		},
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
@@ -59,7 +64,7 @@ saltern evaluate --task arc.jsonl --shots 5 runs/go-source/llm-salt/checkpoints`
 				return err
 			}
 			defer func() { err = errors.Join(err, l.device.CloseChecked()) }()
-			e, err := model.NewEvaluator(l.model, max(1, flags.batch), l.model.Context)
+			e, err := model.NewEvaluator(l.model, max(1, flags.batch), l.window(flags.window))
 			if err != nil {
 				return err
 			}
@@ -89,7 +94,7 @@ func evaluationTable() Table {
 	}}
 }
 
-// evaluateFile is the table's row for one file. The text stands behind an end-of-text token, as documents do in training,
+// evaluateFile is the table's row for one file. The text stands behind what documents stand behind in training,
 // so that its first token is predicted too.
 func evaluateFile(ctx context.Context, e *model.Evaluator, tok *token.Tokenizer, path string) ([]any, error) {
 	text, err := os.ReadFile(path)
@@ -102,7 +107,8 @@ func evaluateFile(ctx context.Context, e *model.Evaluator, tok *token.Tokenizer,
 	if strings.IndexByte(string(text[:min(len(text), 8192)]), 0) >= 0 {
 		return nil, fail(BadData, "%s is not text: it holds NUL bytes; name a text file", path)
 	}
-	ids := tok.Encode([]uint32{tok.EndOfText()}, text)
+	before, _ := tok.Frame()
+	ids := tok.Encode(slices.Clone(before), text)
 	stats, err := e.EvaluateText(ctx, model.TokenSlice(ids), int64(len(ids)))
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("stopped while evaluating %s: %w", path, context.Cause(ctx))
@@ -129,7 +135,10 @@ func loadCheckpoint(io IO, path, selector string) (*loaded, error) {
 	m, c, err := model.Load(d, path, "model")
 	if err == nil {
 		var tok *token.Tokenizer
-		if tok, err = checkpointTokenizer(c); err == nil {
+		if tok, err = checkpointTokenizer(c); err == nil && tok.VocabSize() > m.Vocab {
+			err = fail(BadCheckpoint, "%s: tokenizer.json has %d tokens, and config.json says vocab_size = %d: they are of different models", c.Dir, tok.VocabSize(), m.Vocab)
+		}
+		if err == nil {
 			return &loaded{m, tok, d}, nil
 		}
 	}
@@ -146,6 +155,22 @@ func checkpointTokenizer(c *checkpoint.Checkpoint) (*token.Tokenizer, error) {
 		return nil, fail(BadCheckpoint, "%s: tokenizer.json: %w", c.Dir, err)
 	}
 	return tok, nil
+}
+
+// window is how many tokens the model is shown at a time; asked is zero where nobody said.
+func (l *loaded) window(asked int) int {
+	if asked <= 0 {
+		asked = defaultWindow
+	}
+	return min(asked, l.model.Context)
+}
+
+// defaultWindow bounds what evaluate and generate show a model whose context is longer: memory grows with it.
+const defaultWindow = 4096
+
+// windowFlag defines --window.
+func windowFlag(fs *flag.FlagSet, window *int) {
+	fs.IntVar(window, "window", 0, "how many `tokens` the model sees at a time; 0: its context, but at most 4096")
 }
 
 // deviceFlag defines --device, which every command that uses a device has.

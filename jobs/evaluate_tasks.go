@@ -129,7 +129,7 @@ func (e *examinee) encode(r tasks.Request) (pair, error) {
 // start is what stands before a context.
 func (e *examinee) start(text string) []uint32 {
 	if e.bos || text == "" {
-		return []uint32{e.tokenizer.EndOfText()}
+		return []uint32{e.tokenizer.DocumentStart()}
 	}
 	return nil
 }
@@ -216,7 +216,7 @@ func (e *examinee) Write(ctx context.Context, text string, until []string, token
 	ids = ids[max(0, len(ids)-room):]
 	var out []byte
 	err := e.generator.Generate(ctx, ids, tokens, model.Sampling{}, func(id uint32) bool {
-		if id == e.tokenizer.EndOfText() {
+		if slices.Contains(e.tokenizer.Ends(), id) {
 			return false
 		}
 		out = append(out, e.tokenizer.Decode([]uint32{id})...)

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	stdio "io"
+	"slices"
 
 	"saltern/model"
 )
@@ -15,18 +16,20 @@ func generateCommand() *Command {
 	var flags struct {
 		prompt, device string
 		sampling       model.Sampling
-		tokens         int
+		tokens, window int
 	}
 	return &Command{
 		Name:    "generate",
-		Usage:   "[--prompt TEXT] [--tokens N] [--temperature T] [--top-k K] [--top-p P] [--seed S] [--device D] checkpoint",
+		Usage:   "[--prompt TEXT] [--tokens N] [--temperature T] [--top-k K] [--top-p P] [--seed S] [--window N] [--device D] checkpoint",
 		Summary: "continue a text with a checkpoint's model",
 		Help: `Writes the prompt and what the model adds to it, token by token as they come. Without --prompt
 the model begins a new document; --prompt - reads the prompt from standard input.
 
 --temperature 0 takes the most likely token each time. --top-k keeps the K most likely
 tokens, --top-p the most likely that together reach that probability; both may be given. The same
-seed on the same device gives the same text. Ends at the token that ends a document.`,
+seed on the same device gives the same text. Ends at the token that ends a document. The
+checkpoint may be a model of others (see saltern help evaluate); the special tokens of its
+tokenizer are understood where the prompt spells them out, as in <|im_start|>user.`,
 		Example: `saltern generate --prompt "func main() {" --temperature 0.8 --top-p 0.95 runs/go-source/llm-salt/checkpoints`,
 		Exits:   []Kind{NoDevice, LacksFeature, NoMemory, BadCheckpoint, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
@@ -36,6 +39,7 @@ seed on the same device gives the same text. Ends at the token that ends a docum
 			fs.IntVar(&flags.sampling.TopK, "top-k", 0, "draw from the K most likely tokens; 0: from all")
 			fs.Float64Var(&flags.sampling.TopP, "top-p", 1, "draw from the most likely tokens that together reach this probability")
 			fs.Int64Var(&flags.sampling.Seed, "seed", 0, "of the draws")
+			windowFlag(fs, &flags.window)
 			deviceFlag(fs, &flags.device)
 		},
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
@@ -56,7 +60,10 @@ seed on the same device gives the same text. Ends at the token that ends a docum
 			}
 			defer func() { err = errors.Join(err, l.device.CloseChecked()) }()
 			s.Never = l.tokenizer.Unwritten()
-			return generate(ctx, io.Out, l, prompt, flags.tokens, s)
+			for id := l.tokenizer.VocabSize(); id < l.model.Vocab; id++ { // a vocabulary may be longer than the tokenizer's
+				s.Never = append(s.Never, uint32(id))
+			}
+			return generate(ctx, io.Out, l, prompt, l.window(flags.window), flags.tokens, s)
 		},
 	}
 }
@@ -69,8 +76,8 @@ func promptText(in stdio.Reader, prompt string) (string, error) {
 	return string(text), err
 }
 
-func generate(ctx context.Context, out stdio.Writer, l *loaded, prompt string, tokens int, s model.Sampling) error {
-	g, err := model.NewGenerator(l.device, l.model, l.model.Context)
+func generate(ctx context.Context, out stdio.Writer, l *loaded, prompt string, window, tokens int, s model.Sampling) error {
+	g, err := model.NewGenerator(l.device, l.model, window)
 	if err != nil {
 		return err
 	}
@@ -78,13 +85,15 @@ func generate(ctx context.Context, out stdio.Writer, l *loaded, prompt string, t
 	if _, err := stdio.WriteString(out, prompt); err != nil {
 		return err
 	}
-	ids := l.tokenizer.Encode([]uint32{l.tokenizer.EndOfText()}, []byte(prompt))
+	before, _ := l.tokenizer.Frame()
+	ids := l.tokenizer.EncodeMarked(slices.Clone(before), []byte(prompt))
+	ends := l.tokenizer.Ends()
 	var failed error
 	err = g.Generate(ctx, ids, tokens, s, func(id uint32) bool {
-		if id == l.tokenizer.EndOfText() {
+		if slices.Contains(ends, id) {
 			return false
 		}
-		_, failed = out.Write(l.tokenizer.Decode([]uint32{id}))
+		_, failed = out.Write(l.tokenizer.Token(id))
 		return failed == nil
 	})
 	if err == nil {

@@ -68,7 +68,7 @@ func (l *loop) restore() error {
 	c, err := checkpoint.Open(l.checkpoints())
 	switch {
 	case errors.Is(err, checkpoint.ErrNone):
-		if err := l.model.Init(l.s.device, l.Seed); err != nil {
+		if err := l.begin(l.s.device, l.model); err != nil {
 			return err
 		}
 		if err := l.rounds.begin(); err != nil {

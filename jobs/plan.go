@@ -93,7 +93,10 @@ func planJob(job *Job, memory int64) ([]plan, error) {
 		if err != nil {
 			return nil, &Error{BadData, err}
 		}
-		job.Config = job.withTokenizer(tok.VocabSize(), tok.EndOfText())
+		if err := job.checkVocab(tok.VocabSize()); err != nil {
+			return nil, err
+		}
+		job.Config = job.withTokenizer(tok.VocabSize(), tok.DocumentStart())
 	}
 	var plans []plan
 	for _, t := range trainings(job, "") {

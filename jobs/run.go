@@ -191,7 +191,7 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.close(err))
 	}
-	job.Config = job.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.EndOfText)
+	job.Config = job.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.DocumentStart)
 	s.say("device: %s (%s)%s", s.device.Info().Name, s.device.Info().Driver, r.describe())
 	if err = s.seated(ctx); err != nil {
 		return nil, errors.Join(err, s.close(err))
@@ -244,8 +244,8 @@ func (s *session) settle(jobs []*Job) error {
 		}
 	}
 	for _, j := range jobs {
-		j.Config = j.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.EndOfText)
-		if err := j.checkTeacher(s.tokenizer, s.set); err != nil {
+		j.Config = j.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.DocumentStart)
+		if err := errors.Join(j.checkVocab(s.set.Manifest.VocabSize), j.checkTeacher(s.tokenizer, s.set)); err != nil {
 			return err
 		}
 		s.settleMixed(j, once)

@@ -71,7 +71,7 @@ saltern score --set select.candidates=100000 job.toml`,
 
 // needsSLM is an error where the job has none.
 func (j *Job) needsSLM() error {
-	if j.Distill.Method == "baseline" || j.SLM == (ModelConfig{}) {
+	if j.Distill.Method == "baseline" || j.SLM == (ModelConfig{}) || j.SLM.From != "" {
 		return fail(BadConfig, `%s: distill: method = %q has no small model to judge text; use "salt-ds", or another method, with [slm.model] and [slm.train]`, j.File, j.Distill.Method)
 	}
 	return nil

@@ -142,6 +142,7 @@ func join(list []string) string {
 // sumDiffers says what it means that a checksum among the settings is another.
 var sumDiffers = map[string]string{
 	"corpus":    "the text or its tokenizer is another ([corpus], [tokenizer], or the files themselves)",
+	"start":     "the model that training begins with is another (llm.from)",
 	"teacher":   "the model that teaches is another, or was trained anew",
 	"judge":     "the early SLM that scores was trained anew and is another",
 	"selection": "the selected sequences are others, as their scores are",

@@ -1,8 +1,6 @@
 package jobs
 
 import (
-	"bytes"
-
 	"saltern/model"
 	"saltern/model/checkpoint"
 	"saltern/model/corpus"
@@ -74,7 +72,11 @@ func (j *Job) checkTeacher(tokenizer []byte, set *corpus.Set) error {
 		return badCheckpoint(err, "")
 	}
 	own, err := c.Tokenizer()
-	if err == nil && !bytes.Equal(own, tokenizer) {
+	same := false
+	if err == nil {
+		same, err = sameTokenizer(own, tokenizer)
+	}
+	if err == nil && !same {
 		err = fail(BadConfig, "distill.teacher = %q: %s was trained with another tokenizer, so it reads other tokens; set tokenizer.file to the one that lies in that folder, or train the teacher with the job's",
 			t.named.path, c.Dir)
 	}

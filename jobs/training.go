@@ -30,10 +30,14 @@ type training struct {
 	// Of the teacher "equal-entropy" alone: the weight that was found.
 	Smoothing float64 `toml:"smoothing,omitempty"`
 
+	// The checksum of the weights that it begins with, where these are not drawn.
+	Start string `toml:"start,omitempty"`
+
 	// Of ranks that train apart alone.
 	Apart *apart `toml:"cluster,omitempty"`
 
 	name  string // the folder within the run's
+	from  string // the folder of the model that it begins with; empty: none
 	label string // for people
 	dir   string
 	made  string // the command that trains it

@@ -35,6 +35,7 @@ func (j *Job) training(name, label string, m ModelConfig, d distill.Config, corp
 // baseline is the LLM's without help.
 func (j *Job) baseline(corpusKey string) *training {
 	t := j.training(methodName("baseline"), methodLabel("baseline"), j.LLM, distill.Config{Method: "baseline"}, corpusKey)
+	t.from = j.LLM.From
 	t.made = "saltern train --only baseline " + j.File
 	return t
 }
@@ -53,6 +54,7 @@ func (j *Job) student(corpusKey string) *training {
 		return j.baseline(corpusKey)
 	}
 	t := j.training(methodName(j.Distill.Method), methodLabel(j.Distill.Method), j.LLM, j.Distill, corpusKey)
+	t.from = j.LLM.From
 	if j.teaches() {
 		t.giveRoles(j.Cluster)
 	}
@@ -120,7 +122,7 @@ func trainingFilter(job *Job, only string) (func(*training) bool, error) {
 
 // train gets ready what the training learns from besides the text, and runs it to its end. What it needs has been trained.
 func (t *training) train(ctx context.Context, s *session) (*outcome, error) {
-	if err := t.findTeacher(); err != nil {
+	if err := errors.Join(t.findStart(), t.findTeacher()); err != nil {
 		return nil, err
 	}
 	if err := t.selectText(ctx, s); err != nil {

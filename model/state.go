@@ -170,6 +170,24 @@ func load(f tensorFile, all func(each wanted)) error {
 	return err
 }
 
+// ReadConfig is the shape of the model at path, a checkpoint, a run's folder of them or a model of others, and the folder where it
+// lies. It reads no weights.
+func ReadConfig(path string) (Config, string, error) {
+	dir, err := checkpoint.Find(path)
+	if err != nil {
+		return Config{}, "", err
+	}
+	text, err := (&checkpoint.Checkpoint{Dir: dir}).Config()
+	if err != nil {
+		return Config{}, "", err
+	}
+	c, err := ParseConfigJSON(text)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", dir, err)
+	}
+	return c, dir, err
+}
+
 // Load opens a checkpoint folder, or the latest one of a run's, and puts its model on the backend.
 func Load(b compute.Backend, path, name string) (*Model, *checkpoint.Checkpoint, error) {
 	c, err := checkpoint.Open(path)

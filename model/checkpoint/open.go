@@ -40,6 +40,14 @@ func Open(path string) (*Checkpoint, error) {
 	return c, nil
 }
 
+// Find is the folder that Open opens, of which nothing has been read.
+func Find(path string) (string, error) {
+	if foreign(path) {
+		return path, nil
+	}
+	return resolve(path)
+}
+
 // resolve finds the checkpoint's folder.
 func resolve(path string) (string, error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {

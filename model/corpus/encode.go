@@ -111,15 +111,16 @@ func (p *preparation) batches(ctx context.Context, found *census, queue chan<- *
 
 func (b *batch) encode(tok *token.Tokenizer) {
 	start := 0
+	before, after := tok.Frame()
 	for i, d := range b.docs {
-		before := len(b.ids[d.verdict])
-		ids := append(b.ids[d.verdict], tok.EndOfText())
-		b.ids[d.verdict] = tok.Encode(ids, b.text[start:d.end])
-		one := b.ids[d.verdict][before:]
+		had := len(b.ids[d.verdict])
+		ids := append(b.ids[d.verdict], before...)
+		b.ids[d.verdict] = append(tok.Encode(ids, b.text[start:d.end]), after...)
+		one := b.ids[d.verdict][had:]
 		for range d.copies - 1 {
 			b.ids[d.verdict] = append(b.ids[d.verdict], one...)
 		}
-		b.docs[i].tokens = len(b.ids[d.verdict]) - before
+		b.docs[i].tokens = len(b.ids[d.verdict]) - had
 		start = d.end
 	}
 }

@@ -31,6 +31,7 @@ type Manifest struct {
 
 	VocabSize     int    `json:"vocab_size"`
 	EndOfText     uint32 `json:"end_of_text"`
+	DocumentStart uint32 `json:"document_start"` // which each document begins with
 	TokenizerHash string `json:"tokenizer_hash"` // token.Tokenizer.Hash
 	TokenBytes    int    `json:"token_bytes"`    // of one stored id: 2 or 4
 
@@ -76,9 +77,12 @@ func readManifest(dir string) (*Manifest, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("the corpus cannot be read: %w", err)
 	}
-	var m Manifest
+	m := Manifest{DocumentStart: math.MaxUint32} // as in folders that were prepared before it was written: the end-of-text token
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("%s is damaged (%w): delete the folder and prepare it again", path, err)
+	}
+	if m.DocumentStart == math.MaxUint32 {
+		m.DocumentStart = m.EndOfText
 	}
 	if m.Format != format {
 		return nil, fmt.Errorf("%s has format %d and this program reads %d: prepare the corpus again", path, m.Format, format)

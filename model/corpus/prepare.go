@@ -194,7 +194,7 @@ func (p *preparation) fill(ctx context.Context, dir, key string, sources []sourc
 	}
 	m := &Manifest{
 		Format: format, Key: key, Config: p.cfg, Tokenizer: p.tok,
-		VocabSize: p.tokenizer.VocabSize(), EndOfText: p.tokenizer.EndOfText(), TokenizerHash: p.tokenizer.Hash(), TokenBytes: 2,
+		VocabSize: p.tokenizer.VocabSize(), EndOfText: p.tokenizer.EndOfText(), DocumentStart: p.tokenizer.DocumentStart(), TokenizerHash: p.tokenizer.Hash(), TokenBytes: 2,
 		Files: len(found.sources), FileBytes: found.bytes, BinaryFiles: found.binary,
 		Empty: found.empty, Duplicates: found.duplicates, Unused: found.unused,
 	}

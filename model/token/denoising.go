@@ -45,6 +45,9 @@ func (t *Tokenizer) WithDenoising() (*Tokenizer, error) {
 	if t.denoising > 0 {
 		return t, nil
 	}
+	if t.foreign != nil {
+		return nil, fmt.Errorf("unsupported: special tokens for objective \"ul2\" beside those of a tokenizer that was not made here; use objective \"causal\"")
+	}
 	tokens, first := slices.Clone(t.tokens), uint32(len(t.tokens))
 	for _, s := range spellings() {
 		tokens = append(tokens, []byte(s))

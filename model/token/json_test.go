@@ -74,18 +74,17 @@ func TestLoadOther(t *testing.T) {
 func TestLoadUnsupported(t *testing.T) {
 	data := savedJSON(t)
 	for _, c := range []struct{ why, old, new, want string }{
-		{"normalizer", `"normalizer":null`, `"normalizer":{"type":"NFC"}`, `normalizer = {"type":"NFC"}`},
+		{"normalizer", `"normalizer":null`, `"normalizer":{"type":"Lowercase"}`, `normalizer = {"type":"Lowercase"}`},
 		{"truncation", `"truncation":null`, `"truncation":{"max_length":5}`, "truncation"},
 		{"padding", `"padding":null`, `"padding":{}`, "padding"},
 		{"version", `"version":"1.0"`, `"version":"2.0"`, "version = 2.0"},
 		{"model", `"type":"BPE"`, `"type":"Unigram"`, "model.type = Unigram"},
 		{"dropout", `"dropout":null`, `"dropout":0.1`, "model.dropout = 0.1"},
-		{"unknown token", `"unk_token":null`, `"unk_token":"<unk>"`, "model.unk_token = <unk>"},
+		{"unknown token", `"unk_token":null`, `"unk_token":"<unk>"`, `model.unk_token = "<unk>"`},
 		{"prefix", `"continuing_subword_prefix":null`, `"continuing_subword_prefix":"##"`, "continuing_subword_prefix"},
 		{"suffix", `"end_of_word_suffix":null`, `"end_of_word_suffix":"</w>"`, "end_of_word_suffix"},
-		{"byte fallback", `"byte_fallback":false`, `"byte_fallback":true`, "byte_fallback"},
-		{"ignored merges", `"ignore_merges":false`, `"ignore_merges":true`, "ignore_merges"},
-		{"another special token", `"content":"<|endoftext|>"`, `"content":"<s>"`, `added_tokens = "<s>"`},
+		{"no end of text", `"content":"<|endoftext|>"`, `"content":"<s>"`, `added_tokens has none that ends a document`},
+		{"a token that eats spaces", `"lstrip":false`, `"lstrip":true`, `added_tokens = "<|endoftext|>" with single_word, lstrip`},
 		{"unknown field", `"version":"1.0"`, `"version":"1.0", "novelty":1`, "novelty"},
 		{"pattern", `\\p{N}{1,3}`, `\\p{N}{1,4}`, "pre_tokenizer pattern"},
 		{"prefix space", `"add_prefix_space":false`, `"add_prefix_space":true`, "pre_tokenizer"},

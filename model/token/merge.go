@@ -8,10 +8,11 @@ import "container/heap"
 
 // mergeShort appends the ids of a piece of at most cachePiece bytes.
 func (t *Tokenizer) mergeShort(dst []uint32, piece []byte) []uint32 {
-	from := len(dst)
-	for _, b := range piece {
-		dst = append(dst, t.bytes[b])
+	if id, ok := t.whole[string(piece)]; ok {
+		return append(dst, id)
 	}
+	from := len(dst)
+	dst = t.symbols(dst, piece)
 	var ranks [cachePiece]uint32 // ranks[i]: of symbols i and i+1
 	s := dst[from:]
 	for i := range len(s) - 1 {
@@ -76,9 +77,16 @@ const gone = ^uint32(0)
 
 // mergeLong appends the ids of a piece of any length.
 func (t *Tokenizer) mergeLong(dst []uint32, piece []byte) []uint32 {
-	s := make([]symbol, len(piece))
-	for i, b := range piece {
-		s[i] = symbol{t.bytes[b], int32(i - 1), int32(i + 1)}
+	if id, ok := t.whole[string(piece)]; ok {
+		return append(dst, id)
+	}
+	ids := t.symbols(nil, piece)
+	if len(ids) == 0 {
+		return dst
+	}
+	s := make([]symbol, len(ids))
+	for i, id := range ids {
+		s[i] = symbol{id, int32(i - 1), int32(i + 1)}
 	}
 	s[len(s)-1].next = -1
 	var queue candidates

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"unicode"
 	"unicode/utf8"
 )
@@ -11,21 +12,38 @@ import (
 // space up to its last line end; white space but for the last character, which belongs to the next word; white space.
 const Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]+|\p{N}{1,3}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 
+// gpt2Pattern is GPT-2's: words, numbers and punctuation with a space before them, no other character; lines end as other white space.
+const gpt2Pattern = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+
 // rules is what tells the known patterns apart.
 type rules struct {
 	pattern string
 	marks   bool // combining marks count as letters
 	digits  int  // longest run of digits in a piece
+	gpt2    bool // the pattern is gpt2Pattern
+	single  bool // each digit was cut out before, and so is a piece, as SmolLM's Digits has it
+	spaces  spaces
 }
+
+// spaces is how a text is cut that has ▁ for its spaces.
+type spaces uint8
+
+const (
+	noSpaces   spaces = iota // it has none
+	uncut                    // not at all
+	beforeRuns               // before each run of ▁: the same as not at all, where no token has a ▁ behind another character
+	beforeEach               // before each ▁
+)
 
 // known lists the patterns that Load accepts: the splitter is written by hand, ten times faster than a regexp engine.
 func known() []rules {
 	return []rules{
-		{Pattern, true, 3},
+		{pattern: Pattern, marks: true, digits: 3},
 		// cl100k, taken over by Llama 3.
-		{`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`, false, 3},
+		{pattern: `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`, digits: 3},
 		// Qwen 2.
-		{`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`, false, 1},
+		{pattern: `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`, digits: 1},
+		{pattern: gpt2Pattern, gpt2: true},
 	}
 }
 
@@ -82,6 +100,12 @@ func (s *splitter) wide(r rune) class {
 // next returns the length of the first piece of text, which must not be empty. The order of the cases is that of the
 // alternatives in Pattern.
 func (s *splitter) next(text []byte) int {
+	if s.spaces != noSpaces {
+		return s.nextSpaces(text)
+	}
+	if s.gpt2 {
+		return s.nextGPT2(text)
+	}
 	c, n := s.class(text)
 	switch c {
 	case letter:
@@ -113,6 +137,57 @@ func (s *splitter) next(text []byte) int {
 		return n
 	}
 	return s.white(text)
+}
+
+// nextGPT2 is next by gpt2Pattern.
+func (s *splitter) nextGPT2(text []byte) int {
+	if text[0] == '\'' {
+		if n := contraction(text); n == 2 && text[1] >= 'a' || n == 3 && text[1] >= 'a' && text[2] >= 'a' && text[2] <= 'z' {
+			return n
+		}
+	}
+	c, n := s.class(text)
+	if s.single && c == digit {
+		return n
+	}
+	if follow, m := s.classAt(text, n); text[0] == ' ' && m > 0 && follow < space && !(s.single && follow == digit) {
+		return s.run(text, n+m, follow)
+	}
+	if c < space {
+		return s.run(text, n, c)
+	}
+	end, last := 0, 0 // of the white space, and without its last character
+	for end < len(text) {
+		c, n := s.class(text[end:])
+		if c < space {
+			if last > 0 && !(s.single && c == digit) {
+				return last
+			}
+			break
+		}
+		last, end = end, end+n
+	}
+	return end
+}
+
+// mark is what stands for a space in a vocabulary as SentencePiece makes it.
+const mark = "▁"
+
+// nextSpaces is next for text with marks for its spaces.
+func (s *splitter) nextSpaces(text []byte) int {
+	at := 0
+	for s.spaces != uncut {
+		n := bytes.Index(text[min(len(text), at+1):], []byte(mark))
+		if n < 0 {
+			break
+		}
+		n += at + 1
+		if s.spaces == beforeEach || n < len(mark) || string(text[n-len(mark):n]) != mark {
+			return n
+		}
+		at = n
+	}
+	return len(text)
 }
 
 // white returns the length of the first piece of text, given that it begins with white space that belongs to no word.
