@@ -175,8 +175,13 @@ func (l *loop) openShares() error {
 		s.next = max(s.next, s.changes[n-1].Step+2)
 	}
 	r.shares = s
-	r.now.Measured = func(each time.Duration) { r.now.Also[alsoSeconds+r.rank()] = each.Seconds() }
+	r.measureOn()
 	return nil
+}
+
+// measureOn has each step tell all ranks what a microbatch took on this one.
+func (r *ranks) measureOn() {
+	r.now.Measured = func(each time.Duration) { r.now.Also[alsoSeconds+r.rank()] = each.Seconds() }
 }
 
 // readShares reads shares.jsonl; where it is not there nothing has changed yet.

@@ -25,6 +25,14 @@ func TestApportion(t *testing.T) {
 			t.Errorf("%s: %v, want %v", test.why, got, test.want)
 		}
 	}
+	for ranks := 2; ranks <= 8; ranks++ { // eight microbatches for each are fine enough for one that is half as fast
+		seconds := slices.Repeat([]float64{1}, ranks)
+		seconds[ranks-1] = 2
+		n := 8 * ranks
+		if over := StepSeconds(Apportion(n, seconds), seconds) / IdealSeconds(n, seconds); over > 1.15 {
+			t.Errorf("%d ranks, one half as fast: %.2f times the ideal", ranks, over)
+		}
+	}
 	seconds := []float64{1, 1.7, 3.1}
 	for n := 3; n < 30; n++ {
 		got, best := StepSeconds(Apportion(n, seconds), seconds), math.Inf(1)
