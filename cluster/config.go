@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,6 +41,14 @@ type Config struct {
 	// Losses are the same but for their last digits, and checkpoints are whole: a run may go on with another setting. Set it too
 	// where the ranks' devices are not alike, as each weight is then made by one of them.
 	ShardOptimizer bool `toml:"shard_optimizer"`
+
+	// Shares is how many of a step's microbatches each rank takes: "even", as even as they go; "speed", in proportion to how fast the ranks
+	// were seen to be, measured anew every 50 steps and changed where that pays; "recorded", as shares.jsonl in the
+	// training's folder says, to repeat a run; or "auto", which is "speed" where the ranks' devices are not alike and "even" elsewhere. The
+	// gradient is the mean over all tokens in each case; sums have another order, so that bits follow from shares.jsonl. A job without
+	// train.microbatch gets smaller ones for "speed", as whole ones are dealt out. With Teachers or Sync "local" they are
+	// even. Empty means "auto".
+	Shares string `toml:"shares"`
 
 	// Elastic has the ranks that are left go on when one is lost, with its share of every batch among them, as long as rank 0 lives, which
 	// writes what is written once, and where ranks run the servers the first rank of their node. They begin again at the last step that all
@@ -103,6 +112,9 @@ func (c Config) Defaults() Config {
 	if c.Prefetch == 0 {
 		c.Prefetch = 4
 	}
+	if c.Shares == "" {
+		c.Shares = SharesAuto
+	}
 	return c.syncDefaults()
 }
 
@@ -138,8 +150,19 @@ func (c Config) Check(bad func(key, message string)) {
 	if !(c.Heartbeat >= 0.5 && c.Heartbeat <= 3600) {
 		bad("heartbeat", fmt.Sprintf("heartbeat = %g is out of bounds; use 0.5 to 3600 seconds", c.Heartbeat))
 	}
+	if !slices.Contains([]string{SharesAuto, SharesEven, SharesBySpeed, SharesRecorded}, c.Shares) {
+		bad("shares", fmt.Sprintf("shares = %q is unknown; use %q, %q, %q or %q", c.Shares, SharesAuto, SharesEven, SharesBySpeed, SharesRecorded))
+	}
 	c.checkSync(bad)
 }
+
+// The values of Config.Shares.
+const (
+	SharesAuto     = "auto"
+	SharesEven     = "even"
+	SharesBySpeed  = "speed"
+	SharesRecorded = "recorded"
+)
 
 // urls are the servers of c.URL.
 func (c Config) urls() []string {

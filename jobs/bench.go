@@ -27,12 +27,13 @@ func benchCommand() *Command {
 		reduce   reduceBench
 		mib      int
 		rank     bool
+		slow     float64
 	}
 	flags.reduce.Sizes, flags.reduce.Wires = []int{2, 4}, wire.Formats()
 	return &Command{
 		Name:    "bench",
 		Usage:   "[SUITE] [--runs N] [--size N|MxNxK]... [--device NAME] [--set key=value]... [--json] [job.toml]",
-		Summary: "measure this device: matmul, attention, loss, memory, labels, auto, train, or all of them; or allreduce",
+		Summary: "measure this device: matmul, attention, loss, memory, labels, auto, train, or all of them; or allreduce, shares",
 		Help: `Measures on this device, with the kernels that the tuner chooses for it:
 
   matmul     matrix products in the three forms of a training step, in float32 and what a GPU
@@ -50,8 +51,10 @@ func benchCommand() *Command {
              without a job file, of a model of a million parameters (on a GPU: 125 million)
   allreduce  no device: sums of a vector over ranks that are processes of this machine, in every wire format
              over NATS, with TLS as a job's ranks have it, and over a plain ring of TCP connections, taking turns
+  shares     whole optimizer steps of a job's LLM on ranks of this process, the last of which is slowed down, with even
+             shares of the batch and with those that follow speed (cluster.shares), beside the ideal
 
-Without a suite, all of them but allreduce: a few minutes on a CPU. Every row is the median of --runs runs
+Without a suite, all of them but allreduce and shares: a few minutes on a CPU. Every row is the median of --runs runs
 after a warm-up, with the fastest and the slowest. GFLOP/s count the arithmetic that defines
 the operation, GB/s the least traffic that it needs.
 
@@ -72,7 +75,8 @@ saltern bench --json > bench.json`,
 			fs.Var(&flags.products, "size", "matmul: a `size`, N square or MxNxK, instead of the usual ones; may be given more than once")
 			deviceFlag(fs, &flags.device)
 			jsonFlag(fs, &flags.json)
-			fs.Var((*sizesFlag)(&flags.reduce.Sizes), "n", "allreduce: numbers of `ranks`")
+			fs.Var((*sizesFlag)(&flags.reduce.Sizes), "n", "allreduce: numbers of `ranks`; shares: the first of them")
+			fs.Float64Var(&flags.slow, "slow", 2, "shares: the last rank takes so many `times` as long")
 			fs.IntVar(&flags.mib, "mib", 64, "allreduce: size of the vector in `MiB`")
 			fs.Var((*wiresFlag)(&flags.reduce.Wires), "wire", "allreduce: `formats` of the vector on its way")
 			fs.BoolVar(&flags.reduce.Mesh, "mesh", false, "allreduce: a server for each rank, as on several machines, instead of one in rank 0")
@@ -87,6 +91,13 @@ saltern bench --json > bench.json`,
 					return benchRank(ctx, io)
 				}
 				return flags.reduce.run(ctx, io, flags.json)
+			}
+			if len(args) > 0 && args[0] == "shares" {
+				job, err := jobOrBuiltin("bench", args[1:], flags.sets)
+				if err != nil {
+					return err
+				}
+				return sharesBench{flags.reduce.Sizes[0], flags.slow, max(5, flags.runs), flags.device}.run(ctx, io, job, flags.json)
 			}
 			suites, args, err := findSuites(args)
 			if err != nil {

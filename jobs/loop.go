@@ -112,8 +112,8 @@ func (l *loop) restore() error {
 			return err
 		}
 	}
-	if !l.s.ranks.leads() {
-		return nil
+	if err := l.openShares(); err != nil || !l.s.ranks.leads() {
+		return err
 	}
 	l.log, err = metrics.Open(l.dir, int(l.step))
 	return err
@@ -198,6 +198,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	if l.rounds == nil {
 		l.s.ranks.vote(ctx)
 	}
+	l.s.ranks.takeShares(l.step, c)
 	l.teaching.nextStep()
 	var step model.Step
 	err := around(func() (err error) {
@@ -228,6 +229,9 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	flops := l.stepFLOPs(objective == 1 && l.teaching.labeled() == nil) // that of soft labels was counted before the first step
 	l.state.FLOPs += flops
 	l.countSent()
+	if err := l.judgeShares(); err != nil {
+		return err
+	}
 	if err := l.countSkip(step); err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ func (r *ranks) mixed() bool {
 
 // settleMixed decides who updates the weights of a mixed job.
 func (s *session) settleMixed(j *Job, say func(line string)) {
+	j.settleShares(s.ranks.mixed())
 	if !s.ranks.mixed() || j.Cluster.Local() { // ranks that train apart come together on the host
 		return
 	}

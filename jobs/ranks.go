@@ -37,6 +37,7 @@ type ranks struct {
 	node, local int               // the node's number, and the rank's among those of the node
 	all         context.Context   // ends when a rank is lost, and says which
 	seats       []place.Seat      // of all ranks, by number
+	shares      *shares           // of the training under way; nil: even
 	leave       func(cause error) error
 	regroup     func(ctx context.Context) error // leaves the group to those that are left; nil: they stop
 	admit       func(ctx context.Context) error // forms one with those that wait to be let in; set with regroup, as is
@@ -279,7 +280,7 @@ func (r *ranks) firstOfNode(ctx context.Context, f func() error) error {
 // training is the ranks as a trainer takes them. Its steps end with all ranks or with none, so no signal ends their waits: the ranks
 // vote on a stop. b may be a tracer, which then shows the exchange.
 func (r *ranks) training(b compute.Backend) *model.Ranks {
-	r.now = &model.Ranks{Exchange: r.exchange(), Context: r.all, Also: make([]float64, 4)}
+	r.now = &model.Ranks{Exchange: r.exchange(), Context: r.all, Also: make([]float64, alsoSeconds+r.size())}
 	if t, ok := b.(*tracer); ok {
 		r.now.Observe = t.exchanged
 	}
@@ -383,12 +384,12 @@ func matrixTypes(l compute.Limits) (list []compute.DType) {
 
 // microbatches are the first samples of this rank's microbatches in steps from to end (exclusive).
 func (r *ranks) microbatches(c model.TrainConfig, from, end int64) iter.Seq[int64] {
-	first, last := 0, c.Batch/c.Microbatch
-	if r != nil {
-		first, last = r.now.Share(last)
-	}
 	return func(yield func(int64) bool) {
 		for step := from; step < end; step++ {
+			first, last := 0, c.Batch/c.Microbatch
+			if r != nil {
+				first, last = model.ShareOf(r.shares.at(step, last, r.size()), r.rank())
+			}
 			for i := first; i < last; i++ {
 				if !yield(step*int64(c.Batch) + int64(i*c.Microbatch)) {
 					return

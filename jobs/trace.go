@@ -22,6 +22,8 @@ type tracer struct {
 	took   time.Duration // the steps, as the host sees them
 	device time.Duration // the runs of programs in them, from submission until the host knows that they are done
 	loaded []*tracedRun
+
+	slowdown float64 // of what runs while nothing is traced; see IO.slowdown
 }
 
 // span is a stretch of time after the trace began.
@@ -101,6 +103,7 @@ func (t *tracer) note(name string, start time.Time) {
 // Run runs the program, with timestamps while the tracer is active.
 func (x *tracedRun) Run() error {
 	if !x.t.active {
+		defer x.t.drag(time.Now())
 		return x.DeviceRun.Run()
 	}
 	return x.RunSegments(func(int) error { return nil })
@@ -108,7 +111,15 @@ func (x *tracedRun) Run() error {
 
 // RunSegments does the same, segment by segment.
 func (x *tracedRun) RunSegments(done func(segment int) error) error {
-	if !x.t.active {
+	if !x.t.active && x.t.slowdown > 1 {
+		start := time.Now()
+		return x.DeviceRun.RunSegments(func(segment int) error {
+			x.t.drag(start)
+			err := done(segment)
+			start = time.Now()
+			return err
+		})
+	} else if !x.t.active {
 		return x.DeviceRun.RunSegments(done)
 	}
 	start, first := time.Now(), 0

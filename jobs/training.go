@@ -48,6 +48,8 @@ type training struct {
 	teachers int  // of them, the last, that run the teacher in its stead while it helps; see roles.go
 	prefetch int  // steps that these may be ahead
 
+	shares string // how the ranks' shares are found: see cluster.Config
+
 	keepLabels bool // what they say is written to a file as well
 
 	teacher *training     // whose last checkpoint teaches, or says how uncertain it is; nil without
@@ -193,7 +195,7 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 	if err != nil {
 		return nil, err
 	}
-	trace := &tracer{Device: s.device}
+	trace := &tracer{Device: s.device, slowdown: s.io.slowdown()}
 	m, trainer, r, err := t.start(ctx, s, trace, help.objectives()...)
 	if err != nil {
 		return nil, err

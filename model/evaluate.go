@@ -126,7 +126,7 @@ func (e *Evaluator) sums(run func(last bool) error, sequences int, scale, w, tem
 		return nil, err
 	}
 	var got [compute.StatsColumns]float32
-	first, end := e.ranks.Share(ceilDiv(sequences, e.B))
+	first, end := e.ranks.share(ceilDiv(sequences, e.B))
 	for i := first; i < end; i++ {
 		if err := e.read(fill, i*e.B); err != nil {
 			return nil, err

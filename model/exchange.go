@@ -30,6 +30,12 @@ type Ranks struct {
 	Context context.Context
 	// Also are numbers of the caller's own that a step sums over the ranks with its statistics: a wish to stop, for example.
 	Also []float64
+	// Counts are how many microbatches of a step each rank takes, by rank, at least one; nil: as even as they go. It may change
+	// between steps, alike on all ranks.
+	Counts []int
+	// Measured, if set, is told in each step, before Also is summed, how long this rank took for one of its microbatches, without what
+	// it waited for others.
+	Measured func(each time.Duration)
 	// Follow, if set, makes x on every rank what it is on rank 0, which then alone updates the weights, and the others take them:
 	// devices that round differently would let them part.
 	Follow func(x []float32) error
@@ -100,6 +106,7 @@ type gradients struct {
 	data     [][]float32 // by bucket
 	sharded  bool
 	complete [][][]int // by objective and segment of its program: the buckets that are complete with it
+	computed time.Time // when this rank had computed its part of the step
 }
 
 // run runs the last microbatch of the rank's share. A bucket's gradient is read where it is complete and summed over the ranks while
@@ -124,6 +131,7 @@ func (g *gradients) run(b compute.Backend, x compute.Executable, objective int) 
 		}
 		return nil
 	})
+	g.computed = time.Now()
 	close(ready)
 	if err := errors.Join(err, <-done); err != nil {
 		return err

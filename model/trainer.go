@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"time"
 
 	"saltern/compute"
 )
@@ -136,7 +137,7 @@ func (t *Trainer) FLOPs(objective int) int64 {
 
 // backward adds up the gradient of the batch, over all ranks unless they train apart.
 func (t *Trainer) backward(objective int, w, temperature float64, fill Fill) (Stats, error) {
-	x := t.micro[objective]
+	x, start := t.micro[objective], time.Now()
 	sums, err := t.sums(func(last bool) error {
 		if last && t.gradients != nil {
 			return t.gradients.run(t.backend, x, objective)
@@ -150,6 +151,10 @@ func (t *Trainer) backward(objective int, w, temperature float64, fill Fill) (St
 		return newStats(sums)
 	}
 	if t.ranks != nil {
+		if t.ranks.Measured != nil {
+			first, end := t.ranks.share(t.Config.Batch / t.Config.Microbatch)
+			t.ranks.Measured(t.gradients.computed.Sub(start) / time.Duration(end-first))
+		}
 		sums = append(sums, t.ranks.Also...)
 	}
 	if err := t.ranks.sum(sums); err != nil {
