@@ -118,7 +118,7 @@ func offBy(x []float64) float64 {
 // temperature, and one that labels other text.
 func TestTeachersFollowOnline(t *testing.T) {
 	const runs, temperature, most = 64, 1.25, 4
-	c := model.TrainConfig{Steps: 3, Batch: 8, Microbatch: 2, Sequence: testT, LR: 0.003, Warmup: 1, Precision: model.Float32}.Defaults()
+	c := model.TrainConfig{Steps: 3, Batch: 8, Microbatch: 2, Sequence: testT, LR: 0.001, Warmup: 1, Precision: model.Float32}.Defaults()
 	c.ClipNorm = 0
 	d := computetest.Device(t)
 	online := newFollower(t, d, c, Objective(Online{sharp(t, d)}), nil)
