@@ -96,8 +96,9 @@ type Config struct {
 	// for each token of the batch.
 	Prefetch int `toml:"prefetch"`
 
-	// KeepLabels has the first rank write what the teachers' ranks say to the run's file of soft labels, for students with distill.labels
-	// = "offline", as "saltern label" would. What an interruption leaves out these make themselves.
+	// KeepLabels has the first rank write what the teachers' ranks say to the run's file of soft labels, as "saltern label" would. A job that
+	// is started again, after kill -9 of all its ranks too, has its students read there what it holds, and its teachers make only what is
+	// missing. It serves students with distill.labels = "offline" as well.
 	KeepLabels bool `toml:"keep_labels"`
 }
 

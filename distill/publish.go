@@ -29,6 +29,7 @@ type Publisher struct {
 	Rank     int
 	Mail     Mail
 	Copies   Mail     // if set, takes another copy of all to the first student
+	Kept     *Kept    // what is not made again; nil: nothing is kept
 	Labeler  *Labeler // of Microbatch sequences
 	Coder    *labels.Coder
 	Sequence func(sample int64) int64 // what a sample stands for
@@ -72,7 +73,7 @@ func (p *Publisher) Run(ctx context.Context, from, end int64) error {
 
 func (p *Publisher) make(ctx context.Context, from, end int64, ready chan<- parcel) error {
 	sequences := make([]int64, p.Microbatch)
-	for d := range p.duties(from, end, func(d Duty) bool { return d.Teacher == p.Rank }) {
+	for d := range p.duties(from, end, func(d Duty) bool { return d.Teacher == p.Rank && !p.Kept.has(d.First) }) {
 		for i := range sequences {
 			sequences[i] = p.Sequence(d.First + int64(i))
 		}

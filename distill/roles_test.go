@@ -99,18 +99,38 @@ func (o *office) subscriber(t *testing.T, rank int) *Subscriber {
 // testOrder reads sequences again after 11.
 func testOrder(sample int64) int64 { return sample * 3 % 11 }
 
-// TestTeachersOnOtherRanks wants students to have, bit by bit, the labels that a file would give them.
+// TestTeachersOnOtherRanks wants students to have, bit by bit, the labels that a file would give them, and so where some are kept, which
+// their teachers do not make again.
 func TestTeachersOnOtherRanks(t *testing.T) {
+	for name, keep := range map[string]func(first int64) bool{
+		"nothing": nil, "some": func(first int64) bool { return first%4 == 2 || first > 12 }, "all": func(int64) bool { return true },
+	} {
+		t.Run(name+" is kept", func(t *testing.T) { testTeachersOnOtherRanks(t, keep) })
+	}
+}
+
+func testTeachersOnOtherRanks(t *testing.T, keep func(first int64) bool) {
 	const from, end = 1, 6
 	for _, s := range []labels.Settings{testSettings(labels.Sample, 20), testSettings(labels.TopK, 5)} {
 		for _, r := range []Roles{{1, 1, 2, 2}, {2, 2, 6, 2}, {2, 1, 4, 1}} {
+			kept := (*Kept)(nil)
 			f := labelFile(t, s, r.Microbatch)
+			if keep != nil {
+				kept = &Kept{Has: keep, Read: func(sample int64, into *labels.Labels) error { return f.Sequence(testOrder(sample), into) }}
+			}
 			o := newOffice(r, s)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			var wait sync.WaitGroup
 			for i := range r.Teachers {
 				p := o.publisher(t, i)
+				p.Kept = kept
+				p.Sequence = func(sample int64) int64 {
+					if keep != nil && keep(sample-sample%int64(r.Microbatch)) {
+						t.Errorf("sample %d is labeled again", sample)
+					}
+					return testOrder(sample)
+				}
 				wait.Go(func() {
 					if err := p.Run(ctx, from, end); err != nil {
 						t.Error(err)
@@ -118,9 +138,11 @@ func TestTeachersOnOtherRanks(t *testing.T) {
 				})
 			}
 			for rank := range r.Students {
-				got := o.subscriber(t, rank).Feed(ctx, from, end)
+				student := o.subscriber(t, rank)
+				student.Kept, student.Ghost = kept, true
+				got := student.Feed(ctx, from, end)
 				mine := func(d Duty) bool { return d.Student == rank }
-				want := NewFeed(f, false, r.Microbatch, firsts(r.duties(from, end, mine)), testOrder)
+				want := NewFeed(f, true, r.Microbatch, firsts(r.duties(from, end, mine)), testOrder)
 				wait.Go(func() {
 					defer got.Close()
 					defer want.Close()

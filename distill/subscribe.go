@@ -16,7 +16,8 @@ type Subscriber struct {
 	Mail     Mail
 	Coder    *labels.Coder
 	Ghost    bool   // as NewFeed's
-	Prefetch int    // steps whose labels are kept ready, in their code
+	Prefetch int    // steps whose labels are held ready, in their code
+	Kept     *Kept  // what is read and not received; nil: nothing
 	Asked    func() // is called when a teacher has been asked to stop, which the students are to decide on
 }
 
@@ -27,10 +28,18 @@ func (s *Subscriber) Feed(ctx context.Context, from, end int64) *Feed {
 	queues := make([]chan parcel, s.Teachers)
 	for i := range queues {
 		queues[i] = make(chan parcel, s.queue(s.Prefetch))
-		go s.receive(ctx, s.duties(from, end, func(d Duty) bool { return mine(d) && d.Teacher == s.Students+i }), queues[i])
+		go s.receive(ctx, s.duties(from, end, func(d Duty) bool { return mine(d) && d.Teacher == s.Students+i && !s.Kept.has(d.First) }), queues[i])
 	}
 	settings := s.Coder.Settings()
 	return newFeed(s.Microbatch*settings.Sequence, settings.Count, s.Ghost, firsts(s.duties(from, end, mine)), func(first int64, l *labels.Labels) error {
+		if s.Kept.has(first) {
+			for i := range s.Microbatch {
+				if err := s.Kept.Read(first+int64(i), l.Rows(i*settings.Sequence, (i+1)*settings.Sequence)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 		select {
 		case x := <-queues[s.teacherOf(first)-s.Students]:
 			if x.err != nil {
@@ -61,12 +70,20 @@ func (s *Subscriber) receive(ctx context.Context, due iter.Seq[Duty], queue chan
 	}
 }
 
+// Kept is what the teachers have said before, which all ranks know alike.
+type Kept struct {
+	Has  func(first int64) bool                        // whether that is all of the microbatch that begins with a sample
+	Read func(sample int64, into *labels.Labels) error // for students
+}
+
+func (k *Kept) has(first int64) bool { return k != nil && k.Has(first) }
+
 // Each gives f what is said of every sample of the steps from to end (exclusive), of all students', in the order of their labeling, as long
 // as on says to go on with a step. It is for a Publisher's Copies.
 func (s *Subscriber) Each(ctx context.Context, from, end int64, on func(step int64) bool, f func(sample int64, l *labels.Labels) error) error {
 	T := s.Coder.Settings().Sequence
 	l := labels.New(s.Microbatch*T, s.Coder.Settings().Count)
-	for d := range s.duties(from, end, func(Duty) bool { return true }) {
+	for d := range s.duties(from, end, func(d Duty) bool { return !s.Kept.has(d.First) }) {
 		if !on(d.First / int64(s.Batch)) {
 			return nil
 		}

@@ -70,7 +70,8 @@ func enoughStudents(s *session, list []*training) error {
 type stage struct {
 	distill.Roles
 	wait   labelWait
-	keeper *keeper // on the first rank, where labels are kept
+	keeper *keeper      // on the first rank, where labels are kept
+	file   *labels.File // of those that were kept before; nil: there are none to be read
 }
 
 // roles are those of the training's ranks in stage 1; nil where all are students all the time.
@@ -99,14 +100,27 @@ func (l *loop) inRoles(ctx context.Context) (*outcome, error) {
 			return nil, err
 		}
 	}
-	now, err := l.situation()
+	var writer *labels.Writer
+	var has *keptMicrobatches
+	if l.keepLabels && all.leads() && l.helped() {
+		var err error
+		if writer, has, err = l.openKept(); err != nil {
+			return nil, err
+		}
+	}
+	now, err := l.situation(has)
+	if now.Kept != nil && now.Kept.count() > 0 {
+		l.s.say("%s: the soft labels of %d microbatches are kept from before, and not made again", l.label, now.Kept.count())
+	}
 	switch {
+	case err != nil && writer != nil:
+		return nil, errors.Join(err, writer.Close())
 	case err != nil:
 		return nil, err
 	case now.Helped && teacher:
-		return l.teach(ctx, *r, now.Step)
+		return l.teach(ctx, *r, now)
 	case now.Helped:
-		return l.learn(ctx, *r)
+		return l.learn(ctx, *r, now.Kept.kept(), writer)
 	}
 	if err := l.meet(teacher); err != nil { // after stage 1
 		return nil, err
@@ -122,21 +136,24 @@ func (l *loop) ready() error {
 	return badCheckpoint(l.restore(), "or move the damaged folder and the file `latest` beside it away, and the same command goes on from what is left")
 }
 
-// learn is a student's part, to the training's end.
-func (l *loop) learn(ctx context.Context, r distill.Roles) (o *outcome, err error) {
+// learn is a student's part, to the training's end. On the first rank what the teachers say is written by w, if that is not nil.
+func (l *loop) learn(ctx context.Context, r distill.Roles, kept *distill.Kept, w *labels.Writer) (o *outcome, err error) {
 	all := l.s.ranks
 	all.narrow(r.Students)
 	l.stage = &stage{Roles: r, wait: newLabelWait(r)}
 	coder, err := labels.NewCoder(l.labelSettings())
+	if err == nil {
+		l.stage.file, err = l.readKept(kept)
+	}
 	if err != nil {
 		return nil, err
 	}
 	l.teaching.subscriber = &distill.Subscriber{
-		Roles: r, Rank: all.Rank(), Mail: all.whole.Stream(l.mail()), Coder: coder, Ghost: l.Distill.Ghost(), Prefetch: l.prefetch,
+		Roles: r, Rank: all.Rank(), Mail: all.whole.Stream(l.mail()), Coder: coder, Ghost: l.Distill.Ghost(), Prefetch: l.prefetch, Kept: kept,
 		Asked: func() { all.asked.Store(true) },
 	}
-	if l.keepLabels && all.leads() {
-		if l.stage.keeper, err = l.keep(*l.teaching.subscriber, l.Distill.TeacherSteps(l.Train.Steps)); err != nil {
+	if w != nil {
+		if l.stage.keeper, err = l.keep(*l.teaching.subscriber, w, l.Distill.TeacherSteps(l.Train.Steps)); err != nil {
 			return nil, err
 		}
 	}
@@ -166,10 +183,13 @@ const mostWords = 4 << 10
 
 // endStage ends stage 1 on a student.
 func (l *loop) endStage(v verdict) error {
-	r, all := l.stage.Roles, l.s.ranks
+	r, all, file := l.stage.Roles, l.s.ranks, l.stage.file
 	l.stage.keeper.end(l.step)
 	l.stage = nil
 	l.teaching.unsubscribe()
+	if file != nil {
+		_ = file.Close() // it was only read
+	}
 	all.widen()
 	if !all.leads() {
 		return nil
@@ -225,12 +245,13 @@ type situation struct {
 	Scale       model.LossScale
 	State       progressState
 	Helped      bool
+	Kept        *keptMicrobatches // nil: labels are not kept
 }
 
 // situation gives all ranks that of the first.
-func (l *loop) situation() (now situation, err error) {
+func (l *loop) situation(kept *keptMicrobatches) (now situation, err error) {
 	all := l.s.ranks
-	text, err := json.Marshal(situation{l.step, l.saved, l.inARow, l.due, l.trainer.Scale, l.state, l.helped()})
+	text, err := json.Marshal(situation{l.step, l.saved, l.inARow, l.due, l.trainer.Scale, l.state, l.helped(), kept})
 	if err == nil {
 		text, err = all.spread(all.all, text)
 	}
@@ -252,7 +273,7 @@ func (l *loop) meet(newcomer bool) error {
 
 // handOver gives newcomers where the training stands, with weights and optimizer state bucket by bucket, from the first rank.
 func (l *loop) handOver(newcomer bool) error {
-	now, err := l.situation()
+	now, err := l.situation(nil)
 	if err != nil {
 		return err
 	}
@@ -271,10 +292,10 @@ func (l *loop) handOver(newcomer bool) error {
 	return nil
 }
 
-// teach is a teacher's part from a step on: labels until stage 1 ends, and then that of a student. The LLM comes onto the device only
+// teach is a teacher's part from where the training stands: labels until stage 1 ends, and then that of a student. The LLM comes onto the device only
 // when the SLM has left it.
-func (l *loop) teach(ctx context.Context, r distill.Roles, from int64) (*outcome, error) {
-	v, err := l.publish(ctx, r, from)
+func (l *loop) teach(ctx context.Context, r distill.Roles, now situation) (*outcome, error) {
+	v, err := l.publish(ctx, r, now.Step, now.Kept.kept())
 	all := l.s.ranks
 	switch {
 	case err != nil:
@@ -295,13 +316,14 @@ func (l *loop) teach(ctx context.Context, r distill.Roles, from int64) (*outcome
 }
 
 // publish labels for the students until the first rank says that stage 1 is over.
-func (l *loop) publish(ctx context.Context, r distill.Roles, from int64) (verdict, error) {
+func (l *loop) publish(ctx context.Context, r distill.Roles, from int64, kept *distill.Kept) (verdict, error) {
 	all := l.s.ranks
 	p, free, err := l.publisher(ctx, r)
 	if err != nil {
 		return verdict{}, err
 	}
 	defer free()
+	p.Kept = kept
 	l.s.say("%s: this rank runs the teacher from step %d on, for %d students", l.label, from, r.Students)
 	all.voice.teaches(l, from)
 	type heard struct {

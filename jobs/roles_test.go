@@ -207,6 +207,31 @@ func testRoles(t *testing.T, saltern program) {
 		start(t, saltern, dir, launch(3, teachers)...).finish(t)
 		sameTraining(t, undisturbed, dir, "llm-salt")
 	})
+	t.Run("kept", func(t *testing.T) {
+		dir, keep := trained(t), launch(3, teachers, "--set=cluster.keep_labels=true")
+		said := regexp.MustCompile(`(?m)^SALT: the soft labels of (\d+) microbatches are kept from before, and not made again$`)
+		for _, lines := range []int{6, 12} {
+			p := start(t, saltern, dir, keep...)
+			if !p.at(t, after("llm-salt", lines), 0) {
+				t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+			}
+			ranks := []int{child(t, p, 0), child(t, p, 1), child(t, p, 2)}
+			_ = p.Process.Kill() // and with it all ranks
+			<-p.ended
+			for _, pid := range ranks {
+				for limit := time.Now().Add(time.Minute); running(pid) && time.Now().Before(limit); time.Sleep(time.Millisecond) {
+				}
+			}
+		}
+		p := start(t, saltern, dir, keep...)
+		p.finish(t)
+		// It goes on from step 7 with what was said of the steps up to the 11th, 4 microbatches each, and a little more.
+		if m := said.FindStringSubmatch(p.stderr.String()); m == nil || len(m[1]) < 2 || m[1] < "16" {
+			t.Errorf("%q were kept, want 16 microbatches at least\n%s", m, p.stderr.String())
+		}
+		sameTraining(t, undisturbed, dir, "llm-salt")
+		sameLabels(t, file, dir)
+	})
 	t.Run("slow", func(t *testing.T) {
 		p := start(t, saltern, trained(t), launch(3, teachers, "--trace=trace.json", "--set=distill.method=rkd", "--set=cluster.prefetch=1", "--set=cluster.heartbeat=60")...)
 		if !p.at(t, after("llm-rkd", 2), 0) {
