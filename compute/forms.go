@@ -77,7 +77,15 @@ func (f form) paired(width int) []uint32 {
 	if f.module != "texel" {
 		return nil
 	}
-	return []uint32{flagWord(width%(2*f.elements()) == 0)}
+	return []uint32{flagWord(width%f.run() == 0)}
+}
+
+// run is how many elements a lane of shaders/runs.glsl takes at once: RUN * WIDE.
+func (f form) run() int {
+	if f.module == "texel" {
+		return 2 * f.elements()
+	}
+	return f.elements()
 }
 
 // rows is how many rows of so many elements a workgroup takes: a stretch of them, and a multiple of unit.

@@ -106,6 +106,7 @@ var opRope = &Op{
 		{Why: "a longer context as Llama 3.1 has it: pairs that stay, that are slowed, and between", In: []Shape{{64, 256}}, Attr: Rope{Heads: 1, HeadSize: 128, T: 64, Start: 100000, Theta: 5e5, Scaling: RopeScaling{Factor: 8, Low: 1, High: 4, Original: 8192}}, InPlace: map[int]int{0: 0}},
 		{Why: "a longer context, all pairs slowed", In: []Shape{{64, 128}}, Attr: Rope{Heads: 2, HeadSize: 64, T: 64, Start: 32700, Theta: 1e4, Inverse: true, Scaling: RopeScaling{Factor: 2.5}}, InPlace: map[int]int{0: 0}},
 		{Why: "halves that are no whole texels", In: []Shape{{66, 36}}, Attr: Rope{Heads: 2, HeadSize: 12, T: 33, Theta: 500}, InPlace: map[int]int{0: 0}},
+		{Why: "an odd number of texels in a half, up to the row's end", In: []Shape{{37, 96}}, Attr: Rope{Heads: 4, HeadSize: 24, T: 37, Theta: 1e4}, InPlace: map[int]int{0: 0}},
 		{Why: "more windows than one, sequences across them", In: []Shape{{300, 32}}, Attr: Rope{Heads: 2, HeadSize: 8, T: 100, Theta: 1e4}, InPlace: map[int]int{0: 0}},
 	},
 	Random: func(rng *rand.Rand) Case {
@@ -133,6 +134,10 @@ func ropeRows(l *Limits) int {
 
 func ropeLaunches(n *Node, l *Limits, f form) (list []Launch) {
 	a, x := n.Attr.(Rope), n.Out[0]
+	whole := 1 // what rows, and heads' halves within them, are multiples of
+	if x.Shape[1]%f.run() == 0 {
+		whole = a.HeadSize / 2
+	}
 	for _, w := range windows(x.Shape[0], x.Shape[1], f.maxRange(l)) {
 		rows := w[1] - w[0]
 		push := words(rows, x.Shape[1], a.Heads, a.HeadSize, a.T, a.Start, int(flagWord(a.Inverse)), w[0]%a.T, ropeRows(l), 0)
@@ -143,8 +148,8 @@ func ropeLaunches(n *Node, l *Limits, f form) (list []Launch) {
 		}
 		push = append(push, a.scaled()...)
 		view := x.Rows(w[0], w[1])
-		invocations := ceilDiv(rows, ropeRows(l)) * a.HeadSize / 2 / f.elements()
-		list = append(list, f.launch(l, "rope", ceilDiv(invocations, f.lanes(l)), nil, push, view, view))
+		invocations := ceilDiv(rows, ropeRows(l)) * ceilDiv(a.HeadSize/2, f.run())
+		list = append(list, f.launch(l, "rope", ceilDiv(invocations, f.lanes(l)), f.paired(whole), push, view, view))
 	}
 	return list
 }

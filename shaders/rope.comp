@@ -5,9 +5,11 @@
 // 0 x [N, row] f32   1 x again, to be written: an invocation reads its elements before it writes them and no other's
 // Angles are whole numbers, in units of 2^-64 of a turn: frequency times position wraps as angles do, so that position 32,768
 // is as exact as position 1 (about 1e-7 in the result), and no driver's sin, cos, pow or exp2 matters.
-// An invocation turns WIDE pairs, i to i + WIDE - 1, of all heads of some rows. Dispatch dh/2/WIDE ceil(N / rows) invocations.
+// An invocation turns RUN * WIDE pairs, from i on, of all heads of some rows. Dispatch ceil(dh/2 / RUN / WIDE) ceil(N / rows) invocations.
 #include "index.glsl"
 #include "wide.glsl"
+#define PAIRED_ID 2
+#include "runs.glsl"
 layout(push_constant) uniform P {
 	uint n, row, heads, DH; // rows, elements of each, heads to turn, head size
 	uint T, start, inverse; // rows of a sequence, position of its first row, 1: turn backwards
@@ -18,7 +20,7 @@ layout(push_constant) uniform P {
 	uint bits;              // 0: all of it
 };
 INPUT(0, x);
-OUTPUT(1, y);
+OUTPUT_RUNS(1, y);
 
 // The high 64 bits of a product, less at most 2 for carries left out.
 uvec2 product(uvec2 a, uvec2 b) {
@@ -69,30 +71,37 @@ vec2 turn(uvec2 f, uint position) {
 }
 
 void main() {
-	uint half_ = DH / 2, per = half_ / WIDE, g = thread_index();
-	uint i = g % per * WIDE, m = g / per * rows, end = min(m + rows, n);
-	uvec2 f[WIDE];
-	for (uint k = 0; k < WIDE; k++) f[k] = frequency(i + k);
+	uint half_ = DH / 2 / WIDE, per = (half_ + RUN - 1) / RUN, g = thread_index();
+	uint i = g % per * RUN, m = g / per * rows, end = min(m + rows, n);
+	uvec2 f[RUN * WIDE];
+	for (uint k = 0; k < RUN * WIDE; k++) f[k] = frequency(i * WIDE + k);
 	uint t = (first + m) % T; // the row's place in its sequence
 	for (; m < end; m++) {
-		REAL c, s;
+		REAL c[RUN], s[RUN];
+		EACH(j) {
 #if defined(TEXEL) || defined(VEC4)
-		for (uint k = 0; k < WIDE; k++) {
-			vec2 one = turn(f[k], start + t);
-			c[k] = one.x;
-			s[k] = one.y;
-		}
+			for (uint k = 0; k < WIDE; k++) {
+				vec2 one = turn(f[j * WIDE + k], start + t);
+				c[j][k] = one.x;
+				s[j][k] = one.y;
+			}
 #else
-		vec2 one = turn(f[0], start + t);
-		c = one.x;
-		s = one.y;
+			vec2 one = turn(f[0], start + t);
+			c[j] = one.x;
+			s[j] = one.y;
 #endif
-		if (inverse == 1) s = -s;
+			if (inverse == 1) s[j] = -s[j];
+		}
 		for (uint h = 0; h < heads; h++) {
-			uint lo = (m * row + h * DH + i) / WIDE, hi = lo + per;
-			REAL a = AT(x, lo), b = AT(x, hi);
-			PUT(y, lo, a * c - b * s);
-			PUT(y, hi, b * c + a * s);
+			uint lo = (m * row + h * DH) / WIDE + i, hi = lo + half_;
+			REAL a[RUN], b[RUN];
+			EACH(j) {
+				REAL before = AT(x, lo + j), after = AT(x, hi + j);
+				a[j] = before * c[j] - after * s[j];
+				b[j] = after * c[j] + before * s[j];
+			}
+			PUT_RUN(y, lo, a, half_ - i);
+			PUT_RUN(y, hi, b, half_ - i);
 		}
 		t = t + 1 == T ? 0 : t + 1;
 	}
