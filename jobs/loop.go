@@ -64,7 +64,7 @@ func (l *loop) restore() error {
 	c, err := checkpoint.Open(l.checkpoints())
 	switch {
 	case errors.Is(err, checkpoint.ErrNone):
-		if err := l.model.Init(l.s.device, l.Seed); err != nil {
+		if err := l.begin(); err != nil {
 			return err
 		}
 		if err := l.rounds.begin(); err != nil {
@@ -106,6 +106,14 @@ func (l *loop) restore() error {
 	}
 	l.log, err = metrics.Open(l.dir, int(l.step))
 	return err
+}
+
+// begin gives the model the weights that it starts with.
+func (l *loop) begin() error {
+	if l.base != nil {
+		return l.model.LoadWeights(l.s.device, l.base)
+	}
+	return l.model.Init(l.s.device, l.Seed)
 }
 
 func (l *loop) run(ctx context.Context) (o *outcome, err error) {
@@ -196,6 +204,10 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 				l.s.ranks.waiting(l.teaching.waited.Seconds())
 			}
 			defer l.tracer.passing("read the text", time.Now())
+			if l.examples != nil {
+				l.examples.batch(l.order, sample, ids, labels)
+				return nil
+			}
 			return l.denoising.batch(l.s.set.Train, l.orderAt(l.order, l.step), sample, c.Sequence, ids, labels, l.trainer.Seen)
 		})
 		if err == nil && objective == 1 {
@@ -324,6 +336,10 @@ func (l *loop) record(r metrics.Record) error {
 // measure evaluates the model as it is.
 func (l *loop) measure(ctx context.Context) error {
 	return l.rounds.shown(func() (err error) {
+		if l.examples != nil {
+			l.last, err = l.examples.evaluate(ctx, l.trainer.Evaluator, l.Train.EvalTokens)
+			return err
+		}
 		if l.last, err = l.trainer.EvaluateText(ctx, l.s.set.HeldOut, l.Train.EvalTokens); err != nil {
 			return err
 		}

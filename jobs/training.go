@@ -34,6 +34,11 @@ type training struct {
 	// Of ranks that train apart alone.
 	Apart *apart `toml:"cluster,omitempty"`
 
+	Start string `toml:"start,omitempty"` // weights' checksum of the checkpoint that it goes on from; empty: from random ones
+
+	base     *checkpoint.Checkpoint // that one
+	examples *examples              // that it reads instead of the text; nil: the text
+
 	name  string // the folder within the run's
 	label string // for people
 	dir   string
@@ -86,6 +91,9 @@ func (t *training) checkpoints() string { return filepath.Join(t.dir, "checkpoin
 // dataOrder is the order in which the training reads the sequences of the text, but for those of a selection.
 func (t *training) dataOrder(s *session) (corpus.Order, error) {
 	n := s.set.Train.Sequences(t.Train.Sequence)
+	if t.examples != nil {
+		n = int64(t.examples.train.count())
+	}
 	if n < 1 {
 		return corpus.Order{}, fail(BadData, "the training text has %d tokens, not even one sequence of %d; add text or shorten train.sequence", s.set.Train.Len(), t.Train.Sequence)
 	}
