@@ -133,7 +133,7 @@ func (f *finetuneFlags) job(from startingPoint, data []string, steps int64) (*Jo
 	if err != nil {
 		return nil, err
 	}
-	job.Config.Device = either(f.device, job.Config.Device)
+	job.Config.Device, job.listen = either(f.device, job.Config.Device), f.listen
 	tok, err := token.Parse(from.tokenizer)
 	if err != nil {
 		return nil, fail(BadCheckpoint, "%s: tokenizer.json: %w", from.Dir, err)
@@ -213,7 +213,7 @@ func openExamples(io IO, job *Job, from startingPoint, x *examples) (*session, e
 		},
 	}
 	s.say("device: %s (%s)", device.Info().Name, device.Info().Driver)
-	if err := s.settle([]*Job{job}); err != nil {
+	if err := errors.Join(s.settle([]*Job{job}), s.export()); err != nil {
 		return nil, errors.Join(err, s.close(err))
 	}
 	return s, nil

@@ -263,6 +263,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 		r.Values[metrics.LabelWait] = l.judgeWait(took)
 	}
 	maps.Copy(r.Values, values)
+	l.s.exporter.observe(l.label, r)
 	switch {
 	case l.step%c.EvalEvery == 0 || done:
 		err = l.evaluate(ctx, r)
@@ -327,6 +328,7 @@ func (l *loop) evaluate(ctx context.Context, r metrics.Record) error {
 
 // record writes a line of metrics, which the first rank does for all.
 func (l *loop) record(r metrics.Record) error {
+	l.s.exporter.observe(l.label, r) // with what was measured on held-out text
 	if l.log == nil {
 		return nil
 	}

@@ -189,7 +189,7 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	job.Config = job.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.EndOfText)
 	s.say("device: %s (%s)%s", s.device.Info().Name, s.device.Info().Driver, r.describe())
 	if s.limits, err = r.common(ctx, *s.device.Limits(), s.device.Info().UUID); err == nil {
-		err = s.settle([]*Job{job})
+		err = errors.Join(s.settle([]*Job{job}), s.export())
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.close(err))
