@@ -7,6 +7,7 @@ func commands() []*Command {
 		planCommand(),
 		runCommand(),
 		trainCommand(),
+		finetuneCommand(),
 		compareCommand(),
 		watchCommand(),
 		labelCommand(),

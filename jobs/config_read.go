@@ -20,6 +20,7 @@ type Job struct {
 	origins map[string]string // by full key
 	draft   *draft            // what it was resolved from
 	ranks   int               // that share its batches; 0: one
+	listen  string            // where the first of them shows metrics; empty: nowhere
 }
 
 // Origin says where the value of a full key such as "llm.train.lr" came from: "job.toml:12:1", "--set", "preset" or

@@ -211,6 +211,10 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 				l.s.ranks.waiting(l.teaching.waited.Seconds())
 			}
 			defer l.tracer.passing("read the text", time.Now())
+			if l.examples != nil {
+				l.examples.batch(l.order, sample, ids, labels)
+				return nil
+			}
 			return l.denoising.batch(l.s.set.Train, l.orderAt(l.order, l.step), sample, c.Sequence, ids, labels, l.trainer.Seen)
 		})
 		if err == nil && objective == 1 {
@@ -269,6 +273,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 		r.Values[metrics.LabelWait] = l.judgeWait(took)
 	}
 	maps.Copy(r.Values, values)
+	l.s.exporter.observe(l.label, r)
 	switch {
 	case l.step%c.EvalEvery == 0 || done:
 		err = l.evaluate(ctx, r)
@@ -336,6 +341,7 @@ func (l *loop) evaluate(ctx context.Context, r metrics.Record) error {
 
 // record writes a line of metrics, which the first rank does for all.
 func (l *loop) record(r metrics.Record) error {
+	l.s.exporter.observe(l.label, r) // with what was measured on held-out text
 	if l.log == nil {
 		return nil
 	}
@@ -345,6 +351,10 @@ func (l *loop) record(r metrics.Record) error {
 // measure evaluates the model as it is.
 func (l *loop) measure(ctx context.Context) error {
 	return l.rounds.shown(func() (err error) {
+		if l.examples != nil {
+			l.last, err = l.examples.evaluate(ctx, l.trainer.Evaluator, l.Train.EvalTokens)
+			return err
+		}
 		if l.last, err = l.trainer.EvaluateText(ctx, l.s.set.HeldOut, l.Train.EvalTokens); err != nil {
 			return err
 		}

@@ -197,7 +197,7 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 		return nil, errors.Join(err, s.close(err))
 	}
 	if s.limits, err = r.common(ctx, *s.device.Limits(), s.device.Info().UUID); err == nil {
-		err = s.settle([]*Job{job})
+		err = errors.Join(s.settle([]*Job{job}), s.export())
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.close(err))

@@ -25,6 +25,7 @@ type session struct {
 	meter     *progress.Meter
 	ranks     *ranks         // that do the job together; nil: this process is alone
 	limits    compute.Limits // of the device, or what the devices of all ranks have in common
+	exporter  *exporter      // nil: nobody asked for one
 }
 
 // newMeter shows progress on io.Err: a live line on a terminal, a plain one now and then elsewhere.
@@ -63,7 +64,18 @@ func (s *session) close(cause error) error {
 	if cause != nil {
 		s.keep(cause.Error())
 	}
-	return errors.Join(s.set.Close(), s.device.CloseChecked(), s.ranks.close(cause))
+	return errors.Join(s.exporter.close(), s.set.Close(), s.device.CloseChecked(), s.ranks.close(cause))
+}
+
+// export shows the job's metrics, where that is asked, from the first rank on.
+func (s *session) export() (err error) {
+	if s.job.listen == "" || !s.ranks.leads() {
+		return nil
+	}
+	if s.exporter, err = newExporter(s.job.listen, s.job.Name); err == nil {
+		s.say("%s", s.exporter.describe())
+	}
+	return err
 }
 
 // done closes the session of a job that has ended with that error, and gives it as a person is to read it.

@@ -64,6 +64,7 @@ func jobArgument(command string, args []string, sets []string) (*Job, error) {
 type runFlags struct {
 	sets        listFlag
 	device      string
+	listen      string // address for Prometheus; empty: none
 	fresh, json bool
 }
 
@@ -71,6 +72,7 @@ type runFlags struct {
 func (f *runFlags) define(fs *flag.FlagSet, remove string) {
 	setFlag(fs, &f.sets)
 	deviceFlag(fs, &f.device)
+	fs.StringVar(&f.listen, "metrics-listen", "", "show the last step's metrics to Prometheus at this `address`, such as :9100, under /metrics")
 	fs.BoolVar(&f.fresh, "fresh", false, "begin anew: remove "+remove+" first")
 	jsonFlag(fs, &f.json)
 }
@@ -81,7 +83,7 @@ func (f *runFlags) job(command string, args []string) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	job.Config.Device = either(f.device, job.Config.Device)
+	job.Config.Device, job.listen = either(f.device, job.Config.Device), f.listen
 	return job, nil
 }
 

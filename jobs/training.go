@@ -36,6 +36,8 @@ type training struct {
 	// Of ranks that train apart alone.
 	Apart *apart `toml:"cluster,omitempty"`
 
+	examples *examples // that it reads instead of the text; nil: the text
+
 	name  string // the folder within the run's
 	from  string // the folder of the model that it begins with; empty: none
 	label string // for people
@@ -91,6 +93,9 @@ func (t *training) checkpoints() string { return filepath.Join(t.dir, "checkpoin
 // dataOrder is the order in which the training reads the sequences of the text, but for those of a selection.
 func (t *training) dataOrder(s *session) (corpus.Order, error) {
 	n := s.set.Train.Sequences(t.Train.Sequence)
+	if t.examples != nil {
+		n = int64(t.examples.train.count())
+	}
 	if n < 1 {
 		return corpus.Order{}, fail(BadData, "the training text has %d tokens, not even one sequence of %d; add text or shorten train.sequence", s.set.Train.Len(), t.Train.Sequence)
 	}

@@ -9,12 +9,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
-// Writer adds records to a run's file.
+// Writer adds records to a run's file, and to that of TensorBoard.
 type Writer struct {
-	f    *os.File
-	last int // step of the last line
+	f      *os.File
+	events *events
+	last   int // step of the last line
 }
 
 // Open opens the file in the run's folder for a run that goes on from a step: lines after it, which the run is going to write
@@ -26,17 +28,21 @@ func Open(dir string, step int) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{f: f}
-	end := int64(0)
+	end, kept := int64(0), []Record(nil)
 	err = scan(f, path, func(r Record, size int) bool {
 		if r.Step > step || step == 0 {
 			return false
 		}
 		w.last = r.Step
+		kept = append(kept, r)
 		end += int64(size)
 		return true
 	})
 	if err == nil {
 		err = f.Truncate(end)
+	}
+	if err == nil {
+		w.events, err = openEvents(dir, kept, time.Now())
 	}
 	if err != nil {
 		f.Close()
@@ -64,6 +70,7 @@ func (w *Writer) Write(r Record) error {
 	}
 	if err == nil {
 		w.last = r.Step
+		err = w.events.write(r)
 	}
 	return err
 }
@@ -72,7 +79,7 @@ func (w *Writer) Write(r Record) error {
 func (w *Writer) Sync() error { return w.f.Sync() }
 
 // Close syncs and closes the file.
-func (w *Writer) Close() error { return errors.Join(w.f.Sync(), w.f.Close()) }
+func (w *Writer) Close() error { return errors.Join(w.f.Sync(), w.f.Close(), w.events.close()) }
 
 // Read returns all records of the run in dir; a torn last line is left out.
 func Read(dir string) ([]Record, error) {

@@ -1,6 +1,8 @@
 // Package metrics keeps a run's measurements in metrics.jsonl, one JSON object a line, so that a run that was stopped and
 // resumed leaves the file of one that never stopped, timings apart.
 //
+// [Writer] keeps the same beside it for TensorBoard, in [EventsName]: tensorboard --logdir runs.
+//
 // What is measured and when is decided in jobs; pictures of it are made in jobs/report.
 //
 //	{"step":120,"tokens":983040,"train/loss":4.8123,"lr":0.0006,"grad_norm":0.91,"tokens_per_sec":26300,"seconds":37.4}

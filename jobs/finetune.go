@@ -1,0 +1,216 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"saltern/distill"
+	"saltern/model"
+	"saltern/model/checkpoint"
+	"saltern/model/corpus"
+	"saltern/model/token"
+)
+
+// finetuneFlags are what finetune is told beside the data.
+type finetuneFlags struct {
+	runFlags
+	from, run string
+	fields    exampleFields
+	epochs    float64
+	trace     traceFlags
+}
+
+// finetuneCommand trains a checkpoint on with prompts and responses.
+func finetuneCommand() *Command {
+	var flags finetuneFlags
+	return &Command{
+		Name:    "finetune",
+		Usage:   "--from CHECKPOINT [--run FOLDER] [--epochs N] [--set key=value]... [--device D] [--fresh] [--json] data.jsonl...",
+		Summary: "train a checkpoint on with prompts and the responses to them",
+		Help: `Reads examples from .jsonl files (plain, .gz or .zst; folders and globs too), in each line a
+"prompt" and a "response", and trains the checkpoint on to give the responses: the prompts
+are read and not predicted. Examples are packed into sequences, none is cut, and none sees
+another. Some are held out to measure the loss on (corpus.held_out); exact duplicates and
+those longer than a sequence are left out, and counted.
+
+The training is any other's: its folder is llm-finetune in the run folder, its keys are
+those of [llm.train], set with --set, and the same command goes on from its last checkpoint.
+Left out, llm.train.lr is 1e-4, the batch 16 sequences, and as many steps as --epochs takes.
+What comes out are checkpoints like any other.`,
+		Example: `saltern finetune --from runs/go-source/llm-salt/checkpoints --run runs/answers answers.jsonl
+saltern generate --prompt 'What is a slice?' runs/answers/llm-finetune/checkpoints`,
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Flags: func(fs *flag.FlagSet) {
+			flags.define(fs, "the run's model")
+			fs.StringVar(&flags.from, "from", "", "the `checkpoint` to start from: its folder, or a run's folder of them, then the latest")
+			fs.StringVar(&flags.run, "run", "runs/finetune", "the run `folder`")
+			fs.StringVar(&flags.fields.prompt, "prompt", "prompt", "the `field` of the prompt")
+			fs.StringVar(&flags.fields.response, "response", "response", "the `field` of the response")
+			fs.Float64Var(&flags.epochs, "epochs", 3, "how often each example is read, where llm.train.steps is not set")
+			flags.trace.define(fs)
+		},
+		Run: func(ctx context.Context, io IO, args []string) error {
+			if flags.from == "" || len(args) == 0 || !(flags.epochs > 0) {
+				return fail(Usage, "finetune takes --from CHECKPOINT and at least one file of examples, and --epochs above 0; run: saltern help finetune")
+			}
+			done, err := flags.finetune(ctx, io, args)
+			if err != nil {
+				return err
+			}
+			return resultTable(done).Write(io.Out, flags.json)
+		},
+	}
+}
+
+// startingPoint is a checkpoint to train on from.
+type startingPoint struct {
+	*checkpoint.Checkpoint
+	model     model.Config
+	tokenizer []byte
+}
+
+func openStart(path string) (s startingPoint, err error) {
+	if s.Checkpoint, err = checkpoint.Open(path); err != nil {
+		return s, badCheckpoint(err, "--from is a checkpoint's folder, or a run's folder of them such as runs/other/llm-salt/checkpoints")
+	}
+	text, err := s.Config()
+	if err != nil {
+		return s, err
+	}
+	if s.model, err = model.ParseConfigJSON(text); err != nil {
+		return s, fail(BadCheckpoint, "%s: %w", s.Dir, err)
+	}
+	s.tokenizer, err = s.Tokenizer()
+	return s, err
+}
+
+// job is the job of a training from the checkpoint, for so many steps where the user does not set them.
+func (f *finetuneFlags) job(from startingPoint, data []string, steps int64) (*Job, error) {
+	var c struct {
+		RunDir string `toml:"run_dir"`
+		Corpus struct {
+			Sources []string `toml:"sources"`
+		} `toml:"corpus"`
+		Tokenizer struct {
+			File string `toml:"file"`
+		} `toml:"tokenizer"`
+		LLM struct {
+			Model model.Config   `toml:"model"`
+			Train map[string]any `toml:"train"`
+		} `toml:"llm"`
+		Distill struct {
+			Method string `toml:"method"`
+		} `toml:"distill"`
+	}
+	c.RunDir, c.Distill.Method, c.LLM.Model = f.run, "baseline", from.model
+	c.LLM.Train = map[string]any{"steps": steps, "batch": 16, "lr": 1e-4, "document_masks": true}
+	var err error
+	if c.Tokenizer.File, err = filepath.Abs(filepath.Join(from.Dir, "tokenizer.json")); err != nil {
+		return nil, err
+	}
+	for _, path := range data {
+		if path, err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
+		c.Corpus.Sources = append(c.Corpus.Sources, strings.ReplaceAll(path, "$", "$$"))
+	}
+	text, err := toml.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("bug: the job of a checkpoint has no TOML: %w", err)
+	}
+	job, err := readJob("finetune.toml", text, f.sets)
+	if err != nil {
+		return nil, err
+	}
+	job.Config.Device, job.listen = either(f.device, job.Config.Device), f.listen
+	tok, err := token.Parse(from.tokenizer)
+	if err != nil {
+		return nil, fail(BadCheckpoint, "%s: tokenizer.json: %w", from.Dir, err)
+	}
+	job.Config = job.withTokenizer(tok.VocabSize(), tok.DocumentStart())
+	job.LLM.Model.Vocab = from.model.Vocab // a matrix may have more rows than there are tokens
+	if !job.LLM.Train.DocumentMasks {
+		return nil, fail(BadConfig, "--set: llm.train: document_masks = false lets examples see each other, which finetune does not do; leave it out")
+	}
+	return job, nil
+}
+
+// finetune reads the examples and trains.
+func (f *finetuneFlags) finetune(ctx context.Context, io IO, data []string) (done []finishedTraining, err error) {
+	if err := f.trace.check(); err != nil {
+		return nil, err
+	}
+	from, err := openStart(f.from)
+	if err != nil {
+		return nil, err
+	}
+	job, err := f.job(from, data, 1)
+	if err != nil {
+		return nil, err
+	}
+	tok, err := token.Parse(from.tokenizer)
+	if err != nil {
+		return nil, err
+	}
+	x, err := readExamples(job.Corpus, f.fields, tok, job.LLM.Train.Sequence)
+	if err != nil {
+		return nil, &Error{BadData, err}
+	}
+	if job.Origin("llm.train.steps") != "--set" {
+		batch := float64(job.LLM.Train.Batch)
+		if job, err = f.job(from, data, int64(max(1, (f.epochs*float64(x.train.count())+batch-1)/batch))); err != nil {
+			return nil, err
+		}
+	}
+	s, err := openExamples(io, job, from, tok, x)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = s.done(err) }()
+	s.say("examples: %d, of %d tokens in prompts and %d in responses; %d duplicates and %d longer than %d tokens left out", x.count, x.prompt, x.answers, x.duplicates, x.long, x.T)
+	t := job.training(methodName("finetune"), "FINETUNE", job.LLM, distill.Config{Method: "baseline"}, x.key)
+	t.examples, t.from, t.trace = x, from.Dir, f.trace
+	if f.fresh {
+		if err := t.remove(); err != nil {
+			return nil, err
+		}
+	}
+	o, err := t.train(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return []finishedTraining{{t, o, s.set.Manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)}}, nil
+}
+
+// openExamples is openJob for a job whose text is examples.
+func openExamples(io IO, job *Job, from startingPoint, tok *token.Tokenizer, x *examples) (*session, error) {
+	if err := os.MkdirAll(job.RunDir, 0o777); err != nil {
+		return nil, err
+	}
+	if err := writeResolved(job); err != nil {
+		return nil, err
+	}
+	device, tuner, err := openTuned(io, job.Config.Device)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		io: io, job: job, device: device, tuner: tuner, tokenizer: from.tokenizer, meter: newMeter(io, 0), limits: *device.Limits(),
+		set: &corpus.Set{
+			Manifest: &corpus.Manifest{Key: x.key, VocabSize: job.LLM.Model.Vocab, EndOfText: tok.EndOfText(), DocumentStart: tok.DocumentStart(), HeldOut: x.heldOut.part},
+			Train:    &corpus.Stream{}, HeldOut: &corpus.Stream{},
+		},
+	}
+	s.say("device: %s (%s)", device.Info().Name, device.Info().Driver)
+	if err := errors.Join(s.settle([]*Job{job}), s.export()); err != nil {
+		return nil, errors.Join(err, s.close(err))
+	}
+	return s, nil
+}
