@@ -15,6 +15,7 @@ func commands() []*Command {
 		selectCommand(),
 		evaluateCommand(),
 		generateCommand(),
+		exportCommand(),
 		devicesCommand(),
 		doctorCommand(),
 		tuneCommand(),

@@ -210,7 +210,9 @@ func TestAddress(t *testing.T) {
 		teachers := slices.Contains(test.also, "distill.label_") && !slices.ContainsFunc(test.sets, func(s string) bool {
 			return slices.Contains([]string{"distill.method=baseline", "distill.teacher=uniform", "distill.teacher=equal-entropy"}, s)
 		}) // whose labels are sparse, as those of a file are
-		want = slices.DeleteFunc(want, func(k string) bool { return k == "distill.method" || k == "llm.from" || k == "cluster.teachers" && teachers })
+		want = slices.DeleteFunc(want, func(k string) bool {
+			return k == "distill.method" || k == "llm.from" || k == "cluster.teachers" && teachers
+		})
 		if got := undeciding(t, test.sets...); !slices.Equal(got, want) {
 			t.Errorf("%s: without effect are\n%v\nwant\n%v", test.why, got, want)
 		}
