@@ -64,12 +64,12 @@ type Config struct {
 	// QKNorm puts an RMSNorm on each head of queries and of keys, as Qwen3 has it (Henry et al. 2020, arXiv 2010.04245).
 	QKNorm bool `toml:"qk_norm"`
 
-	// RopeScaling slows down the rotary frequencies of a model whose context was made longer.
-	RopeScaling RopeScaling `toml:"rope_scaling"`
-
 	// InitStd is the standard deviation of the initial weights; the two matrices that write to the residual stream
 	// take InitStd/sqrt(2 L). Zero means 0.02. Above 0, at most 1.
 	InitStd float64 `toml:"init_std"`
+
+	// RopeScaling slows down the rotary frequencies of a model whose context was made longer.
+	RopeScaling RopeScaling `toml:"rope_scaling"`
 }
 
 // RopeScaling is how rotary frequencies are changed for a context longer than the first one; zero Factor: not at all.
