@@ -4,7 +4,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 JOB = examples/go-source.toml
 
 .NOTPARALLEL: # setup comes before what needs it
-.PHONY: help setup ready build run test test-fleet test-slurm lint docs shaders size figures
+.PHONY: help setup ready build run test test-fleet test-slurm interop lint docs shaders size figures
 
 help:
 	@echo 'make setup    install what is missing to build and run: a Vulkan loader, a driver, the validation layers'
@@ -13,6 +13,7 @@ help:
 	@echo 'make test     run every test, with the Vulkan validation layers on, after saying on which device'
 	@echo 'make test-fleet  run the kernels on the drivers of scripts/fleet.sh, compile them for many GPUs, write docs/FLEET.md; needs root'
 	@echo 'make test-slurm  run the batch scripts on a real Slurm of four nodes on this machine; needs root, installs Slurm where it is missing'
+	@echo 'make interop  compare models, tokenizers and exports with transformers, tokenizers and llama.cpp; needs Python and its package index'
 	@echo 'make lint     gofmt, go vet, staticcheck'
 	@echo 'make docs     write the generated reference pages in docs/ anew'
 	@echo 'make shaders  compile the shaders anew; needs glslc and spirv-val, which nothing else does'
@@ -43,6 +44,9 @@ test-fleet:
 # The queue is this machine's own, started and stopped for the tests.
 test-slurm: ready
 	scripts/slurm.sh run go test ./jobs -run '^TestSlurm$$' -count 1 -timeout 30m -slurm; code=$$?; scripts/slurm.sh down; exit $$code
+
+interop: ready
+	scripts/interop/run
 
 lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \

@@ -16,6 +16,7 @@ func commands() []*Command {
 		selectCommand(),
 		evaluateCommand(),
 		generateCommand(),
+		exportCommand(),
 		devicesCommand(),
 		doctorCommand(),
 		tuneCommand(),

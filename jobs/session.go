@@ -9,6 +9,7 @@ import (
 
 	"saltern/compute"
 	"saltern/jobs/progress"
+	"saltern/model"
 	"saltern/model/checkpoint"
 	"saltern/model/corpus"
 )
@@ -87,7 +88,7 @@ func (s *session) done(err error) error {
 // badCheckpoint gives an error from opening a checkpoint its kind, where the checkpoint is to blame, and adds what to do.
 func badCheckpoint(err error, remedy string) error {
 	switch {
-	case !errors.Is(err, checkpoint.ErrCorrupt) && !errors.Is(err, checkpoint.ErrNone):
+	case !errors.Is(err, checkpoint.ErrCorrupt) && !errors.Is(err, checkpoint.ErrNone) && !errors.Is(err, model.ErrUnsupported):
 		return err
 	case remedy == "":
 		return &Error{BadCheckpoint, err}

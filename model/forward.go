@@ -160,9 +160,13 @@ func (m *Model) heads(r *compute.Recorder, x *compute.Tensor, l layerWeights, t 
 	if m.positions != nil {
 		return qkv
 	}
-	s := m.RopeScaling
 	return r.Rope(qkv, compute.Rope{Heads: m.Heads + m.KVHeads, HeadSize: m.HeadSize, T: t.T, Theta: float32(m.RopeTheta),
-		Scaling: compute.RopeScaling{Factor: s.Factor, Low: s.LowFreq, High: s.HighFreq, Original: s.Original}})
+		Scaling: m.RopeScaling.compute()})
+}
+
+// compute is the scaling as the kernels know it.
+func (s RopeScaling) compute() compute.RopeScaling {
+	return compute.RopeScaling{Factor: s.Factor, Low: s.LowFreq, High: s.HighFreq, Original: s.Original}
 }
 
 // normed records the norm of each row: LayerNorm where there is a bias, else RMSNorm.

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,9 @@ import (
 
 // families are the values of model_type that can be read.
 var families = []string{"llama", "mistral", "qwen2", "qwen3", "gpt2"}
+
+// ErrUnsupported is wrapped by errors about a model that is sound and cannot be computed, or written in the form asked for.
+var ErrUnsupported = errors.New("unsupported model")
 
 // ParseConfigJSON reads a config.json as ConfigJSON or Hugging Face's transformers writes it, of Llama (SmolLM2 and TinyLlama
 // among them), Mistral, Qwen2, Qwen3 and GPT-2. Whatever would change what the model computes and is not supported is an error that names the key.
@@ -19,7 +23,7 @@ func ParseConfigJSON(text []byte) (Config, error) {
 	}
 	family := h.text("model_type", "")
 	if !slices.Contains(families, family) {
-		return Config{}, fmt.Errorf("config.json: model_type = %q is not supported; there are %s", family, strings.Join(families, ", "))
+		return Config{}, fmt.Errorf("%w: config.json: model_type = %q is not supported; there are %s", ErrUnsupported, family, strings.Join(families, ", "))
 	}
 	h.refuse("quantization_config", "null")
 	c := Config{Vocab: h.number("vocab_size", 0), InitStd: h.float("initializer_range", 0)}
@@ -35,7 +39,7 @@ func ParseConfigJSON(text []byte) (Config, error) {
 		}
 	})
 	if h.err != nil {
-		return c, fmt.Errorf("config.json: %w", h.err)
+		return c, fmt.Errorf("%w: config.json: %w", ErrUnsupported, h.err)
 	}
 	return c, nil
 }

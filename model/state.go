@@ -87,7 +87,7 @@ func (m *Model) LoadWeights(b compute.Backend, c *checkpoint.Checkpoint) error {
 	})
 	for _, t := range f.Tensors() {
 		if err == nil && !taken[t.Name] && !computed(t.Name) && !(m.TieEmbeddings && t.Name == "lm_head.weight") {
-			err = fmt.Errorf("unsupported: its tensor %s has no place in a model that config.json describes", t.Name)
+			err = fmt.Errorf("%w: its tensor %s has no place in a model that config.json describes", ErrUnsupported, t.Name)
 		}
 	}
 	return inFolder(c, err)

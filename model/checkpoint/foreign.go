@@ -88,3 +88,18 @@ func (c *Checkpoint) WeightsSum() (string, error) {
 	sum := sha256.Sum256([]byte(strings.Join(sums, "\n")))
 	return hex.EncodeToString(sum[:]), nil
 }
+
+// Export lists the files of a checkpoint that another program needs.
+func (c *Checkpoint) Export() ([]string, error) {
+	list, err := c.weightFiles()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{configFile, tokenizerFile} {
+		list = append(list, filepath.Join(c.Dir, name))
+	}
+	if index := filepath.Join(c.Dir, indexFile); c.Foreign && exists(index) {
+		list = append(list, index)
+	}
+	return list, nil
+}

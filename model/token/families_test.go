@@ -12,10 +12,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-var interop = flag.String("interop", "", "also a folder of tokenizers that scripts/interop/tokenizers.py made")
+var interop = flag.String("interop", "", "also a folder of tokenizers that scripts/interop/vocabularies.py made")
 
 // TestFamilies compares ids with those of Hugging Face's tokenizers, for tokenizers with the settings of other models.
-// scripts/interop/tokenizers.py made both, the small ones here with --golden.
+// scripts/interop/vocabularies.py made both, the small ones here with --golden.
 func TestFamilies(t *testing.T) {
 	folders := []string{filepath.Join("testdata", "families")}
 	if *interop != "" {

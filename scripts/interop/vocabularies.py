@@ -1,11 +1,10 @@
-"""Trains small tokenizers with the settings of each family and writes what ids they give: tokenizers.py OUT [--golden]
+"""Trains small tokenizers with the settings of each family and writes what ids they give: vocabularies.py OUT [--golden]
 
 Each becomes OUT/NAME.json, as Hugging Face's tokenizers saves it, and OUT/NAME.ids.json: rows of text, its ids, the text that these stand for,
 and where they differ the ids where special tokens are plain text.
 """
 
-import argparse, json, os, random, sys
-sys.path = [p for p in sys.path if os.path.abspath(p or ".") != os.path.dirname(os.path.abspath(__file__))]  # this file has the package's name
+import argparse, json, os, random
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
