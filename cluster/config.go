@@ -50,6 +50,11 @@ type Config struct {
 	// even. Empty means "auto".
 	Shares string `toml:"shares"`
 
+	// CheckEvery is after how many steps all ranks compute the gradient of the same microbatch and compare, which costs each one microbatch: a
+	// device that has become wrong is found, with host, tensor, and kernel where one of these is to blame. The job then stops, or with
+	// Elastic goes on without that rank. Zero means once an hour, by the clock of rank 0; below zero never.
+	CheckEvery int64 `toml:"check_every"`
+
 	// Elastic has the ranks that are left go on when one is lost, with its share of every batch among them, as long as rank 0 lives, which
 	// writes what is written once, and where ranks run the servers the first rank of their node. They begin again at the last step that all
 	// have done, with a sharded optimizer at the last checkpoint. Losses may differ in their last digits from there.

@@ -101,6 +101,7 @@ func (l *loop) restore() error {
 	if l.state.Ranks = l.s.ranks.world(); l.state.Ranks == 1 {
 		l.state.Ranks = 0
 	}
+	l.openHealth()
 	if err := l.openShares(); err != nil || !l.s.ranks.leads() {
 		return err
 	}
@@ -185,6 +186,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 		l.s.ranks.vote(ctx)
 	}
 	l.s.ranks.takeShares(l.step, c)
+	l.tracer.now = l.step + 1
 	l.teaching.nextStep()
 	var step model.Step
 	err := around(func() (err error) {
@@ -216,6 +218,9 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	l.state.FLOPs += flops
 	l.countSent()
 	if err := l.judgeShares(); err != nil {
+		return err
+	}
+	if err := l.checkHealth(ctx); err != nil {
 		return err
 	}
 	if err := l.countSkip(step); err != nil {
