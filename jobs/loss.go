@@ -32,8 +32,9 @@ func (r *ranks) mourn(err error) error {
 // overLosses does a job's work, and where a rank is lost and the job is elastic, again with those that are left: what is done lies on
 // disk, and is not done again.
 func (s *session) overLosses(ctx context.Context, work func() error) error {
+	run := work
 	for {
-		err := work()
+		err := run()
 		lost := s.ranks.lost()
 		if lost == nil || s.ranks.regroup == nil || !errors.As(err, new(*cluster.RankLost)) {
 			return err
@@ -41,12 +42,15 @@ func (s *session) overLosses(ctx context.Context, work func() error) error {
 		if err := s.ranks.regroup(ctx); err != nil {
 			return err
 		}
-		if err := s.seated(ctx); err != nil {
-			return err
-		}
 		s.say("%v%s; %d ranks go on from what is saved", lost, s.ranks.left, s.ranks.size())
 		s.ranks.left = ""
 		s.job.ranks = s.ranks.size()
+		run = func() error {
+			if err := s.seated(ctx); err != nil {
+				return err
+			}
+			return work()
+		}
 	}
 }
 

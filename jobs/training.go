@@ -128,6 +128,9 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, obj
 	if err := s.ranks.firstOfNode(ctx, settle); err != nil { // to measure undisturbed by others
 		return nil, nil, nil, err
 	}
+	if err := s.sameKernels(ctx, trainer.Programs()); err != nil {
+		return nil, nil, nil, err
+	}
 	var r *rounds
 	switch {
 	case t.Apart != nil:
