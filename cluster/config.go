@@ -38,8 +38,9 @@ type Config struct {
 
 	// ShardOptimizer has each rank keep the optimizer's state of its part of the weights alone, update that part, and give it to the
 	// others (ZeRO, stage 1, arXiv 1910.02054): 8 bytes of each parameter are divided by the number of ranks, for about the same traffic.
-	// Losses are the same but for their last digits, and checkpoints are whole: a run may go on with another setting. Set it too
-	// where the ranks' devices are not alike, as each weight is then made by one of them.
+	// Losses are the same but for their last digits, and checkpoints are whole: a run may go on with another setting. Where
+	// the ranks' devices are not alike it is set by itself, as each weight must be made by one of them (docs/NUMERICS.md), unless Teachers
+	// are there: then rank 0 makes all.
 	ShardOptimizer bool `toml:"shard_optimizer"`
 
 	// Shares is how many of a step's microbatches each rank takes: "even", as even as they go; "speed", in proportion to how fast the ranks
