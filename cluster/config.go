@@ -38,8 +38,9 @@ type Config struct {
 
 	// ShardOptimizer has each rank keep the optimizer's state of its part of the weights alone, update that part, and give it to the
 	// others (ZeRO, stage 1, arXiv 1910.02054): 8 bytes of each parameter are divided by the number of ranks, for about the same traffic.
-	// Losses are the same but for their last digits, and checkpoints are whole: a run may go on with another setting. Set it too
-	// where the ranks' devices are not alike, as each weight is then made by one of them.
+	// Losses are the same but for their last digits, and checkpoints are whole: a run may go on with another setting. Where
+	// the ranks' devices are not alike it is set by itself, as each weight must be made by one of them (docs/NUMERICS.md), unless Teachers
+	// are there: then rank 0 makes all.
 	ShardOptimizer bool `toml:"shard_optimizer"`
 
 	// Shares is how many of a step's microbatches each rank takes: "even", as even as they go; "speed", in proportion to how fast the ranks
@@ -49,6 +50,11 @@ type Config struct {
 	// train.microbatch gets smaller ones for "speed", as whole ones are dealt out. With Teachers or Sync "local" they are
 	// even. Empty means "auto".
 	Shares string `toml:"shares"`
+
+	// CheckEvery is after how many steps all ranks compute the gradient of the same microbatch and compare, which costs each one microbatch: a
+	// device that has become wrong is found, with host, tensor, and kernel where one of these is to blame. The job then stops, or with
+	// Elastic goes on without that rank. Zero means once an hour, by the clock of rank 0; below zero never.
+	CheckEvery int64 `toml:"check_every"`
 
 	// Elastic has the ranks that are left go on when one is lost, with its share of every batch among them, as long as rank 0 lives, which
 	// writes what is written once, and where ranks run the servers the first rank of their node. They begin again at the last step that all

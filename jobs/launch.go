@@ -29,7 +29,8 @@ func launchCommand() *Command {
 		Help: `Starts N processes, ranks, that do one job together: each has a device of its own, as long as there
 are enough, computes its share of every batch, and all add up their gradients. train.batch is that of
 all ranks together, so the losses are those of one process, but for the last digits: sums have another
-order. The same number of ranks gives the same bits again. With cluster.sync = "local" ranks train apart
+order. The same number of ranks, on devices that are alike, gives the same bits again. Where devices differ, each
+takes microbatches by its speed (cluster.shares), and weights keep the same bits on all. With cluster.sync = "local" ranks train apart
 and come together once in cluster.local_steps: over slow networks, at some cost in loss.
 
 COMMAND is train, run, compare or label. Without -n there is one rank for each GPU. On a machine

@@ -112,6 +112,7 @@ func (l *loop) restore() error {
 			return err
 		}
 	}
+	l.openHealth()
 	if err := l.openShares(); err != nil || !l.s.ranks.leads() {
 		return err
 	}
@@ -199,6 +200,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 		l.s.ranks.vote(ctx)
 	}
 	l.s.ranks.takeShares(l.step, c)
+	l.tracer.now = l.step + 1
 	l.teaching.nextStep()
 	var step model.Step
 	err := around(func() (err error) {
@@ -234,6 +236,9 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	l.state.FLOPs += flops
 	l.countSent()
 	if err := l.judgeShares(); err != nil {
+		return err
+	}
+	if err := l.checkHealth(ctx); err != nil {
 		return err
 	}
 	if err := l.countSkip(step); err != nil {

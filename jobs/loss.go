@@ -32,10 +32,21 @@ func (r *ranks) mourn(err error) error {
 // overLosses does a job's work, and where a rank is lost and the job is elastic, again with those that are left, and where one comes in its
 // place, again with that: what is done lies on disk, and is not done again.
 func (s *session) overLosses(ctx context.Context, work func() error) error {
+	seated := func() error {
+		if err := s.seated(ctx); err != nil {
+			return err
+		}
+		return work()
+	}
+	run := work
+	if s.ranks.isLate() {
+		run = seated
+	}
 	for {
-		err := work()
+		err := run()
 		if errors.Is(err, errApplied) {
 			if err = s.admit(ctx); err == nil {
+				run = seated
 				continue
 			}
 		}
@@ -46,12 +57,10 @@ func (s *session) overLosses(ctx context.Context, work func() error) error {
 		if err := s.ranks.regroup(ctx); err != nil {
 			return err
 		}
-		if err := s.seated(ctx); err != nil {
-			return err
-		}
 		s.say("%v%s; %d ranks go on from what is saved", lost, s.ranks.left, s.ranks.size())
 		s.ranks.left = ""
 		s.job.ranks = s.ranks.size()
+		run = seated
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"saltern/cluster/wire"
+	"saltern/compute"
 	"saltern/compute/vk"
 	"saltern/jobs/place"
 	"saltern/model"
@@ -83,6 +84,29 @@ func (s *session) kernelsFile(dir string) (path string, keep bool) {
 	kind := r.seats[r.rank()].Kind
 	first := slices.IndexFunc(r.seats, func(o place.Seat) bool { return o.Kind == kind })
 	return filepath.Join(dir, fmt.Sprintf("kernels_rank_%d.json", first)), first == r.rank()
+}
+
+// sameKernels has ranks with one kind of device run the same kernels, those of the first of them: two that tune by themselves may choose
+// otherwise, and then sum in another order. A kernel that is right there and wrong here is a device that is not to be trusted.
+func (s *session) sameKernels(ctx context.Context, programs []*compute.Program) error {
+	r := s.ranks
+	if r == nil || len(r.seats) != r.size() {
+		return nil
+	}
+	all, err := everybody(ctx, r, s.tuner.Choices())
+	if err != nil {
+		return err
+	}
+	first := slices.IndexFunc(r.seats, func(o place.Seat) bool { return o.Kind == r.seats[r.rank()].Kind })
+	if err := s.tuner.Adopt(ctx, all[first], programs...); err != nil {
+		return err
+	}
+	for class, name := range s.tuner.Choices().Kernels {
+		if want := all[first].Kernels[class]; want != "" && want != name {
+			return fmt.Errorf("%v: for %s kernel %s is wrong here and right on %v, a device of the same kind; run saltern doctor here, and do without this device", r.seats[r.rank()], class, want, r.seats[first])
+		}
+	}
+	return nil
 }
 
 // alike is an error where not all ranks have the same weights, which means that a device, its driver or the network is not to be trusted.

@@ -28,6 +28,7 @@ func TestWholeJobs(t *testing.T) {
 	t.Run("ranks", func(t *testing.T) { testRanks(t, saltern) })
 	t.Run("mixed", func(t *testing.T) { testMixed(t, saltern) })
 	t.Run("shares", func(t *testing.T) { testShares(t, saltern) })
+	t.Run("sick", func(t *testing.T) { testSick(t, saltern) })
 	t.Run("apart", func(t *testing.T) { testApart(t, saltern) })
 	t.Run("roles", func(t *testing.T) { testRoles(t, saltern) })
 	t.Run("scripts", func(t *testing.T) {

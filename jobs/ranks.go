@@ -37,6 +37,7 @@ type ranks struct {
 	node, local int               // the node's number, and the rank's among those of the node
 	all         context.Context   // ends when a rank is lost, and says which
 	seats       []place.Seat      // of all ranks, by number
+	health      *health           // when ranks compare what they compute; nil: they do not
 	shares      *shares           // of the training under way; nil: even
 	leave       func(cause error) error
 	regroup     func(ctx context.Context) error // leaves the group to those that are left; nil: they stop
@@ -297,6 +298,7 @@ func (r *ranks) vote(ctx context.Context) {
 	if ctx.Err() != nil || r.asked.Load() {
 		r.now.Also[0] = 1
 	}
+	r.now.Also[alsoHealth] = r.health.wish(r.leads())
 	if errors.Is(context.Cause(ctx), errTimeUp) {
 		r.now.Also[1] = 1
 	}

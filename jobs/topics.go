@@ -40,6 +40,7 @@ func variables() []variable {
 		{"SALTERN_RANK", "The number of this process among the ranks of a job, from 0. saltern launch sets it, and with it SALTERN_WORLD_SIZE, SALTERN_LOCAL_RANK, SALTERN_LOCAL_SIZE, SALTERN_NODE, SALTERN_NODES, SALTERN_RENDEZVOUS (a folder that all ranks share) and SALTERN_JOB (a name for this start)."},
 		{"SALTERN_DEVICE", "The device of this process, as device in the job file, and instead of it: ranks of one job may differ in it. saltern launch --env sets it for one rank."},
 		{"CUDA_VISIBLE_DEVICES", "The NVIDIA GPUs that may be used, by index or UUID; CUDA_DEVICE_ORDER=PCI_BUS_ID says how they are counted. ROCR_VISIBLE_DEVICES and HIP_VISIBLE_DEVICES are AMD's, ZE_AFFINITY_MASK is Intel's, SLURM_STEP_GPUS or else SLURM_JOB_GPUS counts all where none of these is set: saltern devices --slurm shows what comes of them."},
+		{"SALTERN_FAULT", "20 has gradients that this process computes be wrong from step 20 on: for trying out that a job of several ranks notices (cluster.check_every)."},
 		{"SALTERN_SLOWDOWN", "2 has this process take twice as long for all that it runs on its device, by waiting: for trying out what a slow rank does to a job; see saltern bench shares."},
 		{"LP_NUM_THREADS", "The threads of Mesa's driver for processors; saltern launch divides the processor's among its ranks where it is not set."},
 		{"SALTERN_VALIDATION", "1 has the Vulkan validation layers, which must be installed, check every call; what they find fails the command. make test sets it."},

@@ -136,6 +136,9 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, obj
 	if err := s.ranks.firstOfNode(ctx, settle); err != nil { // to measure undisturbed by others
 		return nil, nil, nil, err
 	}
+	if err := s.sameKernels(ctx, trainer.Programs()); err != nil {
+		return nil, nil, nil, err
+	}
 	var r *rounds
 	switch {
 	case t.Apart != nil:
@@ -200,7 +203,7 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 	if err != nil {
 		return nil, err
 	}
-	trace := &tracer{Device: s.device, slowdown: s.io.slowdown()}
+	trace := &tracer{Device: s.device, slowdown: s.io.slowdown(), fault: s.io.faultStep()}
 	m, trainer, r, err := t.start(ctx, s, trace, help.objectives()...)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -142,7 +143,24 @@ func NewSeat(rank, node int, d vk.Info) Seat {
 	if err != nil {
 		host = fmt.Sprint("node ", node)
 	}
-	return Seat{rank, node, host, describe(d), cmp.Or(d.PCI, d.UUID), fmt.Sprintf("%s (%s)", d.Name, d.Driver), d.Type == vk.CPU}
+	kind := d.Name + " (" + d.Driver
+	if d.Type == vk.CPU { // whose driver compiles for the processor that it finds
+		kind += " on " + processor()
+	}
+	return Seat{rank, node, host, describe(d), cmp.Or(d.PCI, d.UUID), kind + ")", d.Type == vk.CPU}
+}
+
+// processor is the model of this machine's.
+func processor() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil {
+		for line := range strings.Lines(string(text)) {
+			if key, model, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+				return strings.TrimSpace(model)
+			}
+		}
+	}
+	return runtime.GOARCH
 }
 
 // String names rank, host and device.
