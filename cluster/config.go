@@ -60,7 +60,8 @@ type Config struct {
 	// writes what is written once, and where ranks run the servers the first rank of their node. They begin again at the last step that all
 	// have done, with a sharded optimizer at the last checkpoint. Losses may differ in their last digits from there. A process that comes
 	// with a lost rank's number ("saltern launch --restarts") is let in after the step under way; all go on from there.
-	// False means that all stop, and the job is to be started again. Not with Sync "local".
+	// False means that all stop, and the job is to be started again, as "saltern compare" does in any case. Not with Sync "local", nor with
+	// Teachers.
 	Elastic bool `toml:"elastic"`
 
 	// Sync is when ranks exchange what they learned: "every-step" adds up the gradients of every step, so that the losses are those of

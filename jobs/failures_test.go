@@ -27,7 +27,7 @@ document_bytes = 2000
 [tokenizer]
 vocab_size = 300
 [cluster]
-heartbeat = 6
+heartbeat = 3
 [slm]
 model = { width = 16, layers = 1, heads = 2, context = 32 }
 train = { steps = 60, batch = 8, microbatch = 2, lr = 0.003, checkpoint_every = 7, eval_every = 20, eval_tokens = 256, log_every = 1 }
@@ -52,9 +52,10 @@ func testFailures(t *testing.T, saltern program) {
 // testKills kills one rank or another at any moment, again and again: the same command goes on, and ends in the bits of a run that nothing
 // disturbed. A loss before all have met is no one's to notice but the launcher's.
 func testKills(t *testing.T, saltern program, undisturbed string) {
+	t.Parallel()
 	dir := newJob(t, failuresJob)
 	rng := rand.New(rand.NewPCG(1, 20))
-	hasty := append(slices.Clone(trainOnThree), "--set", "cluster.heartbeat=2.5") // most of the time is waiting for that
+	hasty := append(slices.Clone(trainOnThree), "--set", "cluster.heartbeat=1.5") // most of the time is waiting for that
 	kills, saved := 0, 0
 	for range 20 {
 		p := start(t, saltern, dir, hasty...)
@@ -102,6 +103,7 @@ func testKills(t *testing.T, saltern program, undisturbed string) {
 
 // testStoppedRank: a rank that is silent is named by the others, who do not wait for it.
 func testStoppedRank(t *testing.T, saltern program, undisturbed string) {
+	t.Parallel()
 	dir := newJob(t, failuresJob)
 	p := start(t, saltern, dir, trainOnThree...)
 	if !p.at(t, after("slm", 9), 0) {
@@ -127,6 +129,7 @@ func testElastic(t *testing.T, saltern program, undisturbed string) {
 		{"sharded", "cluster.shard_optimizer=true", `SLM stopped at step \d+ of 60, and was saved at step (\d+), as that rank has taken its part of the optimizer's state along; 2 ranks go on from what is saved`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			dir := newJob(t, failuresJob)
 			p := start(t, saltern, dir, "launch", "-n", "3", "--", "train", "--only", "slm", "--set", "cluster.elastic=true", "--set", test.set, "job.toml")
 			if !p.at(t, after("slm", 17), 0) {

@@ -74,6 +74,9 @@ saltern launch -n 4 --restarts 3 train --set cluster.elastic=true job.toml`,
 			if flags.restarts < 0 || flags.restarts > 0 && !job.Cluster.Elastic {
 				return fail(Usage, "--restarts %d: ranks are replaced where the others go on meanwhile; set cluster.elastic = true, or leave it out", flags.restarts)
 			}
+			if flags.restarts > 0 && args[0] == "compare" {
+				return fail(Usage, "--restarts %d: compare stops when a rank is lost, and the same command goes on; leave it out", flags.restarts)
+			}
 			if flags.ranks == 0 {
 				if flags.ranks, err = countGPUs(io); err != nil {
 					return err

@@ -80,6 +80,7 @@ func testRanks(t *testing.T, saltern program) {
 		}
 	})
 	t.Run("interrupted", func(t *testing.T) {
+		t.Parallel()
 		dir := newJob(t, ranksJob)
 		p := start(t, saltern, dir, launch(2, "run", "job.toml")...)
 		if !p.at(t, after("llm-salt", 12), 0) {
@@ -97,6 +98,7 @@ func testRanks(t *testing.T, saltern program) {
 		sameRuns(t, two, dir, all...)
 	})
 	t.Run("other number", func(t *testing.T) {
+		t.Parallel()
 		dir := newJob(t, ranksJob)
 		p := start(t, saltern, dir, launch(4, "train", "--only", "slm", "job.toml")...)
 		if !p.at(t, after("slm", 9), 0) {
@@ -114,6 +116,7 @@ func testRanks(t *testing.T, saltern program) {
 		sameLosses(t, alone, dir, "slm")
 	})
 	t.Run("killed", func(t *testing.T) {
+		t.Parallel()
 		dir, slm := newJob(t, ranksJob), launch(2, "train", "--only", "slm", "job.toml")
 		for rank := range 2 {
 			p := start(t, saltern, dir, slm...)
@@ -154,12 +157,17 @@ func testRanks(t *testing.T, saltern program) {
 		sameRuns(t, two, dir, "slm")
 	})
 	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
 		for _, test := range []struct {
 			args []string
 			code Kind
 			want string
 		}{
 			{launch(8, "train", "job.toml"), BadConfig, "slm.train.batch = 8 is 4 microbatches of 2, and each of the 8 ranks needs one; raise slm.train.batch, which is that of all ranks together, lower slm.train.microbatch to at most 1, or start fewer ranks"},
+			{[]string{"launch", "-n", "2", "--restarts", "1", "train", "job.toml"}, Usage, "--restarts 1: ranks are replaced where the others go on meanwhile; set cluster.elastic = true, or leave it out"},
+			{[]string{"launch", "-n", "2", "--restarts", "1", "compare", "--set", "cluster.elastic=true", "job.toml"}, Usage, "--restarts 1: compare stops when a rank is lost, and the same command goes on"},
+			{launch(2, "train", "--set", "cluster.elastic=true", "--set", "cluster.teachers=1", "job.toml"), BadConfig, "elastic = true has those go on that are left, and cluster.teachers = 1 would not be who they were; leave out one of the two"},
+			{launch(2, "train", "--set", "cluster.elastic=true", "--set", "cluster.sync=local", "job.toml"), BadConfig, `elastic = true lets fewer ranks go on, and with sync = "local" each has state of its own that goes with it; leave one of them out`},
 			{launch(2, "prepare", "job.toml"), Usage, `"prepare" does not run on several ranks; those that do are run, train, compare, label`},
 			{launch(2, "train", "--set", "llm.train.stepz=3", "job.toml"), BadConfig, "stepz"},
 			{[]string{"launch", "train", "job.toml"}, Usage, "this machine has no GPU; say how many ranks are to share the processor"},
