@@ -29,7 +29,7 @@ func (b reduceBench) overNATS(c *cluster.Cluster) ([]reduceWay, error) {
 	if b.Mesh {
 		path += ", mesh"
 	}
-	links, err := link.Open(c.Conn(), c.Subject("link"), b.Rank, b.Size, link.Options{Chunk: b.Chunk, Window: b.Window, Deadline: 30 * time.Second})
+	links, err := link.Open(c.Conn(), c.Subject("link"), b.Rank, b.Size, link.Options{Chunk: b.Chunk, Window: b.Window, Deadline: 30 * time.Second, Near: c.Near})
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := link.Open(c.Conn(), c.Subject("link"), id.Rank, id.Size, link.Options{Deadline: patience})
+	links, err := link.Open(c.Conn(), c.Subject("link"), id.Rank, id.Size, link.Options{Deadline: patience, Near: c.Near})
 	if err != nil {
 		return nil, errors.Join(err, c.Leave(err))
 	}
@@ -106,7 +106,8 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 			}
 			was := links
 			rank, size := slices.Index(view.Ranks, id.Rank), len(view.Ranks)
-			links, err = link.Open(c.Conn(), c.Subject(fmt.Sprintf("link%d", view.Number)), rank, size, link.Options{Deadline: patience})
+			links, err = link.Open(c.Conn(), c.Subject(fmt.Sprintf("link%d", view.Number)), rank, size, link.Options{
+				Deadline: patience, Near: func(rank int) bool { return c.Near(view.Ranks[rank]) }})
 			if err := errors.Join(err, was.Close()); err != nil {
 				return err
 			}

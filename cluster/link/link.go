@@ -12,12 +12,19 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+const (
+	Chunk    = 1 << 20            // bytes at most in one NATS message, unless Options say otherwise
+	Window   = 4                  // chunks of one stream that its receiver may leave unread, likewise
+	UnderWay = 4 * Window * Chunk // bytes that one rank may have under way to another: servers that hold as much for each pair lose none
+)
+
 // Options of Open; the zero value is for gradients on a machine or between machines.
 type Options struct {
-	Chunk    int           // bytes at most in one NATS message; zero means 1 MiB; never more than the server's max_payload
-	Window   int           // chunks of one stream that its receiver may leave unread; zero means 4
-	Deadline time.Duration // the longest wait without progress; zero means a minute
-	Rest     time.Duration // how long a stream under way may have no news before its receiver is asked; zero means half a second, or an eighth of Deadline if that is less
+	Chunk    int                 // bytes at most in one NATS message; zero means Chunk; never more than the server's max_payload
+	Window   int                 // chunks of one stream that its receiver may leave unread; zero means Window
+	Deadline time.Duration       // the longest wait without progress; zero means a minute
+	Near     func(rank int) bool // says which ranks run on this machine: their chunks go through memory that both share; nil means none
+	Rest     time.Duration       // how long a stream under way may have no news before its receiver is asked; zero means half a second, or an eighth of Deadline if that is less
 }
 
 const (
@@ -66,10 +73,10 @@ func Open(conn *nats.Conn, prefix string, rank, size int, o Options) (*Links, er
 	}
 	most := int(conn.MaxPayload())
 	if o.Chunk == 0 {
-		o.Chunk = 1 << 20
+		o.Chunk = Chunk
 	}
 	if o.Window == 0 {
-		o.Window = 4
+		o.Window = Window
 	}
 	if o.Deadline == 0 {
 		o.Deadline = time.Minute
@@ -109,6 +116,12 @@ func (l *Links) Close() error {
 	l.stop()
 	l.tended.Wait()
 	l.conn.RemoveStatusListener(l.status)
+	for _, i := range l.incomings() {
+		i.forget()
+	}
+	for _, o := range l.outgoings() {
+		o.forget()
+	}
 	if err := l.sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("rank %d: %w", l.rank, err)
 	}
@@ -143,8 +156,12 @@ func (l *Links) arrive(m *nats.Msg) {
 	}
 	l.peers[e.peer].heard.Store(time.Now().UnixNano())
 	switch h.kind {
-	case chunkKind, awaitKind:
+	case chunkKind, awaitKind, sharedKind:
 		l.incoming(e).arrive(h, m.Data)
+	case offerKind:
+		l.incoming(e).offered(h, m.Data)
+	case mappedKind:
+		l.outgoing(e).mapped(h.a == 1)
 	case askKind:
 		l.incoming(e).tell(answerKind)
 	case statusKind:
