@@ -27,6 +27,7 @@ func TestWholeJobs(t *testing.T) {
 	t.Run("failures", func(t *testing.T) { testFailures(t, saltern) })
 	t.Run("ranks", func(t *testing.T) { testRanks(t, saltern) })
 	t.Run("apart", func(t *testing.T) { testApart(t, saltern) })
+	t.Run("rounding", func(t *testing.T) { testRounding(t, saltern) })
 	t.Run("roles", func(t *testing.T) { testRoles(t, saltern) })
 	t.Run("scripts", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"saltern/cluster/collective"
+	"saltern/cluster/wire"
 	"saltern/compute"
 	"saltern/model"
 )
@@ -24,6 +25,7 @@ type group interface {
 	Broadcast(ctx context.Context, root int, data []byte) error
 	Gather(ctx context.Context, root int, data []byte) ([][]byte, error)
 	Stream(name string) *collective.Group
+	With(f wire.Format) *collective.Group
 	Sent() int64
 }
 
@@ -38,6 +40,7 @@ type ranks struct {
 	regroup     func(ctx context.Context) error // leaves the group to those that are left; nil: they stop
 	voice       *voice                          // nil: nobody listens
 	now         *model.Ranks                    // of the training under way
+	rounding    rounding                        // likewise
 	agree       bool                            // all know why the job cannot go on
 	left        string                          // once a rank is lost: what there is to go on from, for people
 	asked       atomic.Bool                     // a rank that has no vote has been asked to stop
@@ -77,15 +80,18 @@ func (r *ranks) widen() { r.gather(r.whole) }
 
 func (r *ranks) gather(g *collective.Group) {
 	r.group = g
-	r.now.Exchange = r.exchange()
+	r.now.Exchange, r.now.Sums = r.exchange(), r.sums()
 }
 
 // exchange is the group as a trainer takes it.
-func (r *ranks) exchange() model.Exchange {
+func (r *ranks) exchange() model.Exchange { return r.heard(r.group) }
+
+// heard is an exchange whose waits those who listen to this rank are told of.
+func (r *ranks) heard(x model.Exchange) model.Exchange {
 	if r.voice == nil {
-		return r.group
+		return x
 	}
-	return timed{r.group, &r.voice.waits}
+	return timed{x, &r.voice.waits}
 }
 
 // close leaves the others, who are told the cause if there is one: then they cannot go on either.
@@ -272,6 +278,7 @@ func (r *ranks) firstOfNode(ctx context.Context, f func() error) error {
 // training is the ranks as a trainer takes them. Its steps end with all ranks or with none, so no signal ends their waits: the ranks
 // vote on a stop. b may be a tracer, which then shows the exchange.
 func (r *ranks) training(b compute.Backend) *model.Ranks {
+	r.rounding = rounding{}
 	r.now = &model.Ranks{Exchange: r.exchange(), Context: r.all, Also: make([]float64, 3)}
 	if t, ok := b.(*tracer); ok {
 		r.now.Observe = t.exchanged

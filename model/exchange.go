@@ -30,6 +30,9 @@ type Ranks struct {
 	Context context.Context
 	// Also are numbers of the caller's own that a step sums over the ranks with its statistics: a wish to stop, for example.
 	Also []float64
+	// Sums are the ways of the buckets' gradients, by bucket, where they are rounded, each with what it has Lost; nil: Exchange adds them up as
+	// they are.
+	Sums []Sum
 	// Observe, if set, is told of each bucket's exchange when it is done, from a goroutine of its own.
 	Observe func(what string, start time.Time)
 }
@@ -96,6 +99,7 @@ type gradients struct {
 	buckets  []*Bucket
 	data     [][]float32 // by bucket
 	sharded  bool
+	scale    float64   // the loss scale of what the sums have lost
 	complete [][][]int // by objective and segment of its program: the buckets that are complete with it
 }
 
@@ -135,7 +139,7 @@ func (g *gradients) run(b compute.Backend, x compute.Executable, objective int) 
 
 // exchange sums a bucket's gradient over the ranks.
 func (g *gradients) exchange(k int) error {
-	start, what, sum := time.Now(), "all-reduce ", func() error { return g.AllReduce(g.Context, g.data[k]) }
+	start, what, sum := time.Now(), "all-reduce ", func() error { return g.sum(k).AllReduce(g.Context, g.data[k]) }
 	if g.sharded {
 		what, sum = "reduce-scatter ", func() error { return g.scatter(k) }
 	}

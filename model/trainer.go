@@ -139,6 +139,7 @@ func (t *Trainer) backward(objective int, w, temperature float64, fill Fill) (St
 	x := t.micro[objective]
 	sums, err := t.sums(func(last bool) error {
 		if last && t.gradients != nil {
+			t.gradients.carry(t.Scale.Value)
 			return t.gradients.run(t.backend, x, objective)
 		}
 		return x.Run()
