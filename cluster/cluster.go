@@ -47,6 +47,13 @@ func (c *Cluster) Members() []Member { return slices.Clone(c.members) }
 // Near says that a rank runs on this one's node.
 func (c *Cluster) Near(rank int) bool { return c.members[rank].Node == c.id.Node }
 
+// Left says that a rank has left, with a reason or without one, or is lost.
+func (c *Cluster) Left(rank int) bool {
+	c.watch.mu.Lock()
+	defer c.watch.mu.Unlock()
+	return c.watch.pulse.left[rank]
+}
+
 // Context lasts as long as all ranks do, and Join's context: its cause is a *RankLost once a rank has been silent for
 // Config.Heartbeat, or has left with a reason. All that waits for other ranks must end with it. Regroup begins another.
 func (c *Cluster) Context() context.Context {

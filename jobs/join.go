@@ -51,9 +51,12 @@ func identity(io IO) (id cluster.Identity, several bool, err error) {
 	return slurm.FromEnv(io.Env)
 }
 
-// patience is how long a rank may keep the others waiting, with hours of text to prepare for example, as long as it lives: silence is
-// noticed much sooner.
-const patience = 24 * time.Hour
+// How long a rank may keep another waiting that gets nothing from it, as long as it lives: silence is noticed much sooner, and so is that it
+// has left.
+const (
+	patience     = 24 * time.Hour // with hours of text to prepare, for example
+	stepPatience = time.Hour      // within a training, where all have a like share of the work
+)
 
 // joinRanks meets the other ranks of this process's job; nil where there are none.
 func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
@@ -88,17 +91,30 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	if err != nil {
 		return nil, err
 	}
-	links, err := link.Open(c.Conn(), c.Subject("link"), id.Rank, id.Size, link.Options{Deadline: patience, Near: c.Near})
+	r, err := among(c, job.Cluster.Elastic)
 	if err != nil {
 		return nil, errors.Join(err, c.Leave(err))
 	}
+	r.voice = speak(c, job.RunDir, logf)
+	return r, nil
+}
+
+// among is a rank's place in a cluster.
+func among(c *cluster.Cluster, elastic bool) (*ranks, error) {
+	id := c.Identity()
+	links, err := link.Open(c.Conn(), c.Subject("link"), id.Rank, id.Size, link.Options{Deadline: patience, Near: c.Near, Left: c.Left})
+	if err != nil {
+		return nil, err
+	}
 	g := collective.New(links, id.Rank, id.Size)
-	r := &ranks{group: g, whole: g, node: id.Node, local: id.LocalRank, all: c.Context(), voice: speak(c, job.RunDir, logf)}
+	r := &ranks{group: g, whole: g, node: id.Node, local: id.LocalRank, all: c.Context()}
 	r.leave = func(cause error) error {
-		r.voice.Close()
+		if r.voice != nil {
+			r.voice.Close()
+		}
 		return errors.Join(links.Close(), c.Leave(cause))
 	}
-	if job.Cluster.Elastic {
+	if elastic {
 		r.regroup = func(ctx context.Context) error {
 			view, err := c.Regroup(ctx)
 			if err != nil {
@@ -107,7 +123,10 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 			was := links
 			rank, size := slices.Index(view.Ranks, id.Rank), len(view.Ranks)
 			links, err = link.Open(c.Conn(), c.Subject(fmt.Sprintf("link%d", view.Number)), rank, size, link.Options{
-				Deadline: patience, Near: func(rank int) bool { return c.Near(view.Ranks[rank]) }})
+				Deadline: patience,
+				Near:     func(rank int) bool { return c.Near(view.Ranks[rank]) },
+				Left:     func(rank int) bool { return c.Left(view.Ranks[rank]) },
+			})
 			if err := errors.Join(err, was.Close()); err != nil {
 				return err
 			}

@@ -274,8 +274,7 @@ func (l *loop) teach(ctx context.Context, r distill.Roles, from int64) (*outcome
 	case err != nil:
 		return nil, err
 	case v.Kind != OK:
-		all.agree = true
-		return nil, &Error{v.Kind, errors.New("rank 0: " + v.Words)}
+		return nil, agreed{&Error{v.Kind, errors.New("rank 0: " + v.Words)}}
 	case v.Over:
 		if err := all.first(all.all, func() error { return nil }); err != nil {
 			return nil, err

@@ -71,8 +71,7 @@ func (l *loop) parts(ctx context.Context) ([]rankPart, error) {
 	}
 	for rank, p := range all {
 		if p.Failed != "" {
-			l.s.ranks.agree = true
-			return nil, &Error{p.Kind, fmt.Errorf("rank %d: %s", rank, p.Failed)}
+			return nil, agreed{&Error{p.Kind, fmt.Errorf("rank %d: %s", rank, p.Failed)}}
 		}
 	}
 	return all, nil

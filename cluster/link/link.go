@@ -24,6 +24,7 @@ type Options struct {
 	Window   int                 // chunks of one stream that its receiver may leave unread; zero means Window
 	Deadline time.Duration       // the longest wait without progress; zero means a minute
 	Near     func(rank int) bool // says which ranks run on this machine: their chunks go through memory that both share; nil means none
+	Left     func(rank int) bool // says which ranks have left for good: nothing more comes from them; nil means none
 	Rest     time.Duration       // how long a stream under way may have no news before its receiver is asked; zero means half a second, or an eighth of Deadline if that is less
 }
 
@@ -59,10 +60,12 @@ type end struct {
 
 // peer is what is known of a rank's life.
 type peer struct {
-	heard   atomic.Int64 // when, in Unix nanoseconds; of Open at first
-	misses  atomic.Int64 // 1 + the rank that it misses, as of its last pong; 0: none
-	missing atomic.Bool  // it has been waited for, and silent, for half the deadline
-	since   time.Time    // it is waited for, as tend sees it; zero: it is not
+	heard   atomic.Int64  // when, in Unix nanoseconds; of Open at first
+	misses  atomic.Int64  // 1 + the rank that it misses, as of its last pong; 0: none
+	missing atomic.Bool   // it has been waited for, and silent, for half the deadline
+	since   time.Time     // it is waited for, as tend sees it; zero: it is not
+	left    time.Time     // it was found to have left
+	gone    chan struct{} // closed when it has left, and what it had sent has come
 }
 
 // Open makes the streams of rank, one of size ranks that all use the same prefix, over conn. The connection should reconnect for
@@ -91,6 +94,7 @@ func Open(conn *nats.Conn, prefix string, rank, size int, o Options) (*Links, er
 		status: conn.StatusChanged(nats.CONNECTED, nats.CLOSED), out: map[end]*outgoing{}, in: map[end]*incoming{}, peers: make([]peer, size)}
 	for i := range l.peers {
 		l.peers[i].heard.Store(time.Now().UnixNano())
+		l.peers[i].gone = make(chan struct{})
 	}
 	var err error
 	if l.sub, err = conn.Subscribe(fmt.Sprintf("%s*.%d.>", l.prefix, rank), l.arrive); err == nil {
