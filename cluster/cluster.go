@@ -44,9 +44,6 @@ func (c *Cluster) Identity() Identity { return c.id }
 // Members are all ranks, in order.
 func (c *Cluster) Members() []Member { return slices.Clone(c.members) }
 
-// Near says that a rank runs on this one's node.
-func (c *Cluster) Near(rank int) bool { return c.members[rank].Node == c.id.Node }
-
 // Left says that a rank has left, with a reason or without one, or is lost.
 func (c *Cluster) Left(rank int) bool {
 	c.watch.mu.Lock()

@@ -47,7 +47,7 @@ func benchCommand() *Command {
   train      whole optimizer steps of a job's LLM on random tokens, and where their time goes;
              without a job file, of a model of a million parameters (on a GPU: 125 million)
   allreduce  no device: sums of a vector over ranks that are processes of this machine, in every wire format
-             over NATS, with TLS as a job's ranks have it, and over a plain ring of TCP connections, taking turns
+             over NATS as a job's ranks have it, and over plain rings of TCP connections with and without TLS, taking turns
 
 Without a suite, all of them but allreduce: a few minutes on a CPU. Every row is the median of --runs runs
 after a warm-up, with the fastest and the slowest. GFLOP/s count the arithmetic that defines

@@ -28,26 +28,17 @@ type reduceWay struct {
 	close  func()
 }
 
-// overNATS is a way for each format, over the links that a job has; on one node the first also as it is where no memory can be shared.
+// overNATS is a way for each format, over the links that a job has.
 func (b reduceBench) overNATS(c *cluster.Cluster) (ways []reduceWay, err error) {
+	path := "NATS"
 	if b.Mesh {
-		return b.overLinks(c, "NATS, mesh", "link", link.Options{}, b.Wires)
+		path += ", mesh"
 	}
-	ways, err = b.overLinks(c, "NATS", "link", link.Options{Near: c.Near}, b.Wires)
+	links, err := link.Open(c.Conn(), c.Subject("link"), b.Rank, b.Size, link.Options{Chunk: b.Chunk, Window: b.Window, Deadline: 30 * time.Second})
 	if err != nil {
 		return nil, err
 	}
-	more, err := b.overLinks(c, "NATS, no memory", "messages", link.Options{}, b.Wires[:1])
-	return append(ways, more...), err
-}
-
-func (b reduceBench) overLinks(c *cluster.Cluster, path, subject string, o link.Options, wires []wire.Format) (ways []reduceWay, err error) {
-	o.Chunk, o.Window, o.Deadline = b.Chunk, b.Window, 30*time.Second
-	links, err := link.Open(c.Conn(), c.Subject(subject), b.Rank, b.Size, o)
-	if err != nil {
-		return nil, err
-	}
-	for i, f := range wires {
+	for i, f := range b.Wires {
 		g := collective.New(links, b.Rank, b.Size).With(f)
 		w := reduceWay{path, f, g, g.AllReduce, func() {}}
 		if i == 0 {

@@ -102,7 +102,7 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 // among is a rank's place in a cluster.
 func among(c *cluster.Cluster, elastic bool) (*ranks, error) {
 	id := c.Identity()
-	links, err := link.Open(c.Conn(), c.Subject("link"), id.Rank, id.Size, link.Options{Deadline: patience, Near: c.Near, Left: c.Left})
+	links, err := link.Open(c.Conn(), c.Subject("link"), id.Rank, id.Size, link.Options{Deadline: patience, Left: c.Left})
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,6 @@ func among(c *cluster.Cluster, elastic bool) (*ranks, error) {
 			rank, size := slices.Index(view.Ranks, id.Rank), len(view.Ranks)
 			links, err = link.Open(c.Conn(), c.Subject(fmt.Sprintf("link%d", view.Number)), rank, size, link.Options{
 				Deadline: patience,
-				Near:     func(rank int) bool { return c.Near(view.Ranks[rank]) },
 				Left:     func(rank int) bool { return c.Left(view.Ranks[rank]) },
 			})
 			if err := errors.Join(err, was.Close()); err != nil {

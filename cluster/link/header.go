@@ -14,9 +14,6 @@ const (
 	chunkKind  kind = 'c' // part of a message: its number in the stream, and the bytes left of the message, itself included
 	awaitKind  kind = 'w' // a chunk at whose arrival a status is wanted: Send waits for it
 	statusKind kind = 's' // of the stream in the other direction: chunks that arrived, chunks that were taken
-	sharedKind kind = 'm' // as chunkKind, of a chunk that lies in memory that both ends share
-	offerKind  kind = 'f' // offers such memory: the bytes of a slot, and how many there are
-	mappedKind kind = 'd' // answers an offer of the stream in the other direction: a is 1 if it has been taken
 	askKind    kind = 'q' // asks for a status
 	answerKind kind = 'a' // the status asked for
 	pingKind   kind = 'p' // asks whether the rank is alive
@@ -36,7 +33,7 @@ func parseHeader(text string) (h header, ok bool) {
 		return h, false
 	}
 	switch h.kind = kind(text[0]); h.kind {
-	case chunkKind, awaitKind, sharedKind, offerKind, mappedKind, statusKind, askKind, answerKind, pingKind, pongKind:
+	case chunkKind, awaitKind, statusKind, askKind, answerKind, pingKind, pongKind:
 	default:
 		return h, false
 	}

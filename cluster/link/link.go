@@ -23,7 +23,6 @@ type Options struct {
 	Chunk    int                 // bytes at most in one NATS message; zero means Chunk; never more than the server's max_payload
 	Window   int                 // chunks of one stream that its receiver may leave unread; zero means Window
 	Deadline time.Duration       // the longest wait without progress; zero means a minute
-	Near     func(rank int) bool // says which ranks run on this machine: their chunks go through memory that both share; nil means none
 	Left     func(rank int) bool // says which ranks have left for good: nothing more comes from them; nil means none
 	Rest     time.Duration       // how long a stream under way may have no news before its receiver is asked; zero means half a second, or an eighth of Deadline if that is less
 }
@@ -120,12 +119,6 @@ func (l *Links) Close() error {
 	l.stop()
 	l.tended.Wait()
 	l.conn.RemoveStatusListener(l.status)
-	for _, i := range l.incomings() {
-		i.forget()
-	}
-	for _, o := range l.outgoings() {
-		o.forget()
-	}
 	if err := l.sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("rank %d: %w", l.rank, err)
 	}
@@ -160,12 +153,8 @@ func (l *Links) arrive(m *nats.Msg) {
 	}
 	l.peers[e.peer].heard.Store(time.Now().UnixNano())
 	switch h.kind {
-	case chunkKind, awaitKind, sharedKind:
+	case chunkKind, awaitKind:
 		l.incoming(e).arrive(h, m.Data)
-	case offerKind:
-		l.incoming(e).offered(h, m.Data)
-	case mappedKind:
-		l.outgoing(e).mapped(h.a == 1)
 	case askKind:
 		l.incoming(e).tell(answerKind)
 	case statusKind:

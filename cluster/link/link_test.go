@@ -87,94 +87,77 @@ func transfer(t *testing.T, from, to *Links, rounds int, between func(message in
 	}
 }
 
-// near says that all ranks run on one machine, as in a test they do.
-func near(int) bool { return true }
-
-// ways runs a test with chunks in messages, and with chunks in shared memory.
-func ways(t *testing.T, f func(t *testing.T, near func(int) bool)) {
-	t.Run("messages", func(t *testing.T) { f(t, nil) })
-	t.Run("memory", func(t *testing.T) { f(t, near) })
-}
-
 // TestTransfer covers every size on servers that take much and that take little.
 func TestTransfer(t *testing.T) {
-	ways(t, func(t *testing.T, near func(int) bool) {
-		for _, payload := range []int32{64 << 10, 1<<20 - 512, 8 << 20} {
-			s := serve(t, server.Options{MaxPayload: payload})
-			a, b := open(t, s, 0, 2, Options{Near: near}), open(t, s, 1, 2, Options{Near: near})
-			if want := min(int(payload), 1<<20); a.Chunk != want {
-				t.Errorf("chunks of %d bytes, want %d", a.Chunk, want)
-			}
-			transfer(t, a, b, 3, func(int) {})
-			transfer(t, b, a, 1, func(int) {})
+	for _, payload := range []int32{64 << 10, 1<<20 - 512, 8 << 20} {
+		s := serve(t, server.Options{MaxPayload: payload})
+		a, b := open(t, s, 0, 2, Options{}), open(t, s, 1, 2, Options{})
+		if want := min(int(payload), 1<<20); a.Chunk != want {
+			t.Errorf("chunks of %d bytes, want %d", a.Chunk, want)
 		}
-	})
+		transfer(t, a, b, 3, func(int) {})
+		transfer(t, b, a, 1, func(int) {})
+	}
 }
 
 // TestSlowReceiver reads slowly where the server drops clients that have little pending.
 func TestSlowReceiver(t *testing.T) {
-	ways(t, func(t *testing.T, near func(int) bool) {
-		s := serve(t, server.Options{MaxPending: 1 << 20})
-		o := Options{Chunk: 64 << 10, Window: 4, Near: near}
-		transfer(t, open(t, s, 0, 2, o), open(t, s, 1, 2, o), 2, func(int) { time.Sleep(20 * time.Millisecond) })
-		if n := s.NumSlowConsumers(); n > 0 {
-			t.Errorf("the server dropped a client %d times", n)
-		}
-	})
+	s := serve(t, server.Options{MaxPending: 1 << 20})
+	o := Options{Chunk: 64 << 10, Window: 4}
+	transfer(t, open(t, s, 0, 2, o), open(t, s, 1, 2, o), 2, func(int) { time.Sleep(20 * time.Millisecond) })
+	if n := s.NumSlowConsumers(); n > 0 {
+		t.Errorf("the server dropped a client %d times", n)
+	}
 }
 
 // TestCuts breaks the sender's connection, then the receiver's, again and again, amid messages.
 func TestCuts(t *testing.T) {
-	ways(t, func(t *testing.T, near func(int) bool) {
-		s := serve(t, server.Options{})
-		o := Options{Chunk: 64 << 10, Rest: 50 * time.Millisecond, Near: near}
-		a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
-		stop, stopped := make(chan struct{}), make(chan int)
-		go func() {
-			cuts := 0
-			for i := range 20 {
-				select {
-				case <-stop:
-					stopped <- cuts
-					return
-				case <-time.After(30 * time.Millisecond):
-				}
-				if id, err := []*Links{a, b}[i%2].conn.GetClientID(); err == nil && s.DisconnectClientByID(id) == nil {
-					cuts++
-				}
+	s := serve(t, server.Options{})
+	o := Options{Chunk: 64 << 10, Rest: 50 * time.Millisecond}
+	a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
+	stop, stopped := make(chan struct{}), make(chan int)
+	go func() {
+		cuts := 0
+		for i := range 20 {
+			select {
+			case <-stop:
+				stopped <- cuts
+				return
+			case <-time.After(30 * time.Millisecond):
 			}
-			<-stop
-			stopped <- cuts
-		}()
-		transfer(t, a, b, 3, func(int) { time.Sleep(10 * time.Millisecond) })
-		close(stop)
-		if cuts := <-stopped; cuts < 4 {
-			t.Errorf("only %d cuts", cuts)
+			if id, err := []*Links{a, b}[i%2].conn.GetClientID(); err == nil && s.DisconnectClientByID(id) == nil {
+				cuts++
+			}
 		}
-		if r := a.conn.Stats().Reconnects + b.conn.Stats().Reconnects; r < 2 {
-			t.Errorf("only %d reconnections", r)
-		}
-	})
+		<-stop
+		stopped <- cuts
+	}()
+	transfer(t, a, b, 3, func(int) { time.Sleep(10 * time.Millisecond) })
+	close(stop)
+	if cuts := <-stopped; cuts < 4 {
+		t.Errorf("only %d cuts", cuts)
+	}
+	if r := a.conn.Stats().Reconnects + b.conn.Stats().Reconnects; r < 2 {
+		t.Errorf("only %d reconnections", r)
+	}
 }
 
 // TestLossyNetwork loses one message in ten between connections that stay, as a route that breaks does.
 func TestLossyNetwork(t *testing.T) {
-	ways(t, func(t *testing.T, near func(int) bool) {
-		s := serve(t, server.Options{})
-		o := Options{Chunk: 64 << 10, Rest: 20 * time.Millisecond, Near: near}
-		a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
-		if err := s.GlobalAccount().AddWeightedMappings("t.link.>", server.NewMapDest("t.link.>", 90)); err != nil {
-			t.Fatal(err)
-		}
-		before := s.NumSlowConsumers()
-		transfer(t, a, b, 2, func(int) {})
-		if s.NumSlowConsumers() != before {
-			t.Error("the server dropped a client")
-		}
-		if in, out := a.conn.Stats().OutMsgs+b.conn.Stats().OutMsgs, a.conn.Stats().InMsgs+b.conn.Stats().InMsgs; in == out {
-			t.Errorf("nothing was lost of %d messages; the test shows nothing", in)
-		}
-	})
+	s := serve(t, server.Options{})
+	o := Options{Chunk: 64 << 10, Rest: 20 * time.Millisecond}
+	a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
+	if err := s.GlobalAccount().AddWeightedMappings("t.link.>", server.NewMapDest("t.link.>", 90)); err != nil {
+		t.Fatal(err)
+	}
+	before := s.NumSlowConsumers()
+	transfer(t, a, b, 2, func(int) {})
+	if s.NumSlowConsumers() != before {
+		t.Error("the server dropped a client")
+	}
+	if in, out := a.conn.Stats().OutMsgs+b.conn.Stats().OutMsgs, a.conn.Stats().InMsgs+b.conn.Stats().InMsgs; in == out {
+		t.Errorf("nothing was lost of %d messages; the test shows nothing", in)
+	}
 }
 
 // TestDuplicates sends a chunk twice, and one from the future.

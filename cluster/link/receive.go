@@ -20,8 +20,6 @@ type incoming struct {
 	told           uint64  // taken, as the sender knows
 	waiting        bool    // Receive is
 	broken         error
-	forgotten      bool
-	memory         *memory // shared with the sender; nil: there is none
 }
 
 func (l *Links) incoming(e end) *incoming {
@@ -61,12 +59,11 @@ func (l *Links) Receive(ctx context.Context, from int, stream string, into []byt
 		}
 		total = n + c.left
 		n += copy(into[n:], c.data)
-		i.take()
 	}
 	return n, nil
 }
 
-// next waits for a chunk, of a message of which n bytes of total are there, which stays where it is until take.
+// next waits for a chunk, of a message of which n bytes of total are there, and takes it.
 func (i *incoming) next(ctx context.Context, n, total int) (c chunk, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -75,22 +72,14 @@ func (i *incoming) next(ctx context.Context, n, total int) (c chunk, err error) 
 			return c, err
 		}
 	}
-	return i.queue[0], nil
-}
-
-// take removes the chunk that next gave.
-func (i *incoming) take() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if len(i.queue) == 0 {
-		return // forgotten meanwhile
-	}
+	c = i.queue[0]
 	i.queue[0].data = nil
 	i.queue = i.queue[1:]
 	i.taken++
 	if i.taken-i.told >= uint64(i.Window+1)/2 {
 		i.tellLocked(statusKind)
 	}
+	return c, nil
 }
 
 func (i *incoming) wait(ctx context.Context, n, total int) error {
@@ -127,12 +116,6 @@ func (i *incoming) arrive(h header, data []byte) {
 	if h.a != i.arrived || h.b < uint64(len(data)) || h.b > 1<<62 {
 		return // a duplicate, or one whose predecessor was lost; the sender will ask
 	}
-	if h.kind == sharedKind {
-		if i.memory == nil {
-			return
-		}
-		data = i.memory.part(h.a, int(h.b))
-	}
 	i.arrived++
 	i.queue = append(i.queue, chunk{h.kind, int(h.b), data})
 	if h.kind == awaitKind {
@@ -154,28 +137,4 @@ func (i *incoming) tell(k kind) {
 func (i *incoming) tellLocked(k kind) {
 	i.told = i.taken
 	i.say(i.end, header{k, i.arrived, i.taken})
-}
-
-// offered takes up memory that the sender offers, if it can be reached from here.
-func (i *incoming) offered(h header, data []byte) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.memory == nil && !i.forgotten && i.Near != nil && i.Near(i.peer) {
-		i.memory, _ = openMemory(data, h.a, h.b) // else chunks go on coming as they have
-	}
-	answer := header{kind: mappedKind}
-	if i.memory != nil {
-		answer.a = 1
-	}
-	i.say(i.end, answer)
-}
-
-// forget gives shared memory back, and what lies there unread. Waits have been ended.
-func (i *incoming) forget() {
-	i.receiving.Lock()
-	defer i.receiving.Unlock()
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.memory.free()
-	i.queue, i.memory, i.forgotten = nil, nil, true
 }

@@ -26,11 +26,8 @@ type outgoing struct {
 	asked          uint64  // next, at the last question that was not answered; 0: none
 	news           bool    // since tend last looked
 	waiting        bool    // Send is
-	memory         *memory // shared with the receiver, or offered to it; nil: there is none
-	shared         bool    // it has been taken up: messages go through it
 
 	broken error // of an earlier Send
-	alone  bool  // no memory can be shared
 }
 
 // chunk is part of a message: data, and how much of the message was left with it.
@@ -74,11 +71,8 @@ func (l *Links) Send(ctx context.Context, to int, stream string, data []byte) er
 
 func (o *outgoing) send(ctx context.Context, data []byte) error {
 	total, copied := len(data), len(data) <= short
-	shared := false
 	if copied {
 		data = bytes.Clone(data)
-	} else {
-		shared = o.share()
 	}
 	for first := true; first || len(data) > 0; first = false {
 		n := min(o.Chunk, len(data))
@@ -87,11 +81,7 @@ func (o *outgoing) send(ctx context.Context, data []byte) error {
 			return err
 		}
 		c := chunk{chunkKind, len(data), data[:n]}
-		switch {
-		case shared:
-			c.kind, c.data = sharedKind, o.memory.part(o.next, n)
-			copy(c.data, data)
-		case n == len(data) && !copied:
+		if n == len(data) && !copied {
 			c.kind = awaitKind
 		}
 		if err := o.add(c); err != nil {
@@ -99,55 +89,10 @@ func (o *outgoing) send(ctx context.Context, data []byte) error {
 		}
 		data = data[n:]
 	}
-	if copied || shared {
+	if copied {
 		return nil
 	}
 	return o.wait(ctx, func() bool { return o.arrived == o.next }, func() int { return total - o.unarrived() }, total)
-}
-
-// share says that messages go through memory from now on. The first of them offers some, and goes as all do without it.
-func (o *outgoing) share() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.memory == nil && !o.alone {
-		if o.Near != nil && o.Near(o.peer) {
-			o.memory, _ = newMemory(o.Chunk, o.Window) // else it is not to be had
-		}
-		o.alone = o.memory == nil
-		o.offer()
-	}
-	return o.shared
-}
-
-// offer offers memory that has not been answered for. One that gets lost is made again in time. o.mu is held.
-func (o *outgoing) offer() {
-	if o.memory != nil && o.memory.file != nil && o.conn.IsConnected() {
-		_ = o.conn.PublishRequest(o.subject, header{offerKind, uint64(o.Chunk), uint64(o.Window)}.String(), o.memory.offer())
-	}
-}
-
-// mapped takes in the answer to an offer.
-func (o *outgoing) mapped(taken bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.memory == nil || o.memory.file == nil {
-		return
-	}
-	o.memory.settled()
-	if o.shared = taken; !taken {
-		o.memory.free()
-		o.memory, o.alone = nil, true
-	}
-}
-
-// forget gives shared memory back. Waits have been ended.
-func (o *outgoing) forget() {
-	o.sending.Lock()
-	defer o.sending.Unlock()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.memory.free()
-	o.kept, o.memory, o.shared, o.alone = nil, nil, false, true
 }
 
 // unarrived is how many bytes are not known to have arrived. o.mu is held.
@@ -172,11 +117,7 @@ func (o *outgoing) publish(number uint64, c chunk) error {
 	if !o.conn.IsConnected() && !o.conn.IsClosed() {
 		return nil
 	}
-	payload := c.data
-	if c.kind == sharedKind {
-		payload = nil
-	}
-	err := o.conn.PublishRequest(o.subject, header{c.kind, number, uint64(c.left)}.String(), payload)
+	err := o.conn.PublishRequest(o.subject, header{c.kind, number, uint64(c.left)}.String(), c.data)
 	for _, lasting := range []error{nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrMaxPayload, nats.ErrBadSubject} {
 		if errors.Is(err, lasting) {
 			return err

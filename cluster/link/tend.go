@@ -34,7 +34,6 @@ func (l *Links) ask(all bool) {
 		o.mu.Lock()
 		ask := (len(o.kept) > 0 || o.waiting) && (all || !o.news)
 		o.news = false
-		o.offer()
 		if ask {
 			o.asked = o.next
 			o.say(o.end, header{kind: askKind, a: o.next})
