@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"saltern/cluster/link"
 )
 
 // BenchmarkStream sends chunks from one rank to another, a window at a time, within a node and between two.
@@ -13,7 +15,7 @@ func BenchmarkStream(b *testing.B) {
 	for _, ranks := range [][]int{{2}, {1, 1}} {
 		b.Run(fmt.Sprint(ranks), func(b *testing.B) {
 			all := together(b, layout(b, ranks...), quick())
-			const window = WindowBytes / ChunkBytes
+			const window = link.UnderWay / link.Chunk
 			arrived := make(chan struct{}, 1)
 			n := 0
 			sub, err := all[0].Conn().Subscribe(all[0].Subject("bulk"), func(*nats.Msg) {
@@ -28,8 +30,8 @@ func BenchmarkStream(b *testing.B) {
 				b.Fatal(err)
 			}
 			everyone(b, all, 1) // by when the sender's server knows of the subscription too
-			data := make([]byte, ChunkBytes)
-			b.SetBytes(WindowBytes)
+			data := make([]byte, link.Chunk)
+			b.SetBytes(link.UnderWay)
 			for b.Loop() {
 				for range window {
 					if err := all[1].Conn().Publish(all[0].Subject("bulk"), data); err != nil {

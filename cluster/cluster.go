@@ -56,6 +56,13 @@ func (c *Cluster) View() View {
 	return c.watch.view
 }
 
+// Left says that a rank has left, with a reason or without one, or is lost.
+func (c *Cluster) Left(rank int) bool {
+	c.watch.mu.Lock()
+	defer c.watch.mu.Unlock()
+	return c.watch.pulse.left[rank]
+}
+
 // Context lasts as long as all ranks do, and Join's context: its cause is a *RankLost once a rank has been silent for
 // Config.Heartbeat, or has left with a reason. All that waits for other ranks must end with it. Regroup begins another.
 func (c *Cluster) Context() context.Context {
@@ -145,15 +152,19 @@ func (j *joiner) connect(k *credentials, address string, in *node, more ...nats.
 	if !j.config.external() {
 		own = k.options
 	}
+	if in != nil { // nothing leaves the process: there is nothing to encrypt
+		options = append(options, nats.InProcessServer(in.Server))
+		own = func() ([]nats.Option, error) { return nkeyOptions(k.Seed, "") }
+	}
 	auth, err := own()
 	if err != nil {
 		return nil, err
 	}
 	options = append(options, auth...)
-	if in != nil {
-		options = append(options, nats.InProcessServer(in.Server))
-	}
 	url := "tls://" + address
+	if in != nil {
+		url = "nats://" + address
+	}
 	if j.config.external() {
 		url = j.config.URL
 	}

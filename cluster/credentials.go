@@ -199,7 +199,8 @@ func public(seed string) (string, error) {
 // options are what a connection of a rank to the job's servers takes.
 func (k *credentials) options() ([]nats.Option, error) { return nkeyOptions(k.Seed, k.Certificate) }
 
-// nkeyOptions are what a connection takes that is known by an nkey, to servers that are known by a certificate.
+// nkeyOptions are what a connection takes that is known by an nkey, to servers that are known by a certificate; without one it has no
+// TLS.
 func nkeyOptions(seed, certificate string) ([]nats.Option, error) {
 	public, err := public(seed)
 	if err != nil {
@@ -212,5 +213,9 @@ func nkeyOptions(seed, certificate string) ([]nats.Option, error) {
 		}
 		return user.Sign(nonce)
 	}
-	return []nats.Option{nats.Nkey(public, sign), nats.Secure(trusting(certificate))}, nil
+	options := []nats.Option{nats.Nkey(public, sign)}
+	if certificate != "" {
+		options = append(options, nats.Secure(trusting(certificate)))
+	}
+	return options, nil
 }

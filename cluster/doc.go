@@ -12,8 +12,8 @@
 //	c.Conn().Publish(c.Subject("grads.0.1"), chunk)        // at most c.Conn().MaxPayload() bytes
 //
 // Nothing has to be running before. The first rank of each node runs a NATS server within its process, at ports that are free, and
-// speaks to it without a socket; the node's other ranks connect to it by TLS. The servers of several nodes have routes each to each,
-// so that a message crosses the network once. One node alone listens on its loopback. With Config.URL nobody runs a server.
+// speaks to it without a socket and without TLS; the node's other ranks connect to it by TLS. The servers of several nodes have routes
+// each to each, so that a message crosses the network once. One node alone listens on its loopback. With Config.URL nobody runs a server.
 //
 // Rank 0 makes credentials for this one attempt at the job: an nkey that all ranks share, a certificate that all servers show and
 // that alone is trusted, a password for routes. It writes them and its address to a file in Identity.Dir, JOB.json; the others look for

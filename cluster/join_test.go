@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"saltern/cluster/link"
 )
 
 // quick are settings for tests: few seconds until an error, and heartbeats that a busy machine does not miss.
@@ -136,7 +138,7 @@ func TestOneNode(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			ids := layout(t, n)
 			all := together(t, ids, quick())
-			everyone(t, all, ChunkBytes)
+			everyone(t, all, link.Chunk)
 			for i, c := range all {
 				if len(c.Members()) != n || c.Members()[i].Rank != i {
 					t.Errorf("rank %d knows of %v", i, c.Members())

@@ -16,6 +16,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"saltern/cluster/link"
 )
 
 // TestMain lets the test's own binary be a rank of its own process, or a NATS server of its own.
@@ -86,7 +88,7 @@ func rankProcess() int {
 func reach(me *Cluster) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	data := strings.Repeat("saltern ", int(min(me.Conn().MaxPayload(), ChunkBytes)-256)/8)
+	data := strings.Repeat("saltern ", int(min(me.Conn().MaxPayload(), link.Chunk)-256)/8)
 	for to := range me.Members() {
 		for tries := 0; ; tries++ {
 			m, err := me.Conn().RequestWithContext(ctx, me.Subject(fmt.Sprintf("to.%d", to)), []byte(data))

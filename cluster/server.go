@@ -12,14 +12,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"saltern/cluster/link"
 )
-
-// ChunkBytes is the most that one message of a rank holds. A message of that size and its headers fit the servers that a job runs
-// itself; what others take is nats.Conn.MaxPayload, 1 MiB with headers where nobody changed it.
-const ChunkBytes = 1 << 20
-
-// WindowBytes is how many bytes one rank may have under way to another without having heard that they arrived.
-const WindowBytes = 16 * ChunkBytes
 
 // node is a server that runs within this process, for the ranks of one node.
 type node struct {
@@ -78,8 +73,8 @@ func serverOptions(id Identity, k *credentials, host, route string, heartbeat ti
 			{Nkey: observers, Permissions: &server.Permissions{Publish: nothing, Subscribe: heard}},
 		},
 		TLS: true, TLSConfig: secure, TLSTimeout: patience, AuthTimeout: patience + 1,
-		MaxPayload:    ChunkBytes + 64<<10,
-		MaxPending:    max(256<<20, int64(id.Size)*WindowBytes),
+		MaxPayload:    link.Chunk + 64<<10,
+		MaxPending:    max(256<<20, int64(id.Size)*link.UnderWay),
 		WriteDeadline: max(30*time.Second, 2*heartbeat), // a rank that takes that long is lost already
 	}
 	if id.Nodes == 1 {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"saltern/cluster/link"
 )
 
 // gate is a network whose reader can be held.
@@ -32,7 +34,7 @@ func (g *gate) Read(b []byte) (int, error) {
 // the limits that a server has by itself this fails: it takes five windows for a slow consumer.
 func TestWindows(t *testing.T) {
 	all := together(t, layout(t, 2, 1, 2), quick())
-	const chunks = WindowBytes / ChunkBytes
+	const chunks = link.UnderWay / link.Chunk
 	options, err := all[0].credentials.options()
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +72,7 @@ func TestWindows(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, c := range all {
 		wg.Go(func() {
-			data := make([]byte, ChunkBytes)
+			data := make([]byte, link.Chunk)
 			for range chunks {
 				if err := c.Conn().Publish(c.Subject("bulk"), data); err != nil {
 					t.Error(err)

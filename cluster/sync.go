@@ -9,7 +9,7 @@ import (
 // Local says that ranks train by themselves and come together now and then.
 func (c Config) Local() bool { return c.Sync == "local" }
 
-// Format is how they write numbers then, of a Config that has been checked.
+// Format is how they write numbers for each other, of a Config that has been checked.
 func (c Config) Format() (f wire.Format) {
 	_ = f.UnmarshalText([]byte(c.Wire))
 	return f
@@ -29,7 +29,10 @@ func (c Config) syncDefaults() Config {
 		c.OuterMomentum = 0.9
 	}
 	if c.Wire == "" {
-		c.Wire = wire.Int8.String()
+		c.Wire = wire.Float32.String()
+		if c.Local() {
+			c.Wire = wire.Int8.String()
+		}
 	}
 	return c
 }

@@ -36,9 +36,15 @@ func TestSyncKeys(t *testing.T) {
 			t.Errorf("%s: Defaults is not idempotent", test.why)
 		}
 	}
-	for word, want := range map[string]wire.Format{"": wire.Int8, "float32": wire.Float32, "bfloat16": wire.BFloat16} {
-		if got := (Config{Wire: word}).Defaults().Format(); got != want {
-			t.Errorf("wire = %q is %s, want %s", word, got, want)
+	for _, test := range []struct {
+		c    Config
+		want wire.Format
+	}{
+		{Config{}, wire.Float32}, {Config{Sync: "local"}, wire.Int8}, {Config{Wire: "int8"}, wire.Int8},
+		{Config{Sync: "local", Wire: "float32"}, wire.Float32}, {Config{Sync: "local", Wire: "bfloat16"}, wire.BFloat16},
+	} {
+		if got := test.c.Defaults().Format(); got != test.want {
+			t.Errorf("sync = %q, wire = %q is %s, want %s", test.c.Sync, test.c.Wire, got, test.want)
 		}
 	}
 }

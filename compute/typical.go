@@ -37,6 +37,10 @@ func Typical() (*Program, error) {
 		qkv := r.Cast(r.MatMul(x, weight("qkv", a.width(), d), NT), half)
 		x = r.Add(x, r.MatMul(r.Attention(qkv, a), weight("out", d, d), NT))
 	}
+	a := Attention{Heads: d / 64, KVHeads: d / 128, HeadSize: 64, T: typicalSequence}
+	qkv := r.MatMul(r.LayerNorm(x, weight("norm", d), weight("norm.bias", d), 1e-5), weight("qkv", a.width(), d), NT)
+	qkv = r.QKNorm(qkv, weight("q_norm", 64), weight("k_norm", 64), QKNorm{Heads: a.Heads, KVHeads: a.KVHeads, Eps: 1e-6})
+	x = r.Add(x, r.MatMul(r.Attention(qkv, a), weight("out", d, d), NT))
 	labels, params := NewTensor(Host, "labels", U32, n), NewTensor(Host, "params", F32, 4)
 	loss := LossInputs{Hidden: x, Weight: table, Labels: labels, Params: params}
 	r.LinearLoss(loss) // an evaluation

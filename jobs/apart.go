@@ -41,16 +41,16 @@ func (a *apart) outer() model.OuterConfig {
 }
 
 // sums are the ways of a model's buckets to the other ranks, n of them.
-func (a *apart) sums(g group, n int) (list []model.OuterSum) {
+func (a *apart) sums(g group, n int) (list []model.Sum) {
 	f := cluster.Config{Wire: a.Wire}.Format()
 	sum := g.Stream("outer").With(f)
 	for range n {
 		if f == wire.Float32 {
-			list = append(list, model.OuterSum{Exchange: sum})
+			list = append(list, model.Sum{Exchange: sum})
 			continue
 		}
 		lost := &wire.Feedback{}
-		list = append(list, model.OuterSum{Exchange: sum.Feedback(lost), Lost: lost})
+		list = append(list, model.Sum{Exchange: sum.Feedback(lost), Lost: lost})
 	}
 	return list
 }

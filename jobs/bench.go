@@ -50,7 +50,7 @@ func benchCommand() *Command {
   train      whole optimizer steps of a job's LLM on random tokens, and where their time goes;
              without a job file, of a model of a million parameters (on a GPU: 125 million)
   allreduce  no device: sums of a vector over ranks that are processes of this machine, in every wire format
-             over NATS, with TLS as a job's ranks have it, and over a plain ring of TCP connections, taking turns
+             over NATS as a job's ranks have it, and over plain rings of TCP connections with and without TLS, taking turns
   shares     whole optimizer steps of a job's LLM on ranks of this process, the last of which is slowed down, with even
              shares of the batch and with those that follow speed (cluster.shares), beside the ideal
 

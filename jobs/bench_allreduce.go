@@ -77,11 +77,11 @@ func (s *sizesFlag) Set(text string) error {
 // reduceRow is one way to reduce, as measured on rank 0.
 type reduceRow struct {
 	Ranks int
-	Path  string // "TCP ring" or "NATS", with what is special about it
+	Path  string // "TCP ring", "TLS ring" or "NATS", with what is special about it
 	Wire  wire.Format
 	spread
-	cpu   float64 // seconds of processor time in one reduction, of all ranks and servers together
-	ratio float64 // to the TCP ring in float32 of the same ranks: the median over the runs, in which both took turns
+	cpu   float64    // seconds of processor time in one reduction, of all ranks and servers together
+	ratio [2]float64 // to the TCP ring and the TLS ring of the same ranks, in float32: medians over the runs, in which all took turns
 }
 
 // run measures all sizes and prints them.
@@ -106,13 +106,13 @@ func (b reduceBench) table(rows []reduceRow) Table {
 		{Key: "ranks", Title: "ranks"}, {Key: "path", Title: "path"}, {Key: "wire", Title: "wire"},
 		{Key: "ms", Title: "median", Unit: "ms", Format: "%.1f"}, {Key: "ms_min", Title: "min", Unit: "ms", Format: "%.1f"}, {Key: "ms_max", Title: "max", Unit: "ms", Format: "%.1f"},
 		{Key: "mb_per_second", Title: "volume", Unit: "MB/s", Format: "%.0f"}, {Key: "mb_per_second_min", Title: "min", Unit: "MB/s", Format: "%.0f"},
-		{Key: "mb_per_second_max", Title: "max", Unit: "MB/s", Format: "%.0f"}, {Key: "of_tcp", Title: "of TCP", Unit: "%", Format: "%.0f"},
+		{Key: "mb_per_second_max", Title: "max", Unit: "MB/s", Format: "%.0f"}, {Key: "of_tcp", Title: "of TCP", Unit: "%", Format: "%.0f"}, {Key: "of_tls", Title: "of TLS", Unit: "%", Format: "%.0f"},
 		{Key: "cpu_ms_per_mib", Title: "CPU", Unit: "ms/MiB", Format: "%.2f"},
 	}}
 	for _, r := range rows {
 		volume := 2 * float64(r.Ranks-1) / float64(r.Ranks) * float64(b.Bytes) / 1e3
 		t.Rows = append(t.Rows, []any{r.Ranks, r.Path, r.Wire.String(), r.median, r.min, r.max,
-			volume / r.median, volume / r.max, volume / r.min, 100 * r.ratio,
+			volume / r.median, volume / r.max, volume / r.min, 100 * r.ratio[0], 100 * r.ratio[1],
 			1e3 * r.cpu / (2 * float64(r.Ranks-1) * float64(b.Bytes) / (1 << 20))})
 	}
 	return t
@@ -214,11 +214,13 @@ func (b reduceBench) measure(ctx context.Context, io IO) (rows []reduceRow, err 
 		}
 	}()
 	group := ways[0].group
-	raw, err := b.overTCP(ctx, group)
-	if err != nil {
-		return nil, err
+	for i, secured := range []bool{false, true} {
+		raw, err := b.overTCP(ctx, group, secured)
+		if err != nil {
+			return nil, err
+		}
+		ways = slices.Insert(ways, i, raw)
 	}
-	ways = append([]reduceWay{raw}, ways...)
 	x, took, spent := make([]float32, b.Bytes/4), make([][]time.Duration, len(ways)), make([]float64, len(ways))
 	for i := range x {
 		x[i] = float32(i%1000) / 1000
@@ -248,12 +250,16 @@ func (b reduceBench) measure(ctx context.Context, io IO) (rows []reduceRow, err 
 		return nil, err
 	}
 	for i, w := range ways {
-		var ratios []float64
-		for run, d := range took[i] {
-			ratios = append(ratios, float64(took[0][run])/float64(d))
+		row := reduceRow{Ranks: b.Size, Path: w.path, Wire: w.format, cpu: spent[i]}
+		for ring := range row.ratio {
+			var ratios []float64
+			for run, d := range took[i] {
+				ratios = append(ratios, float64(took[ring][run])/float64(d))
+			}
+			slices.Sort(ratios)
+			row.ratio[ring] = ratios[len(ratios)/2]
 		}
-		slices.Sort(ratios)
-		rows = append(rows, reduceRow{b.Size, w.path, w.format, spread{}, spent[i], ratios[len(ratios)/2]})
+		rows = append(rows, row)
 	}
 	for i := range rows {
 		rows[i].spread = spreadOf(took[i])

@@ -152,8 +152,7 @@ func (l *loop) sick(ctx context.Context, findings []oddRank) error {
 		}
 		return fmt.Errorf("%s; this rank leaves, and the others go on", text)
 	}
-	r.agree = true
-	return fmt.Errorf("%s. Remove the checkpoints after that step, and start again without that device", text)
+	return agreed{fmt.Errorf("%s. Remove the checkpoints after that step, and start again without that device", text)}
 }
 
 // diagnose says who is wrong, and words it: whose kernels fail the reference now, else who is alone with what it found. Nobody, if that is

@@ -51,9 +51,12 @@ func identity(io IO) (id cluster.Identity, several bool, err error) {
 	return slurm.FromEnv(io.Env)
 }
 
-// patience is how long a rank may keep the others waiting, with hours of text to prepare for example, as long as it lives: silence is
-// noticed much sooner.
-const patience = 24 * time.Hour
+// How long a rank may keep another waiting that gets nothing from it, as long as it lives: silence is noticed much sooner, and so is that it
+// has left.
+const (
+	patience     = 24 * time.Hour // with hours of text to prepare, for example
+	stepPatience = time.Hour      // within a training, where all have a like share of the work
+)
 
 // joinRanks meets the other ranks of this process's job; nil where there are none.
 func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
@@ -88,7 +91,18 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &ranks{node: id.Node, local: id.LocalRank, voice: speak(c, job.RunDir, logf)}
+	r, err := among(c, job.Cluster.Elastic)
+	if err != nil {
+		return nil, errors.Join(err, c.Leave(err))
+	}
+	r.voice = speak(c, job.RunDir, logf)
+	return r, nil
+}
+
+// among is a rank's place in a cluster.
+func among(c *cluster.Cluster, elastic bool) (*ranks, error) {
+	id := c.Identity()
+	r := &ranks{node: id.Node, local: id.LocalRank}
 	var links *link.Links
 	// enter puts this rank among those of a view.
 	enter := func(view cluster.View, err error) error {
@@ -97,7 +111,10 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 		}
 		was := links
 		rank, size := slices.Index(view.Ranks, id.Rank), len(view.Ranks)
-		if links, err = link.Open(c.Conn(), c.Subject(fmt.Sprintf("link%d", view.Number)), rank, size, link.Options{Deadline: patience}); err != nil {
+		if links, err = link.Open(c.Conn(), c.Subject(fmt.Sprintf("link%d", view.Number)), rank, size, link.Options{
+			Deadline: patience,
+			Left:     func(rank int) bool { return c.Left(view.Ranks[rank]) },
+		}); err != nil {
 			return err
 		}
 		if was != nil {
@@ -108,15 +125,16 @@ func joinRanks(ctx context.Context, io IO, job *Job) (*ranks, error) {
 		return err
 	}
 	if err := enter(c.View(), nil); err != nil {
-		r.voice.Close()
-		return nil, errors.Join(err, c.Leave(err))
+		return nil, err
 	}
 	r.late = len(r.joined) > 0
 	r.leave = func(cause error) error {
-		r.voice.Close()
+		if r.voice != nil {
+			r.voice.Close()
+		}
 		return errors.Join(links.Close(), c.Leave(cause))
 	}
-	if job.Cluster.Elastic {
+	if elastic {
 		r.regroup = func(ctx context.Context) error { return enter(c.Regroup(ctx)) }
 		r.admit = func(ctx context.Context) error { return enter(c.Admit(ctx)) }
 		r.applied = c.Applied

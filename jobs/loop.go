@@ -375,7 +375,7 @@ func (l *loop) save(ctx context.Context) error {
 	}
 	defer l.tracer.after("checkpoint", time.Now())
 	ctx = context.WithoutCancel(ctx)
-	parts, err := l.rounds.parts(ctx, l)
+	parts, err := l.parts(ctx)
 	if err != nil {
 		return err
 	}

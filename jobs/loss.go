@@ -79,7 +79,7 @@ func (l *loop) lose(ctx context.Context, err error) error {
 		r.left += ", which is saved"
 	case l.shard && l.training.ranks > 1:
 		r.left += before + ", as that rank has taken its part of the optimizer's state along"
-	case l.rounds != nil: // each rank has a part that nobody else knows
+	case l.rounds != nil || l.trainer.Rounds(): // each rank has a part that nobody else knows
 		r.left += before
 	case l.ended != l.step || l.inARow > 0:
 		r.left += before

@@ -30,6 +30,7 @@ func TestWholeJobs(t *testing.T) {
 	t.Run("shares", func(t *testing.T) { testShares(t, saltern) })
 	t.Run("sick", func(t *testing.T) { testSick(t, saltern) })
 	t.Run("apart", func(t *testing.T) { testApart(t, saltern) })
+	t.Run("rounding", func(t *testing.T) { testRounding(t, saltern) })
 	t.Run("roles", func(t *testing.T) { testRoles(t, saltern) })
 	t.Run("scripts", func(t *testing.T) {
 		testscript.Run(t, testscript.Params{

@@ -14,6 +14,8 @@ import (
 
 	"saltern/cluster"
 	"saltern/cluster/collective"
+	"saltern/cluster/link"
+	"saltern/cluster/wire"
 	"saltern/compute"
 	"saltern/jobs/place"
 	"saltern/model"
@@ -26,6 +28,7 @@ type group interface {
 	Broadcast(ctx context.Context, root int, data []byte) error
 	Gather(ctx context.Context, root int, data []byte) ([][]byte, error)
 	Stream(name string) *collective.Group
+	With(f wire.Format) *collective.Group
 	Sent() int64
 }
 
@@ -47,7 +50,7 @@ type ranks struct {
 	late        bool                            // this rank is one of them
 	voice       *voice                          // nil: nobody listens
 	now         *model.Ranks                    // of the training under way
-	agree       bool                            // all know why the job cannot go on
+	rounding    rounding                        // likewise
 	left        string                          // once a rank is lost: what there is to go on from, for people
 	asked       atomic.Bool                     // a rank that has no vote has been asked to stop
 }
@@ -86,23 +89,32 @@ func (r *ranks) widen() { r.gather(r.whole) }
 
 func (r *ranks) gather(g *collective.Group) {
 	r.group = g
-	r.now.Exchange = r.exchange()
+	r.now.Exchange, r.now.Sums = r.exchange(), r.sums()
 }
 
 // exchange is the group as a trainer takes it.
-func (r *ranks) exchange() model.Exchange {
+func (r *ranks) exchange() model.Exchange { return r.heard(r.group) }
+
+// heard is an exchange whose waits those who listen to this rank are told of.
+func (r *ranks) heard(x model.Exchange) model.Exchange {
 	if r.voice == nil {
-		return r.group
+		return x
 	}
-	return timed{r.group, &r.voice.waits}
+	return timed{x, &r.voice.waits}
 }
 
-// close leaves the others, who are told the cause if there is one: then they cannot go on either.
+// agreed is an error that every rank has, or is about to have: nobody needs to be told.
+type agreed struct{ error }
+
+func (a agreed) Unwrap() error { return a.error }
+
+// close leaves the others, who are told the cause if there is one that they do not know: then they cannot go on either. One that waits for
+// this rank all the same learns that it has left.
 func (r *ranks) close(cause error) error {
 	if r == nil {
 		return nil
 	}
-	if r.agree || KindOf(cause) == Diverged { // which all see alike
+	if errors.As(cause, new(agreed)) || KindOf(cause) == Diverged { // which all see alike
 		cause = nil
 	}
 	return r.leave(cause)
@@ -135,7 +147,6 @@ func (r *ranks) helped(ctx context.Context, f, help func() error) error {
 	}
 	ctx, done := r.within(ctx)
 	defer done()
-	r.agree = false
 	if err := r.Barrier(ctx); err != nil {
 		return r.waited(ctx, err)
 	}
@@ -157,9 +168,11 @@ func (r *ranks) helped(ctx context.Context, f, help func() error) error {
 		telling, cancel = context.WithTimeout(context.WithoutCancel(ctx), toldWithin)
 		defer cancel()
 	}
-	if failed := r.tell(telling, err); err == nil || failed == nil {
-		r.agree = err != nil
-		return errors.Join(err, failed)
+	switch failed := r.tell(telling, err); {
+	case err == nil:
+		return failed
+	case failed == nil:
+		return agreed{err}
 	}
 	return err
 }
@@ -202,8 +215,7 @@ func (r *ranks) hear(ctx context.Context) error {
 	if err := r.Broadcast(ctx, 0, words); err != nil {
 		return r.waited(ctx, err)
 	}
-	r.agree = true
-	return &Error{Kind(binary.LittleEndian.Uint32(head)), errors.New("rank 0: " + string(words))}
+	return agreed{&Error{Kind(binary.LittleEndian.Uint32(head)), errors.New("rank 0: " + string(words))}}
 }
 
 // everybody gives all ranks what each of them has to say, by rank, of values that JSON knows.
@@ -281,7 +293,8 @@ func (r *ranks) firstOfNode(ctx context.Context, f func() error) error {
 // training is the ranks as a trainer takes them. Its steps end with all ranks or with none, so no signal ends their waits: the ranks
 // vote on a stop. b may be a tracer, which then shows the exchange.
 func (r *ranks) training(b compute.Backend) *model.Ranks {
-	r.now = &model.Ranks{Exchange: r.exchange(), Context: r.all, Also: make([]float64, alsoSeconds+r.size())}
+	r.rounding = rounding{}
+	r.now = &model.Ranks{Exchange: r.exchange(), Context: link.Patience(r.all, stepPatience), Also: make([]float64, alsoSeconds+r.size())}
 	if t, ok := b.(*tracer); ok {
 		r.now.Observe = t.exchanged
 	}
@@ -329,14 +342,13 @@ func (r *ranks) cause(ctx context.Context) error {
 	if r == nil {
 		return err
 	}
-	r.agree = true
 	if err == nil {
 		err = errors.New("another rank was asked to stop")
 	}
 	if r.now.Also[1] == r.now.Also[0] {
-		return &Error{Requeue, err}
+		return agreed{&Error{Requeue, err}}
 	}
-	return &Error{Interrupted, err}
+	return agreed{&Error{Interrupted, err}}
 }
 
 // device is the selector of this rank's device: where nobody names one, the ranks of a node take turns with those that are granted.

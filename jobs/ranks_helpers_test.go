@@ -56,7 +56,7 @@ func TestFirst(t *testing.T) {
 	}
 	errs = inRanks(t, 3, func(ctx context.Context, r *ranks) error {
 		err := r.first(ctx, func() error { return fail(DiskFull, "no room") })
-		if !r.agree {
+		if !errors.As(err, new(agreed)) {
 			t.Errorf("rank %d would tell the others what they know", r.rank())
 		}
 		return err

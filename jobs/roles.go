@@ -301,8 +301,7 @@ func (l *loop) teach(ctx context.Context, r distill.Roles, now situation) (*outc
 	case err != nil:
 		return nil, err
 	case v.Kind != OK:
-		all.agree = true
-		return nil, &Error{v.Kind, errors.New("rank 0: " + v.Words)}
+		return nil, agreed{&Error{v.Kind, errors.New("rank 0: " + v.Words)}}
 	case v.Over:
 		if err := all.first(all.all, func() error { return nil }); err != nil {
 			return nil, err

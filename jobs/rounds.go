@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"fmt"
 	"math"
 
 	"saltern/model"
@@ -109,7 +108,11 @@ func (r *rounds) begin() error {
 // resume takes up what a checkpoint has beside weights.
 func (l *loop) resume(c *checkpoint.Checkpoint) (model.Resume, error) {
 	if l.rounds == nil {
-		return l.model.LoadOptimizer(l.s.device, c)
+		state, err := l.model.LoadOptimizer(l.s.device, c)
+		if err == nil {
+			err = l.trainer.LoadParts(c, state.Scale.Value)
+		}
+		return state, err
 	}
 	state, err := l.rounds.Load(c)
 	if err == nil && l.rounds.Delay > 0 && int64(c.Step) < l.Train.Steps { // saved before it was sent
@@ -148,47 +151,19 @@ func (l *loop) sound() bool {
 	return l.inARow == 0
 }
 
-// rankPart is what a rank adds to a checkpoint.
-type rankPart struct {
-	File   checkpoint.FileSum
-	State  model.RankState
-	Kind   Kind
-	Failed string
-}
-
-// parts has every rank write what it has of its own.
-func (r *rounds) parts(ctx context.Context, l *loop) ([]rankPart, error) {
-	if r == nil {
-		return nil, nil
-	}
-	file, err := r.SavePart(ctx, l.checkpoints())
-	p := rankPart{File: file, State: model.RankState{Skipped: l.inARow, Scale: l.trainer.Scale}}
-	if err != nil {
-		p.Kind, p.Failed = KindOf(err), err.Error()
-	}
-	all, err := everybody(ctx, r.ranks, p)
-	if err != nil {
-		return nil, err
-	}
-	for rank, p := range all {
-		if p.Failed != "" {
-			r.ranks.agree = true
-			return nil, &Error{p.Kind, fmt.Errorf("rank %d: %s", rank, p.Failed)}
-		}
-	}
-	return all, nil
-}
-
 // writeCheckpoint writes one that keeps so many others.
 func (l *loop) writeCheckpoint(ctx context.Context, state model.Resume, parts []rankPart, keep checkpoint.Keep) error {
 	tokenizer, endOfText := l.s.tokenizer, l.s.set.Manifest.EndOfText
-	if l.rounds == nil {
-		_, err := l.model.Save(ctx, l.s.device, l.checkpoints(), l.step, tokenizer, endOfText, state, keep)
-		return err
-	}
 	var files []checkpoint.FileSum
 	for _, p := range parts {
-		files, state.Ranks = append(files, p.File), append(state.Ranks, p.State)
+		files = append(files, p.File)
+	}
+	if l.rounds == nil {
+		_, err := l.model.Save(ctx, l.s.device, l.checkpoints(), l.step, tokenizer, endOfText, state, files, keep)
+		return err
+	}
+	for _, p := range parts {
+		state.Ranks = append(state.Ranks, p.State)
 	}
 	_, err := l.rounds.Save(ctx, l.checkpoints(), l.step, tokenizer, endOfText, state, files, keep)
 	return err

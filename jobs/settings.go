@@ -11,6 +11,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"saltern/cluster/wire"
 	"saltern/model"
 )
 
@@ -100,6 +101,9 @@ func differences(was, now []byte) []string {
 	for _, settings := range []map[string]any{a, b} { // ranks that take every step together have no settings of their own
 		if settings["cluster"] == nil {
 			settings["cluster"] = map[string]any{"sync": "every-step"}
+		}
+		if settings["wire"] == nil { // nor of gradients that are not rounded
+			settings["wire"] = wire.Float32.String()
 		}
 	}
 	var list []string

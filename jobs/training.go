@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"saltern/cluster"
 	"saltern/compute"
 	"saltern/distill"
 	"saltern/model"
@@ -32,6 +33,9 @@ type training struct {
 
 	// The checksum of the weights that it begins with, where these are not drawn.
 	Start string `toml:"start,omitempty"`
+
+	// Of ranks that round gradients on their way to each other alone: how.
+	Wire string `toml:"wire,omitempty"`
 
 	// Of ranks that train apart alone.
 	Apart *apart `toml:"cluster,omitempty"`
@@ -145,7 +149,9 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, obj
 		r = &rounds{ranks: s.ranks}
 		r.Outer, err = trainer.Apart(s.ranks.training(b), t.Apart.outer(), t.Apart.sums(s.ranks, len(m.Buckets)))
 	case s.ranks != nil:
-		err = trainer.Across(s.ranks.training(b))
+		own := s.ranks.training(b)
+		s.ranks.round(cluster.Config{Wire: t.Wire}.Format(), len(m.Buckets))
+		err = trainer.Across(own)
 		s.ranks.follows(t.shard)
 	}
 	if err != nil {

@@ -28,7 +28,7 @@ func trainings(job *Job, corpusKey string) []*training {
 func (j *Job) training(name, label string, m ModelConfig, d distill.Config, corpusKey string) *training {
 	return &training{
 		Model: m.Model, Train: m.Train, Distill: d, Seed: j.Seed, Corpus: corpusKey,
-		name: name, label: label, dir: filepath.Join(j.RunDir, name), scores: j.scoreDir(), ranks: j.ranks, shard: j.Cluster.ShardOptimizer, shares: j.Cluster.Shares, Apart: j.apart(),
+		name: name, label: label, dir: filepath.Join(j.RunDir, name), scores: j.scoreDir(), ranks: j.ranks, shard: j.Cluster.ShardOptimizer, shares: j.Cluster.Shares, Apart: j.apart(), Wire: j.rounding(),
 	}
 }
 

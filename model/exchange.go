@@ -39,6 +39,9 @@ type Ranks struct {
 	// Follow, if set, makes x on every rank what it is on rank 0, which then alone updates the weights, and the others take them:
 	// devices that round differently would let them part.
 	Follow func(x []float32) error
+	// Sums are the ways of the buckets' gradients, by bucket, where they are rounded, each with what it has Lost; nil: Exchange adds them up as
+	// they are.
+	Sums []Sum
 	// Observe, if set, is told of each bucket's exchange when it is done, from a goroutine of its own.
 	Observe func(what string, start time.Time)
 }
@@ -105,6 +108,7 @@ type gradients struct {
 	buckets  []*Bucket
 	data     [][]float32 // by bucket
 	sharded  bool
+	scale    float64   // the loss scale of what the sums have lost
 	complete [][][]int // by objective and segment of its program: the buckets that are complete with it
 	computed time.Time // when this rank had computed its part of the step
 }
@@ -146,7 +150,7 @@ func (g *gradients) run(b compute.Backend, x compute.Executable, objective int) 
 
 // exchange sums a bucket's gradient over the ranks.
 func (g *gradients) exchange(k int) error {
-	start, what, sum := time.Now(), "all-reduce ", func() error { return g.AllReduce(g.Context, g.data[k]) }
+	start, what, sum := time.Now(), "all-reduce ", func() error { return g.sum(k).AllReduce(g.Context, g.data[k]) }
 	if g.sharded {
 		what, sum = "reduce-scatter ", func() error { return g.scatter(k) }
 	}

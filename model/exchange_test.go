@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"saltern/cluster/collective"
+	"saltern/cluster/wire"
 	"saltern/compute"
 	"saltern/compute/computetest"
 )
@@ -50,6 +51,12 @@ func (r *rankOf) train(from, to int64) {
 // ranksOf does something on so many ranks at once, whose weights are the initial ones, and gives the steps that each saw.
 func ranksOf(t *testing.T, size int, shard bool, open func(*testing.T) compute.Backend, c Config, tc TrainConfig, do func(r *rankOf)) [][]Step {
 	t.Helper()
+	return roundedRanksOf(t, size, shard, wire.Float32, open, c, tc, do)
+}
+
+// roundedRanksOf is ranksOf with gradients that are rounded to a format on their way.
+func roundedRanksOf(t *testing.T, size int, shard bool, f wire.Format, open func(*testing.T) compute.Backend, c Config, tc TrainConfig, do func(r *rankOf)) [][]Step {
+	t.Helper()
 	var list []*rankOf
 	for rank, x := range exchanges(size) {
 		b := open(t)
@@ -61,7 +68,14 @@ func ranksOf(t *testing.T, size int, shard bool, open func(*testing.T) compute.B
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := trainer.Across(&Ranks{Exchange: x, Context: context.Background()}); err != nil {
+		ranks := &Ranks{Exchange: x, Context: context.Background()}
+		if f != wire.Float32 {
+			for range m.Buckets {
+				lost := &wire.Feedback{}
+				ranks.Sums = append(ranks.Sums, Sum{x.(*collective.Group).With(f).Feedback(lost), lost})
+			}
+		}
+		if err := trainer.Across(ranks); err != nil {
 			t.Fatal(err)
 		}
 		if err := trainer.Load(b); err != nil {

@@ -178,7 +178,7 @@ func TestResumeIsBitIdentical(t *testing.T) {
 		return losses
 	}
 	steps(trainer, 0, 3)
-	if _, err := m.Save(context.Background(), d, dir, 3, []byte("{}"), 23, Resume{Sample: 12, Job: json.RawMessage("{}")}, checkpoint.Keep{Newest: 2}); err != nil {
+	if _, err := m.Save(context.Background(), d, dir, 3, []byte("{}"), 23, Resume{Sample: 12, Job: json.RawMessage("{}")}, nil, checkpoint.Keep{Newest: 2}); err != nil {
 		t.Fatal(err)
 	}
 	want := steps(trainer, 3, 6)

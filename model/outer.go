@@ -17,10 +17,10 @@ type OuterConfig struct {
 	Delay        int64   // inner steps of the next round while the exchange is under way; less than Every
 }
 
-// OuterSum adds up a bucket's outer gradients over the ranks.
-type OuterSum struct {
+// Sum adds up a bucket's vectors over the ranks: gradients of a step, or outer gradients.
+type Sum struct {
 	Exchange
-	Lost // what its rounding carries over from one round to the next; nil: it rounds nothing away
+	Lost // what its rounding carries over from one time to the next; nil: it rounds nothing away
 }
 
 // Lost is what roundings of a vector have left out so far; cluster/wire's Feedback is one. Lost is nil before the first.
@@ -43,7 +43,7 @@ type Lost interface {
 type Outer struct {
 	OuterConfig
 	trainer *Trainer
-	sums    []OuterSum
+	sums    []Sum
 
 	theta, momentum [][]float32 // by bucket
 	gradient        [][]float32 // this rank's, then the sum over all
@@ -53,7 +53,7 @@ type Outer struct {
 
 // Apart makes the trainer one of several ranks, before it is loaded, that share every batch and train apart: each step is the rank's
 // own, by its share of the microbatches. Outer brings them together; evaluations are shared. sums are by bucket.
-func (t *Trainer) Apart(r *Ranks, c OuterConfig, sums []OuterSum) (*Outer, error) {
+func (t *Trainer) Apart(r *Ranks, c OuterConfig, sums []Sum) (*Outer, error) {
 	if err := t.enough(r); err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (o *Outer) own() (list []vector) {
 		if lost == nil {
 			lost = make([]float32, len(theta))
 		}
-		list = append(list, vector{fmt.Sprintf("bucket.%d.lost", k), lost, o.sums[k].Restore})
+		list = append(list, vector{lostName(k), lost, o.sums[k].Restore})
 	}
 	return list
 }

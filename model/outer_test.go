@@ -36,13 +36,13 @@ func apart(t *testing.T, size int, c OuterConfig, f wire.Format, do func(r *apar
 		r := &apartOf{steps: tc.Steps}
 		r.b = device(t)
 		m := New(shape, "test", true)
-		var sums []OuterSum
+		var sums []Sum
 		for k := range m.Buckets {
 			if sum := g.With(f).Stream(fmt.Sprint("outer", k)); f == wire.Float32 {
-				sums = append(sums, OuterSum{Exchange: sum})
+				sums = append(sums, Sum{Exchange: sum})
 			} else {
 				lost := &wire.Feedback{}
-				sums = append(sums, OuterSum{sum.Feedback(lost), lost})
+				sums = append(sums, Sum{sum.Feedback(lost), lost})
 			}
 		}
 		var err error

@@ -40,7 +40,7 @@ func (b *Bucket) decayed() int { return min(max(b.Decayed-b.first, 0), b.own) }
 // over all of it and nothing is left for the next step.
 func (g *gradients) scatter(k int) error {
 	b, x := g.buckets[k], g.data[k]
-	first, n, err := g.ReduceScatter(g.Context, x)
+	first, n, err := g.sum(k).ReduceScatter(g.Context, x)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func TestShardedCheckpoint(t *testing.T) {
 			r.err = r.Model.HelpSave(r.b)
 			return
 		}
-		_, r.err = r.Model.Save(context.Background(), r.b, dir, 3, []byte("{}"), 23, Resume{Job: json.RawMessage("{}")}, checkpoint.Keep{Newest: 1})
+		_, r.err = r.Model.Save(context.Background(), r.b, dir, 3, []byte("{}"), 23, Resume{Job: json.RawMessage("{}")}, nil, checkpoint.Keep{Newest: 1})
 	}
 	load := func(r *rankOf) {
 		cp, err := checkpoint.Open(dir)

@@ -49,12 +49,13 @@ type Resume struct {
 	Ranks   []RankState     `json:"ranks,omitempty"` // by rank, of those that train apart; theirs are Skipped and Scale then
 }
 
-// Save writes a checkpoint of a trained model after the given number of steps.
-func (m *Model) Save(ctx context.Context, b compute.Backend, root string, step int64, tokenizer []byte, endOfText uint32, state Resume, keep checkpoint.Keep) (string, error) {
+// Save writes a checkpoint of a trained model after the given number of steps, with the parts that ranks have of their own.
+func (m *Model) Save(ctx context.Context, b compute.Backend, root string, step int64, tokenizer []byte, endOfText uint32, state Resume, parts []checkpoint.FileSum, keep checkpoint.Keep) (string, error) {
 	c, err := m.contents(b, tokenizer, endOfText, state)
 	if err != nil {
 		return "", err
 	}
+	c.Parts = parts
 	for _, x := range m.moments() {
 		c.Optimizer = append(c.Optimizer, x.tensor(m, b))
 	}

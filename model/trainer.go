@@ -140,6 +140,7 @@ func (t *Trainer) backward(objective int, w, temperature float64, fill Fill) (St
 	x, start := t.micro[objective], time.Now()
 	sums, err := t.sums(func(last bool) error {
 		if last && t.gradients != nil {
+			t.gradients.carry(t.Scale.Value)
 			return t.gradients.run(t.backend, x, objective)
 		}
 		return x.Run()

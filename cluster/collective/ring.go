@@ -10,7 +10,7 @@ import (
 
 const (
 	lanes    = 2       // pieces under way at once: one is added while the other travels
-	maxPiece = 1 << 16 // elements, 256 KiB of float32: what is under way stays in a processor's second cache on all of its way
+	maxPiece = 1 << 17 // elements, 512 KiB of float32: below it each message costs more, above it what is under way leaves the second cache
 	minPiece = 1 << 12 // elements; below this a message costs more than what waiting for it could overlap
 )
 

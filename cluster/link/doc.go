@@ -26,11 +26,11 @@
 //
 // Every wait ends with its context, and after Options.Deadline without progress with a *Timeout: what was waited for, from whom,
 // for how long, how far it was, and who is to blame, as far as it is known: ranks that wait ask those they wait for whether they are alive and
-// whom they miss in turn.
+// whom they miss in turn. The wait for a rank that has left (Options.Left) ends with ErrLeft when nothing of it is under way any more.
 //
 // Subjects are prefix.FROM.TO.STREAM, all of them below the prefix; a rank subscribes to prefix.*.RANK.> alone.
 //
 // Invariants a change must keep: nothing lost, doubled or out of order whatever the connections do (TestCuts, TestLossyNetwork), no more
-// than a window unread (TestWindow), no wait without end (TestDeadPeer, TestCancel), no bytes from the network trusted
-// (FuzzHeader).
+// than a window unread (TestWindow), no wait without end (TestDeadPeer, TestCancel, TestLeft), no bytes from the
+// network trusted (FuzzHeader).
 package link

@@ -12,12 +12,19 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+const (
+	Chunk    = 1 << 20            // bytes at most in one NATS message, unless Options say otherwise
+	Window   = 4                  // chunks of one stream that its receiver may leave unread, likewise
+	UnderWay = 4 * Window * Chunk // bytes that one rank may have under way to another: servers that hold as much for each pair lose none
+)
+
 // Options of Open; the zero value is for gradients on a machine or between machines.
 type Options struct {
-	Chunk    int           // bytes at most in one NATS message; zero means 1 MiB; never more than the server's max_payload
-	Window   int           // chunks of one stream that its receiver may leave unread; zero means 4
-	Deadline time.Duration // the longest wait without progress; zero means a minute
-	Rest     time.Duration // how long a stream under way may have no news before its receiver is asked; zero means half a second, or an eighth of Deadline if that is less
+	Chunk    int                 // bytes at most in one NATS message; zero means Chunk; never more than the server's max_payload
+	Window   int                 // chunks of one stream that its receiver may leave unread; zero means Window
+	Deadline time.Duration       // the longest wait without progress; zero means a minute
+	Left     func(rank int) bool // says which ranks have left for good: nothing more comes from them; nil means none
+	Rest     time.Duration       // how long a stream under way may have no news before its receiver is asked; zero means half a second, or an eighth of Deadline if that is less
 }
 
 const (
@@ -52,10 +59,12 @@ type end struct {
 
 // peer is what is known of a rank's life.
 type peer struct {
-	heard   atomic.Int64 // when, in Unix nanoseconds; of Open at first
-	misses  atomic.Int64 // 1 + the rank that it misses, as of its last pong; 0: none
-	missing atomic.Bool  // it has been waited for, and silent, for half the deadline
-	since   time.Time    // it is waited for, as tend sees it; zero: it is not
+	heard   atomic.Int64  // when, in Unix nanoseconds; of Open at first
+	misses  atomic.Int64  // 1 + the rank that it misses, as of its last pong; 0: none
+	missing atomic.Bool   // it has been waited for, and silent, for half the deadline
+	since   time.Time     // it is waited for, as tend sees it; zero: it is not
+	left    time.Time     // it was found to have left
+	gone    chan struct{} // closed when it has left, and what it had sent has come
 }
 
 // Open makes the streams of rank, one of size ranks that all use the same prefix, over conn. The connection should reconnect for
@@ -66,10 +75,10 @@ func Open(conn *nats.Conn, prefix string, rank, size int, o Options) (*Links, er
 	}
 	most := int(conn.MaxPayload())
 	if o.Chunk == 0 {
-		o.Chunk = 1 << 20
+		o.Chunk = Chunk
 	}
 	if o.Window == 0 {
-		o.Window = 4
+		o.Window = Window
 	}
 	if o.Deadline == 0 {
 		o.Deadline = time.Minute
@@ -84,6 +93,7 @@ func Open(conn *nats.Conn, prefix string, rank, size int, o Options) (*Links, er
 		status: conn.StatusChanged(nats.CONNECTED, nats.CLOSED), out: map[end]*outgoing{}, in: map[end]*incoming{}, peers: make([]peer, size)}
 	for i := range l.peers {
 		l.peers[i].heard.Store(time.Now().UnixNano())
+		l.peers[i].gone = make(chan struct{})
 	}
 	var err error
 	if l.sub, err = conn.Subscribe(fmt.Sprintf("%s*.%d.>", l.prefix, rank), l.arrive); err == nil {

@@ -85,7 +85,7 @@ func (i *incoming) next(ctx context.Context, n, total int) (c chunk, err error) 
 func (i *incoming) wait(ctx context.Context, n, total int) error {
 	i.waiting = true
 	defer func() { i.waiting = false }()
-	since, timer := time.Now(), time.NewTimer(i.Deadline)
+	since, timer := time.Now(), time.NewTimer(i.patience(ctx))
 	defer timer.Stop()
 	for len(i.queue) == 0 {
 		i.mu.Unlock()
@@ -94,13 +94,15 @@ func (i *incoming) wait(ctx context.Context, n, total int) error {
 		case <-i.wake:
 		case <-timer.C:
 			err = i.timeout("receiving from", i.end, time.Since(since), n, total)
+		case <-i.peers[i.peer].gone:
+			err = fmt.Errorf("receiving from rank %d, stream %s, %s: %w", i.peer, i.stream, far(n, total), ErrLeft)
 		case <-ctx.Done():
 			err = fmt.Errorf("receiving from rank %d, stream %s: %w", i.peer, i.stream, context.Cause(ctx))
 		case <-i.done:
 			err = fmt.Errorf("receiving from rank %d, stream %s: %w", i.peer, i.stream, errClosed)
 		}
 		i.mu.Lock()
-		if err != nil {
+		if err != nil && len(i.queue) == 0 {
 			return err
 		}
 	}

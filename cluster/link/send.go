@@ -165,7 +165,7 @@ func (o *outgoing) wait(ctx context.Context, done func() bool, far func() int, t
 	}
 	o.waiting = true
 	defer func() { o.waiting = false }()
-	since, timer := time.Now(), time.NewTimer(o.Deadline)
+	since, timer := time.Now(), time.NewTimer(o.patience(ctx))
 	defer timer.Stop()
 	for arrived, taken := o.arrived, o.taken; !done(); {
 		o.mu.Unlock()
@@ -174,12 +174,17 @@ func (o *outgoing) wait(ctx context.Context, done func() bool, far func() int, t
 		case <-o.wake:
 		case <-timer.C:
 			err = &Timeout{}
+		case <-o.peers[o.peer].gone:
+			err = ErrLeft
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-o.done:
 			err = errClosed
 		}
 		o.mu.Lock()
+		if done() {
+			return nil
+		}
 		if _, late := err.(*Timeout); late {
 			return o.timeout("sending to", o.end, time.Since(since), far(), total)
 		}
@@ -188,7 +193,7 @@ func (o *outgoing) wait(ctx context.Context, done func() bool, far func() int, t
 		}
 		if arrived != o.arrived || taken != o.taken {
 			arrived, taken, since = o.arrived, o.taken, time.Now()
-			timer.Reset(o.Deadline)
+			timer.Reset(o.patience(ctx))
 		}
 	}
 	return nil

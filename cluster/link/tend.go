@@ -72,6 +72,22 @@ func (l *Links) look() {
 		}
 		p.missing.Store(min(time.Since(p.since), time.Since(time.Unix(0, p.heard.Load()))) > l.Deadline/2)
 		l.say(end{rank, stream}, header{kind: pingKind})
+		l.lookFor(rank, p)
+	}
+}
+
+// lookFor ends the waits for a rank that has left, once what it sent before has had the time to come.
+func (l *Links) lookFor(rank int, p *peer) {
+	switch heard := time.Unix(0, p.heard.Load()); {
+	case l.Left == nil || !l.Left(rank):
+	case p.left.IsZero():
+		p.left = time.Now()
+	case min(time.Since(p.left), time.Since(heard)) > l.Rest:
+		select {
+		case <-p.gone:
+		default:
+			close(p.gone)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,33 @@ import (
 )
 
 var errClosed = errors.New("the connection was closed on this rank")
+
+// ErrLeft ends the wait for a rank that has left: it has done its part, as far as it knows, and sends no more.
+var ErrLeft = errors.New("it has left the job, and told of no failure")
+
+// patienceKey is of a context's value: the longest wait without progress.
+type patienceKey struct{}
+
+// Patience is ctx for waits that end after limit without progress, where that is less than Options.Deadline.
+func Patience(ctx context.Context, limit time.Duration) context.Context {
+	return context.WithValue(ctx, patienceKey{}, limit)
+}
+
+// patience is the longest wait without progress.
+func (o *Options) patience(ctx context.Context) time.Duration {
+	if limit, ok := ctx.Value(patienceKey{}).(time.Duration); ok {
+		return min(limit, o.Deadline)
+	}
+	return o.Deadline
+}
+
+// far is how far a message was.
+func far(done, total int) string {
+	if total < 0 {
+		return "before its first byte"
+	}
+	return fmt.Sprintf("%d of %d bytes gone", done, total)
+}
 
 // Timeout is a wait that saw no progress for Options.Deadline.
 type Timeout struct {
@@ -22,10 +50,6 @@ type Timeout struct {
 }
 
 func (e *Timeout) Error() string {
-	far := "before its first byte"
-	if e.Total >= 0 {
-		far = fmt.Sprintf("%d of %d bytes gone", e.Done, e.Total)
-	}
 	why := fmt.Sprintf("rank %d is alive, but has not come to it", e.Peer)
 	switch {
 	case e.Cut:
@@ -35,7 +59,7 @@ func (e *Timeout) Error() string {
 	case e.Missing >= 0:
 		why = fmt.Sprintf("rank %d is alive, but waits for rank %d, which does not answer", e.Peer, e.Missing)
 	}
-	return fmt.Sprintf("%s rank %d, stream %s: no progress for %s, %s; %s", e.What, e.Peer, e.Stream, e.Waited.Round(time.Millisecond), far, why)
+	return fmt.Sprintf("%s rank %d, stream %s: no progress for %s, %s; %s", e.What, e.Peer, e.Stream, e.Waited.Round(time.Millisecond), far(e.Done, e.Total), why)
 }
 
 // Unwrap makes it a deadline that was exceeded.
