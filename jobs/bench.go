@@ -25,6 +25,7 @@ func benchCommand() *Command {
 		runs     int
 		json     bool
 		reduce   reduceBench
+		tokens   tokenizerBench
 		mib      int
 		rank     bool
 	}
@@ -32,7 +33,7 @@ func benchCommand() *Command {
 	return &Command{
 		Name:    "bench",
 		Usage:   "[SUITE] [--runs N] [--size N|MxNxK]... [--device NAME] [--set key=value]... [--json] [job.toml]",
-		Summary: "measure this device: matmul, attention, loss, memory, labels, auto, train, or all of them; or allreduce",
+		Summary: "measure this device: matmul, attention, loss, memory, labels, auto, train, or all of them; or allreduce, tokenizer",
 		Help: `Measures on this device, with the kernels that the tuner chooses for it:
 
   matmul     matrix products in the three forms of a training step, in float32 and what a GPU
@@ -48,8 +49,10 @@ func benchCommand() *Command {
              without a job file, of a model of a million parameters (on a GPU: 125 million)
   allreduce  no device: sums of a vector over ranks that are processes of this machine, in every wire format
              over NATS, with TLS as a job's ranks have it, and over a plain ring of TCP connections, taking turns
+  tokenizer  no device: the text of --text to tokens, on one processor, by each tokenizer.json that is named, or
+             by one of 4096 tokens that is trained on it
 
-Without a suite, all of them but allreduce: a few minutes on a CPU. Every row is the median of --runs runs
+Without a suite, all of them but the last two: a few minutes on a CPU. Every row is the median of --runs runs
 after a warm-up, with the fastest and the slowest. GFLOP/s count the arithmetic that defines
 the operation, GB/s the least traffic that it needs.
 
@@ -60,6 +63,7 @@ max: where they lie far apart, the median says how busy the machine was.`,
 		Example: `saltern bench
 saltern bench matmul --size 768 --size 4096x512x14336
 saltern bench train --runs 10 job.toml
+saltern bench tokenizer --text book.txt tokenizer.json
 saltern bench --json > bench.json`,
 		Exits: []Kind{BadConfig, NoDevice, LacksFeature, NoMemory, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
@@ -68,6 +72,7 @@ saltern bench --json > bench.json`,
 			fs.Var(&flags.products, "size", "matmul: a `size`, N square or MxNxK, instead of the usual ones; may be given more than once")
 			deviceFlag(fs, &flags.device)
 			jsonFlag(fs, &flags.json)
+			fs.StringVar(&flags.tokens.text, "text", "", "tokenizer: the `file` to make tokens of")
 			fs.Var((*sizesFlag)(&flags.reduce.Sizes), "n", "allreduce: numbers of `ranks`")
 			fs.IntVar(&flags.mib, "mib", 64, "allreduce: size of the vector in `MiB`")
 			fs.Var((*wiresFlag)(&flags.reduce.Wires), "wire", "allreduce: `formats` of the vector on its way")
@@ -83,6 +88,10 @@ saltern bench --json > bench.json`,
 					return benchRank(ctx, io)
 				}
 				return flags.reduce.run(ctx, io, flags.json)
+			}
+			if len(args) > 0 && args[0] == "tokenizer" {
+				flags.tokens.runs = max(1, flags.runs)
+				return flags.tokens.run(ctx, io, args[1:], flags.json)
 			}
 			suites, args, err := findSuites(args)
 			if err != nil {
@@ -148,7 +157,7 @@ func findSuites(args []string) ([]suite, []string, error) {
 	if args[0] == "all" {
 		return list, args[1:], nil
 	}
-	names := []string{"all", "allreduce"}
+	names := []string{"all", "allreduce", "tokenizer"}
 	for _, s := range list {
 		if s.name == args[0] {
 			return []suite{s}, args[1:], nil
