@@ -25,6 +25,7 @@ func benchCommand() *Command {
 		runs     int
 		json     bool
 		reduce   reduceBench
+		tokens   tokenizerBench
 		mib      int
 		rank     bool
 		slow     float64
@@ -33,7 +34,7 @@ func benchCommand() *Command {
 	return &Command{
 		Name:    "bench",
 		Usage:   "[SUITE] [--runs N] [--size N|MxNxK]... [--device NAME] [--set key=value]... [--json] [job.toml]",
-		Summary: "measure this device: matmul, attention, loss, memory, labels, auto, train, or all of them; or allreduce, shares",
+		Summary: "measure this device: matmul, attention, loss, memory, labels, auto, train, or all of them; or allreduce, shares, tokenizer",
 		Help: `Measures on this device, with the kernels that the tuner chooses for it:
 
   matmul     matrix products in the three forms of a training step, in float32 and what a GPU
@@ -53,8 +54,10 @@ func benchCommand() *Command {
              over NATS as a job's ranks have it, and over plain rings of TCP connections with and without TLS, taking turns
   shares     whole optimizer steps of a job's LLM on ranks of this process, the last of which is slowed down, with even
              shares of the batch and with those that follow speed (cluster.shares), beside the ideal
+  tokenizer  no device: the text of --text to tokens, on one processor, by each tokenizer.json that is named, or
+             by one of 4096 tokens that is trained on it
 
-Without a suite, all of them but allreduce and shares: a few minutes on a CPU. Every row is the median of --runs runs
+Without a suite, all of them but the last three: a few minutes on a CPU. Every row is the median of --runs runs
 after a warm-up, with the fastest and the slowest. GFLOP/s count the arithmetic that defines
 the operation, GB/s the least traffic that it needs.
 
@@ -67,6 +70,7 @@ max: where they lie far apart, the median says how busy the machine was.`,
 		Example: `saltern bench
 saltern bench matmul --size 768 --size 4096x512x14336
 saltern bench train --runs 10 job.toml
+saltern bench tokenizer --text book.txt tokenizer.json
 saltern bench --json > bench.json`,
 		Exits: []Kind{BadConfig, NoDevice, LacksFeature, NoMemory, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
@@ -77,6 +81,7 @@ saltern bench --json > bench.json`,
 			jsonFlag(fs, &flags.json)
 			fs.Var((*sizesFlag)(&flags.reduce.Sizes), "n", "allreduce: numbers of `ranks`; shares: the first of them")
 			fs.Float64Var(&flags.slow, "slow", 2, "shares: the last rank takes so many `times` as long")
+			fs.StringVar(&flags.tokens.text, "text", "", "tokenizer: the `file` to make tokens of")
 			fs.IntVar(&flags.mib, "mib", 64, "allreduce: size of the vector in `MiB`")
 			fs.Var((*wiresFlag)(&flags.reduce.Wires), "wire", "allreduce: `formats` of the vector on its way")
 			fs.BoolVar(&flags.reduce.Mesh, "mesh", false, "allreduce: a server for each rank, as on several machines, instead of one in rank 0")
@@ -98,6 +103,10 @@ saltern bench --json > bench.json`,
 					return err
 				}
 				return sharesBench{flags.reduce.Sizes[0], flags.slow, max(5, flags.runs), flags.device}.run(ctx, io, job, flags.json)
+			}
+			if len(args) > 0 && args[0] == "tokenizer" {
+				flags.tokens.runs = max(1, flags.runs)
+				return flags.tokens.run(ctx, io, args[1:], flags.json)
 			}
 			suites, args, err := findSuites(args)
 			if err != nil {
@@ -163,7 +172,7 @@ func findSuites(args []string) ([]suite, []string, error) {
 	if args[0] == "all" {
 		return list, args[1:], nil
 	}
-	names := []string{"all", "allreduce"}
+	names := []string{"all", "allreduce", "tokenizer"}
 	for _, s := range list {
 		if s.name == args[0] {
 			return []suite{s}, args[1:], nil

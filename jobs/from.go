@@ -54,6 +54,8 @@ func (c Config) checkFrom(bad func(key, message string)) {
 		bad("llm.from", fmt.Sprintf("from = %q cannot be taken: %v", c.LLM.From, err))
 	case m != c.LLM.Model:
 		bad("llm.from", fmt.Sprintf("from = %q brings the model's shape: [llm.model] must be left out", c.LLM.From))
+	case c.Tokenizer.VocabSize != 0:
+		bad("tokenizer.vocab_size", fmt.Sprintf("vocab_size = %d asks for a new tokenizer, whose ids mean nothing to the model of llm.from; leave it out", c.Tokenizer.VocabSize))
 	}
 }
 

@@ -5,12 +5,37 @@ usage: peers.py torch|numpy [--device cpu|cuda] [--dtypes f32,bf16,f16] [--runs 
 
 Each row's "dims" say all that it takes to do the same work, and its FLOPs and bytes are counted as saltern counts them.
 A row that the library has nothing for is left out. Medians of --runs runs after warm-ups, as there.
+
+usage: peers.py tokenizers TEXT RUNS tokenizer.json... does what `saltern bench tokenizer --json` does, in tokenizers.
 """
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
+
+
+def tokenizers(text, runs, files):
+    """Rows of `saltern bench tokenizer`: documents of 64 KiB, one after the other on one processor, special tokens taken for text."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    from tokenizers import Tokenizer, __version__
+
+    with open(text, "rb") as f:
+        data = f.read()
+    documents = [data[i : i + 65536].decode(errors="replace") for i in range(0, len(data), 65536)]
+    rows = []
+    for path in files:
+        t, tokens = Tokenizer.from_file(path), [0]
+        t.encode_special_tokens = True
+
+        def run():
+            tokens[0] = sum(len(t.encode(d, add_special_tokens=False).ids) for d in documents)
+
+        ms = timed(run, lambda: None, runs, warm=1)
+        name = os.path.basename(path).removesuffix(".json")
+        rows.append({"tokenizer": name, "bytes": len(data), "tokens": tokens[0], "ms": statistics.median(ms), "mbytes": len(data) / statistics.median(ms) / 1e3})
+    return {"name": "tokenizers " + __version__, "rows": rows}
 
 
 def timed(run, done, runs, warm=2):
@@ -297,6 +322,9 @@ def measure(library, row, dtype, runs):
 
 
 def main():
+    if sys.argv[1:2] == ["tokenizers"]:
+        print(json.dumps(tokenizers(sys.argv[2], int(sys.argv[3]), sys.argv[4:])))
+        return
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("library", choices=("torch", "numpy"))
     parser.add_argument("--device", default="cpu")

@@ -1,5 +1,6 @@
 // Package token turns bytes into token ids and back: a byte-level BPE tokenizer (Sennrich et al. 2016, arXiv 1508.07909; on
-// bytes as in GPT-2) that is trained here, and kept in the tokenizer.json format of Hugging Face's tokenizers.
+// bytes as in GPT-2) that is trained here, and kept in the tokenizer.json format of Hugging Face's tokenizers; or the one of another
+// model: GPT-2, SmolLM2, Llama 2 and 3, Qwen.
 //
 // Reading files, splitting them into documents and writing shards of ids is package corpus. Nothing here knows of models,
 // files other than tokenizer.json, or special tokens inside text.
@@ -20,9 +21,11 @@
 //
 // Invariants a change must keep:
 //
-//  1. Decode(Encode(x)) == x for all bytes, also those that are not UTF-8 (FuzzRoundTrip).
+//  1. Decode(Encode(x)) == x for all bytes, also those that are not UTF-8 (FuzzRoundTrip, TestFamiliesKeepBytes), but for what the
+//     file of another model asks for: NFC, and ▁ for a space.
 //  2. Ids equal those of Hugging Face's tokenizers given the saved file, for all UTF-8 text of assigned characters without special
 //     tokens (TestGolden, TestClasses; testdata/golden.py makes the golden files). Unassigned: by the Unicode version of Go.
+//     For tokenizers of other models, special tokens included, by EncodeMarked (TestFamilies; scripts/interop/vocabularies.py).
 //  3. Encode never yields a special token: text that spells it is text (TestEndOfTextInText, TestDenoising).
 //  4. Training is deterministic: same documents, in any order, same tokenizer (TestTrainOrder).
 //  5. The hand-written splitter cuts as its regular expression does (TestSplit, and the golden file).

@@ -1,7 +1,7 @@
 """Checks what saltern export writes: exports.py SALTERN TOKENIZERS WORK [CHECKPOINT]
 
 Models of each family with a tokenizer of theirs, made here with transformers, and CHECKPOINT, one of Saltern's own, are exported
-by the binary SALTERN. transformers loads the folders and must give the same logits; the gguf package reads the files; llama.cpp, where
+by the binary SALTERN. transformers loads the folders and must give the same logits, which it leaves there for Saltern; the gguf package reads the files; llama.cpp, where
 llama-cpp-python is installed, must make the same ids of texts and the same text, taking the most likely token each time.
 """
 
@@ -9,6 +9,7 @@ import json, os, shutil, subprocess, sys
 import numpy, torch
 import gguf
 import transformers as hf
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 try:
@@ -64,7 +65,7 @@ def logits(folder, ids):
 
 
 def check_folder(name, folder):
-    out = os.path.join(work, name + "-hf")
+    out = os.path.join(work, "hf", name)
     shutil.rmtree(out, ignore_errors=True)
     run("export", "--format", "hf", folder, out)
     t = hf.AutoTokenizer.from_pretrained(out)
@@ -73,6 +74,7 @@ def check_folder(name, folder):
         assert t(text, add_special_tokens=False)["input_ids"] == reference.encode(text, add_special_tokens=False).ids, (name, text)
     assert t.eos_token_id is not None and t.bos_token_id is not None
     ids = reference.encode(TEXTS[1], add_special_tokens=False).ids[:60]
+    save_file({"ids": torch.tensor([ids]).float(), "logits": logits(out, ids)[None].contiguous()}, os.path.join(out, "expected.safetensors"))
     worst = (logits(out, ids) - logits(folder, ids)).abs().max().item()
     assert worst <= 1e-5, (name, worst)
     print("%-8s hf    logits differ by %.1e" % (name, worst))
