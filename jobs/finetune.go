@@ -11,6 +11,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"saltern/compute"
 	"saltern/distill"
 	"saltern/model"
 	"saltern/model/checkpoint"
@@ -180,7 +181,7 @@ func (f *finetuneFlags) finetune(ctx context.Context, io IO, data []string) (don
 	defer func() { err = s.done(err) }()
 	s.say("examples: %d, of %d tokens in prompts and %d in responses; %d duplicates and %d longer than %d tokens left out", x.count, x.prompt, x.answers, x.duplicates, x.long, x.T)
 	t := job.training(methodName("finetune"), "FINETUNE", job.LLM, distill.Config{Method: "baseline"}, x.key)
-	t.examples, t.base, t.Start, t.trace = x, from.Checkpoint, from.weights, f.trace
+	t.examples, t.from, t.Start, t.trace = x, from.Dir, from.weights, f.trace
 	if f.fresh {
 		if err := t.remove(); err != nil {
 			return nil, err
@@ -217,4 +218,16 @@ func openExamples(io IO, job *Job, from startingPoint, x *examples) (*session, e
 		return nil, errors.Join(err, s.close(err))
 	}
 	return s, nil
+}
+
+// begin gives a model its first weights: those that the training begins with, or random ones.
+func (t *training) begin(b compute.Backend, m *model.Model) error {
+	if t.from == "" {
+		return m.Init(b, t.Seed)
+	}
+	c, err := checkpoint.Open(t.from)
+	if err != nil {
+		return badCheckpoint(err, "")
+	}
+	return m.LoadWeights(b, c)
 }

@@ -64,7 +64,7 @@ func (l *loop) restore() error {
 	c, err := checkpoint.Open(l.checkpoints())
 	switch {
 	case errors.Is(err, checkpoint.ErrNone):
-		if err := l.begin(); err != nil {
+		if err := l.begin(l.s.device, l.model); err != nil {
 			return err
 		}
 		if err := l.rounds.begin(); err != nil {
@@ -106,14 +106,6 @@ func (l *loop) restore() error {
 	}
 	l.log, err = metrics.Open(l.dir, int(l.step))
 	return err
-}
-
-// begin gives the model the weights that it starts with.
-func (l *loop) begin() error {
-	if l.base != nil {
-		return l.model.LoadWeights(l.s.device, l.base)
-	}
-	return l.model.Init(l.s.device, l.Seed)
 }
 
 func (l *loop) run(ctx context.Context) (o *outcome, err error) {

@@ -31,15 +31,16 @@ type training struct {
 	// Of the teacher "equal-entropy" alone: the weight that was found.
 	Smoothing float64 `toml:"smoothing,omitempty"`
 
+	// The checksum of the weights that it begins with, where these are not drawn.
+	Start string `toml:"start,omitempty"`
+
 	// Of ranks that train apart alone.
 	Apart *apart `toml:"cluster,omitempty"`
 
-	Start string `toml:"start,omitempty"` // weights' checksum of the checkpoint that it goes on from; empty: from random ones
-
-	base     *checkpoint.Checkpoint // that one
-	examples *examples              // that it reads instead of the text; nil: the text
+	examples *examples // that it reads instead of the text; nil: the text
 
 	name  string // the folder within the run's
+	from  string // the folder of the model that it begins with; empty: none
 	label string // for people
 	dir   string
 	made  string // the command that trains it
