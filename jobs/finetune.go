@@ -11,6 +11,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"saltern/compute"
 	"saltern/distill"
 	"saltern/model"
 	"saltern/model/checkpoint"

@@ -29,7 +29,7 @@ of the run folder. "saltern run" and "saltern train" do this by themselves; use 
 what the text amounts to, and on a cluster, once, before the job is queued. It needs no GPU.
 
 What is there already, from the same settings and files, is kept. The folder is complete or
-not there: it can be interrupted at any moment.
+not there: it can be interrupted at any moment, and goes on with the shards that it had.
 
 llm.c reads the shards as they are. --export nanogpt also writes nanogpt/train.bin and
 nanogpt/val.bin in the run folder, as nanoGPT's train.py reads them.`,
@@ -95,7 +95,7 @@ func prepareCorpus(ctx context.Context, io IO, job *Job) (*corpus.Manifest, erro
 		case Failed:
 			err = &Error{BadData, err}
 		case Interrupted:
-			err = fmt.Errorf("preparing the text stopped, nothing of it is kept; the same command begins it anew: %w", err)
+			err = fmt.Errorf("preparing the text stopped; the same command goes on with what is kept of it: %w", err)
 		}
 		return nil, err
 	}

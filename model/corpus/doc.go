@@ -30,7 +30,8 @@
 //
 // Invariants a change must keep:
 //
-//  1. The folder is complete or not there: it is written beside its place, synced, and renamed (TestPrepareAtomic).
+//  1. The folder is complete or not there: it is written beside its place, synced, and renamed (TestPrepareAtomic). What was begun is gone on with, to
+//     the same bytes (TestResume).
 //  2. The split does not depend on the order, place or number of files (TestSplitIsStable).
 //  3. Order is a bijection in each epoch, and its values never change from version to version (TestOrder).
 //  4. Memory is bounded by a few of the largest documents (Config.DocumentBytes) for each processor, and a hash of 16 bytes for every

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"saltern/model/token"
 )
@@ -14,6 +15,7 @@ type batch struct {
 	docs    []document
 	ids     [4][]uint32 // by verdict
 	encoded chan struct{}
+	seen    int64 // documents up to its end, from the first on
 }
 
 type document struct {
@@ -39,10 +41,11 @@ func (p *preparation) encode(ctx context.Context, dir string, found *census, m *
 	for i, s := range found.sources {
 		origins[i].Path = filepath.ToSlash(s.Path)
 	}
+	begun := p.restore(dir, parts, writers, origins)
 	queue := make(chan *batch, 2*runtime.GOMAXPROCS(0)) // its length bounds memory
 	written := make(chan error, 1)
 	go func() {
-		err := p.write(queue, parts, writers, origins)
+		err := p.write(dir, queue, parts, writers, origins)
 		if err != nil {
 			cancel(err)
 			for range queue { // so that the reader is not held up before it sees the end of ctx
@@ -50,7 +53,7 @@ func (p *preparation) encode(ctx context.Context, dir string, found *census, m *
 		}
 		written <- err
 	}()
-	err := p.batches(ctx, found, queue)
+	err := p.batches(ctx, found, begun, queue)
 	close(queue)
 	if werr := <-written; werr != nil {
 		err = werr
@@ -70,7 +73,9 @@ func (p *preparation) encode(ctx context.Context, dir string, found *census, m *
 }
 
 // batches reads the documents again and starts the encoding of each batch.
-func (p *preparation) batches(ctx context.Context, found *census, queue chan<- *batch) error {
+// The first documents, as many as begun, have been encoded before.
+func (p *preparation) batches(ctx context.Context, found *census, begun int64, queue chan<- *batch) error {
+	seen := int64(0)
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var b *batch
 	send := func() {
@@ -79,6 +84,7 @@ func (p *preparation) batches(ctx context.Context, found *census, queue chan<- *
 		}
 		full := b
 		b = nil
+		full.seen = seen
 		slots <- struct{}{}
 		go func() {
 			full.encode(p.tokenizer)
@@ -88,6 +94,9 @@ func (p *preparation) batches(ctx context.Context, found *census, queue chan<- *
 		queue <- full
 	}
 	err := p.cfg.each(ctx, found, func(done int64) { p.progress("encoding", done, found.bytes) }, func(k key, v verdict, from int, doc []byte) error {
+		if seen++; seen <= begun {
+			return nil
+		}
 		copies := 1
 		if v == train {
 			copies = found.copies(k, from)
@@ -126,7 +135,8 @@ func (b *batch) encode(tok *token.Tokenizer) {
 }
 
 // write takes the batches in order and counts what is in them.
-func (p *preparation) write(queue <-chan *batch, parts [4]*Part, writers [4]*shardWriter, origins []origin) error {
+func (p *preparation) write(dir string, queue <-chan *batch, parts [4]*Part, writers [4]*shardWriter, origins []origin) error {
+	kept := time.Now()
 	for b := range queue {
 		<-b.encoded
 		start := 0
@@ -145,6 +155,12 @@ func (p *preparation) write(queue <-chan *batch, parts [4]*Part, writers [4]*sha
 			if err := writers[v].write(b.ids[v]); err != nil {
 				return err
 			}
+		}
+		if time.Since(kept) >= p.keepEvery {
+			if err := p.keep(dir, b.seen, parts, writers, origins); err != nil {
+				return err
+			}
+			kept = time.Now()
 		}
 	}
 	return nil

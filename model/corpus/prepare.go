@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"saltern/model/token"
 )
@@ -22,13 +23,14 @@ type Progress func(stage string, done, total int64)
 
 // Prepare makes the folder dir from the sources: tokenizer.json, the shards train-00000.bin... and heldout-00000.bin..., origins.jsonl
 // and manifest.json. When dir was made before from the same configuration and files, going by their paths, sizes and times, it is left as it
-// is. The folder is written as dir.part-<random> and renamed at the end, so dir is complete whenever it is there, also when several
-// processes prepare it at once; it replaces what an earlier Prepare made, and nothing else.
+// is. The folder is written as dir.part-<key> and renamed at the end, so dir is complete whenever it is there, also when several
+// processes prepare it at once, as all but the first write dir.part-<random>; it replaces what an earlier Prepare made, and nothing else.
+// A preparation that was ended among the shards, by ctx or by kill -9, is gone on with by the next one of the same key.
 func Prepare(ctx context.Context, cfg Config, tok token.Config, dir string, progress Progress) (*Manifest, error) {
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
-	p := preparation{cfg: cfg.Defaults(), tok: tok.Defaults(), progress: progress, shardTokens: shardTokens}
+	p := preparation{cfg: cfg.Defaults(), tok: tok.Defaults(), progress: progress, shardTokens: shardTokens, keepEvery: resumeEvery}
 	return p.run(ctx, filepath.Clean(dir))
 }
 
@@ -38,6 +40,7 @@ type preparation struct {
 	tok         token.Config
 	progress    Progress
 	shardTokens int64
+	keepEvery   time.Duration // between two looks at how far the shards are
 	tokenizer   *token.Tokenizer
 }
 
@@ -67,19 +70,31 @@ func (p *preparation) run(ctx context.Context, dir string) (*Manifest, error) {
 	if err := replaceable(dir); err != nil {
 		return nil, err
 	}
-	part := dir + ".part-" + rand.Text()[:8]
 	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		return nil, fmt.Errorf("the corpus cannot be written: %w", err)
 	}
-	if err := os.Mkdir(part, 0o777); err != nil {
-		return nil, fmt.Errorf("the corpus cannot be written: %w", err)
-	}
-	m, err := p.fill(ctx, part, key, sources)
 	// Another process may have been faster, before or while this one installs: then its folder, which somebody may
 	// be reading, is as good.
 	done := func() bool {
 		there, err := readManifest(dir)
 		return err == nil && there.Key == key
+	}
+	part := dir + ".part-" + key[:8]
+	release, mine, err := claim(part)
+	if err != nil {
+		return nil, err
+	}
+	if mine {
+		defer release()
+	} else { // as another process has it, or there are no locks
+		part = dir + ".part-" + rand.Text()[:8]
+	}
+	if err := os.MkdirAll(part, 0o777); err != nil {
+		return nil, fmt.Errorf("the corpus cannot be written: %w", err)
+	}
+	m, err := p.fill(ctx, part, key, sources)
+	if err != nil && mine && ctx.Err() != nil && readResume(part) != nil {
+		return nil, err // what is there is gone on with
 	}
 	if err == nil && !done() {
 		err = install(part, dir)
@@ -90,7 +105,7 @@ func (p *preparation) run(ctx context.Context, dir string) (*Manifest, error) {
 	if err := errors.Join(err, os.RemoveAll(part)); err != nil {
 		return nil, err
 	}
-	return m, nil
+	return m, removeBegun(dir)
 }
 
 // key sums up all that decides what the folder will hold.
@@ -181,6 +196,11 @@ func (p *preparation) fill(ctx context.Context, dir, key string, sources []sourc
 	if err != nil {
 		return nil, err
 	}
+	if p.tokenizer == nil && readResume(dir) != nil {
+		if p.tokenizer, err = token.Load(filepath.Join(dir, tokenizerName)); err != nil {
+			return nil, err
+		}
+	}
 	if p.tokenizer == nil {
 		p.tokenizer, err = p.tok.Train(ctx, p.sample(ctx, found), func(done, total int) {
 			p.progress("tokenizer", int64(done), int64(total))
@@ -202,6 +222,9 @@ func (p *preparation) fill(ctx context.Context, dir, key string, sources []sourc
 		m.TokenBytes = 4
 	}
 	if err := p.encode(ctx, dir, found, m); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(filepath.Join(dir, resumeName)); err != nil {
 		return nil, err
 	}
 	return m, m.write(dir)

@@ -58,6 +58,27 @@ type shardWriter struct {
 	file   *os.File // the shard under way, nil when none is
 	out    *bufio.Writer
 	tokens int64 // in it
+
+	resumed int64 // tokens that an earlier preparation left in the next shard; 0: none
+}
+
+// path is that of shard number i.
+func (w *shardWriter) path(i int) string {
+	return filepath.Join(w.dir, fmt.Sprintf("%s-%05d.bin", w.name, i))
+}
+
+// sync puts all that was written on the disk.
+func (w *shardWriter) sync() error {
+	if w.file == nil {
+		return nil
+	}
+	if err := w.out.Flush(); err != nil {
+		return fullDisk(w.file.Name(), err)
+	}
+	if err := w.file.Sync(); err != nil {
+		return fullDisk(w.file.Name(), err)
+	}
+	return nil
 }
 
 // write appends ids, of which a document's may be spread over two shards.
@@ -87,7 +108,10 @@ func (w *shardWriter) write(ids []uint32) error {
 }
 
 func (w *shardWriter) open() error {
-	f, err := os.Create(filepath.Join(w.dir, fmt.Sprintf("%s-%05d.bin", w.name, len(w.shards))))
+	if w.resumed > 0 {
+		return w.reopen()
+	}
+	f, err := os.Create(w.path(len(w.shards)))
 	if err != nil {
 		return fmt.Errorf("a shard cannot be written: %w", err)
 	}
@@ -100,8 +124,32 @@ func (w *shardWriter) open() error {
 	return nil
 }
 
+// reopen goes on with a shard after the tokens that are known to be whole.
+func (w *shardWriter) reopen() error {
+	f, err := os.OpenFile(w.path(len(w.shards)), os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("a shard cannot be gone on with: %w", err)
+	}
+	end := headerBytes + w.resumed*int64(w.width)
+	err = f.Truncate(end)
+	if err == nil {
+		_, err = f.Seek(end, io.SeekStart)
+	}
+	if err != nil {
+		return errors.Join(fullDisk(f.Name(), err), f.Close())
+	}
+	w.file, w.tokens, w.resumed = f, w.resumed, 0
+	w.out = bufio.NewWriterSize(f, 1<<18)
+	return nil
+}
+
 // finish completes the shard under way, if there is one, on the disk.
 func (w *shardWriter) finish() error {
+	if w.file == nil && w.resumed > 0 { // nothing followed
+		if err := w.reopen(); err != nil {
+			return err
+		}
+	}
 	if w.file == nil {
 		return nil
 	}
