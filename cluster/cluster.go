@@ -161,12 +161,12 @@ func (j *joiner) connect(k *credentials, address string, in *node, more ...nats.
 		return nil, err
 	}
 	options = append(options, auth...)
-	url := "tls://" + address
-	if in != nil {
+	url := j.config.URL
+	switch {
+	case in != nil:
 		url = "nats://" + address
-	}
-	if j.config.external() {
-		url = j.config.URL
+	case !j.config.external():
+		url = k.url(address)
 	}
 	conn, err := nats.Connect(url, append(options, more...)...)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 type Config struct {
 	// URL names NATS servers that run already, "nats://host:4222" or, with TLS, "tls://host:4222"; several with commas between.
 	// Ranks use only subjects below saltern.<job>. there. Empty means that the first rank of each node runs a server for the job,
-	// with TLS and credentials of its own.
+	// with credentials of its own.
 	URL string `toml:"url"`
 
 	// Credentials is a file that the servers of URL know the job by: what nsc writes (.creds), or the seed of an nkey. Nobody else
@@ -28,6 +28,12 @@ type Config struct {
 	// "10.1.0.0/16", the same for all nodes. Empty means the address of the node's host name, else that of its first interface
 	// that is up. One node alone uses its loopback.
 	Host string `toml:"host"`
+
+	// TLS says where the servers that a job runs itself encrypt: "auto", wherever one listens at another address than its node's loopback,
+	// so always between nodes; on the loopback of one node ranks are known by their credentials all the same, and servers by the user who
+	// runs them. "always" encrypts there too, which takes as much of the processor again as all else that sums over ranks take. Empty means
+	// "auto". With URL the servers decide.
+	TLS string `toml:"tls"`
 
 	// JoinTimeout is how many seconds a rank waits for the others to start. Zero means 120. At least 1, at most 86400.
 	JoinTimeout float64 `toml:"join_timeout"`
@@ -112,6 +118,9 @@ type Config struct {
 
 // Defaults returns c with every zero field chosen. It is idempotent.
 func (c Config) Defaults() Config {
+	if c.TLS == "" {
+		c.TLS = "auto"
+	}
 	if c.JoinTimeout == 0 {
 		c.JoinTimeout = 120
 	}
@@ -141,6 +150,9 @@ func (c Config) Check(bad func(key, message string)) {
 				bad(f.key, fmt.Sprintf("%s = %q is for servers that run already, but url names none; the servers that a job runs itself have credentials of their own", f.key, f.value))
 			}
 		}
+	}
+	if c.TLS != "auto" && c.TLS != "always" {
+		bad("tls", fmt.Sprintf(`tls = %q is unknown; use "auto" or "always"`, c.TLS))
 	}
 	if strings.Contains(c.Host, "/") {
 		if _, _, err := net.ParseCIDR(c.Host); err != nil {

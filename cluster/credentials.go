@@ -34,7 +34,7 @@ type credentials struct {
 	Seed        string `json:"seed"`         // nkey of the ranks
 	Observer    string `json:"observer"`     // nkey of those who watch, see Invite
 	RouteSecret string `json:"route_secret"` // what servers tell each other
-	Certificate string `json:"certificate"`  // PEM; every server of the job shows it, and it is the only one that is trusted
+	Certificate string `json:"certificate"`  // PEM; every server of the job shows it, and it is the only one that is trusted; empty: no TLS
 	Key         string `json:"key"`          // PEM, its private key
 }
 
@@ -45,8 +45,8 @@ const certName = "servers.saltern.internal"
 // array do.
 func credentialsFile(dir, job string) string { return filepath.Join(dir, job+".json") }
 
-// newCredentials makes credentials for an attempt at a job.
-func newCredentials(job string, rank0 Member) (*credentials, error) {
+// newCredentials makes credentials for an attempt at a job; plain ones are for servers without TLS.
+func newCredentials(job string, rank0 Member, plain bool) (*credentials, error) {
 	seed, err := newSeed()
 	if err != nil {
 		return nil, err
@@ -55,14 +55,23 @@ func newCredentials(job string, rank0 Member) (*credentials, error) {
 	if err != nil {
 		return nil, err
 	}
+	k := &credentials{Job: job, Attempt: newAttempt(), Rank0: rank0, Seed: seed, Observer: observer, RouteSecret: rand.Text()}
+	if !plain {
+		err = k.certify()
+	}
+	return k, err
+}
+
+// certify makes the certificate of k's servers.
+func (k *credentials) certify() error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject:      pkix.Name{CommonName: "saltern job " + job},
+		Subject:      pkix.Name{CommonName: "saltern job " + k.Job},
 		DNSNames:     []string{certName},
 		NotBefore:    now.Add(-24 * time.Hour), // nodes' clocks differ
 		NotAfter:     now.AddDate(2, 0, 0),
@@ -72,17 +81,23 @@ func newCredentials(job string, rank0 Member) (*credentials, error) {
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	key, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &credentials{
-		Job: job, Attempt: newAttempt(), Rank0: rank0, Seed: seed, Observer: observer, RouteSecret: rand.Text(),
-		Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})),
-		Key:         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
-	}, nil
+	k.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
+	k.Key = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	return nil
+}
+
+// url is that of one of k's servers.
+func (k *credentials) url(address string) string {
+	if k.Certificate == "" {
+		return "nats://" + address
+	}
+	return "tls://" + address
 }
 
 // newSeed is the secret half of a new nkey.
@@ -200,7 +215,7 @@ func public(seed string) (string, error) {
 func (k *credentials) options() ([]nats.Option, error) { return nkeyOptions(k.Seed, k.Certificate) }
 
 // nkeyOptions are what a connection takes that is known by an nkey, to servers that are known by a certificate; without one it has no
-// TLS.
+// TLS, and they are known by their user.
 func nkeyOptions(seed, certificate string) ([]nats.Option, error) {
 	public, err := public(seed)
 	if err != nil {
@@ -213,9 +228,9 @@ func nkeyOptions(seed, certificate string) ([]nats.Option, error) {
 		}
 		return user.Sign(nonce)
 	}
-	options := []nats.Option{nats.Nkey(public, sign)}
+	known := nats.SetCustomDialer(ownDialer{})
 	if certificate != "" {
-		options = append(options, nats.Secure(trusting(certificate)))
+		known = nats.Secure(trusting(certificate))
 	}
-	return options, nil
+	return []nats.Option{nats.Nkey(public, sign), known}, nil
 }

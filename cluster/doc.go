@@ -12,8 +12,9 @@
 //	c.Conn().Publish(c.Subject("grads.0.1"), chunk)        // at most c.Conn().MaxPayload() bytes
 //
 // Nothing has to be running before. The first rank of each node runs a NATS server within its process, at ports that are free, and
-// speaks to it without a socket and without TLS; the node's other ranks connect to it by TLS. The servers of several nodes have routes
-// each to each, so that a message crosses the network once. One node alone listens on its loopback. With Config.URL nobody runs a server.
+// speaks to it without a socket and without TLS; the node's other ranks connect to it. The servers of several nodes have routes each to
+// each, so that a message crosses the network once. All that is by TLS, but for the loopback of a node that is alone (loopback.go), unless
+// Config.TLS wants it there too. With Config.URL nobody runs a server.
 //
 // Rank 0 makes credentials for this one attempt at the job: an nkey that all ranks share, a certificate that all servers show and
 // that alone is trusted, a password for routes. It writes them and its address to a file in Identity.Dir, JOB.json; the others look for
@@ -34,7 +35,9 @@
 //
 // What holds, and must go on holding:
 //
-//  1. Who has not the credentials neither reads nor sends: plaintext, no nkey and another job's are refused (TestOthersAreRefused).
+//  1. Who has not the credentials neither reads nor sends: plaintext, no nkey and another job's are refused
+//     (TestOthersAreRefused), and where there is no TLS the latter two, and another user's server too (TestOthersAreRefusedOnLoopback,
+//     TestForeignListener).
 //     With them, only subjects below saltern.JOB. are allowed.
 //
 //  2. The file of credentials is its owner's alone from the first byte, appears whole, and is used only if nobody else could read or
@@ -60,8 +63,7 @@
 // through a Cluster must number and acknowledge.
 //
 // TLS costs about as much again as the rest of the way: 1 MiB from one process to another of the same node took 1.2 ms of CPU without
-// it and 2.3 ms with it, servers and both ends together (BenchmarkStream; two cores with AES instructions). It is there within a node
-// too, so that a port which another user has taken over is noticed before anything is said to it.
+// it and 2.3 ms with it, servers and both ends together (BenchmarkStream; two cores with AES instructions).
 //
 // Sources: NATS's own pages on clustering, nkeys and TLS (docs.nats.io).
 package cluster

@@ -157,7 +157,7 @@ func (j *joiner) lead(ctx context.Context) (_ *Cluster, err error) {
 	if err := j.alone(ctx); err != nil {
 		return nil, err
 	}
-	k, err := newCredentials(j.id.Job, j.hello.Member)
+	k, err := newCredentials(j.id.Job, j.hello.Member, j.config.plain(j.id, j.host))
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ type invitation struct {
 	Subjects string `json:"subjects"` // what those of this attempt begin with
 	URL      string `json:"url"`      // of rank 0's server, or Config.URL
 
-	Seed        string `json:"seed,omitempty"` // nkey of observers, and the certificate that the servers show; empty with Config.URL,
+	Seed        string `json:"seed,omitempty"` // nkey of observers, and the certificate that the servers show, if they do; empty with Config.URL,
 	Certificate string `json:"certificate,omitempty"`
 
 	Credentials string `json:"credentials,omitempty"` // which has these files in their place
@@ -40,7 +40,7 @@ func (c *Cluster) Invite(dir string) error {
 	}
 	i := invitation{Job: c.id.Job, Subjects: c.subjects}
 	if k := c.credentials; k != nil {
-		i.URL, i.Seed, i.Certificate = "tls://"+k.Server, k.Observer, k.Certificate
+		i.URL, i.Seed, i.Certificate = k.url(k.Server), k.Observer, k.Certificate
 	} else {
 		i.URL = c.config.URL
 		for _, f := range []struct {
@@ -125,7 +125,9 @@ func (o *Observer) Conn() *nats.Conn { return o.conn }
 func (o *Observer) Subject(name string) string { return o.Subjects + name }
 
 // Address is where rank 0 said that its server is.
-func (o *Observer) Address() string { return strings.TrimPrefix(o.URL, "tls://") }
+func (o *Observer) Address() string {
+	return strings.TrimPrefix(strings.TrimPrefix(o.URL, "tls://"), "nats://")
+}
 
 // Over says that the attempt at the job that this observer hears has ended: its invitation is gone, or another attempt's.
 func (o *Observer) Over() bool {

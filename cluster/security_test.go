@@ -21,7 +21,7 @@ func TestOthersAreRefused(t *testing.T) {
 	ids[0].Job, ids[1].Job = "mine", "mine"
 	all := together(t, ids, quick())
 	mine := all[0].credentials
-	other, err := newCredentials("mine", Member{}) // another attempt, even
+	other, err := newCredentials("mine", Member{}, false) // another attempt, even
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,9 +72,17 @@ func TestOthersAreRefused(t *testing.T) {
 	}
 }
 
-// TestPlaintextIsRefused speaks to the server without TLS, with the right key.
+// TestPlaintextIsRefused speaks to the server without TLS, where it is asked for and where there are several nodes.
 func TestPlaintextIsRefused(t *testing.T) {
-	mine := together(t, layout(t, 1), quick())[0].credentials
+	always := quick()
+	always.TLS = "always"
+	plaintextIsRefused(t, together(t, layout(t, 1), always)[0])
+	plaintextIsRefused(t, together(t, layout(t, 1, 1), quick())[0])
+}
+
+func plaintextIsRefused(t *testing.T, c *Cluster) {
+	t.Helper()
+	mine := c.credentials
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", mine.Server)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +112,7 @@ func TestSubjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	problems := make(chan error, 10)
-	conn, err := nats.Connect("tls://"+mine.credentials.Server, append(options,
+	conn, err := nats.Connect(mine.credentials.url(mine.credentials.Server), append(options,
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { problems <- err }))...)
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +161,7 @@ func violated(t *testing.T, problems chan error, what string) {
 func TestForeignServer(t *testing.T) {
 	all := together(t, layout(t, 1, 1), quick())
 	mine := all[0].credentials
-	other, err := newCredentials("test", Member{})
+	other, err := newCredentials("test", Member{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

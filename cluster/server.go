@@ -49,10 +49,6 @@ func startNode(id Identity, k *credentials, host, route string, heartbeat time.D
 
 // serverOptions are those of the server of id's node.
 func serverOptions(id Identity, k *credentials, host, route string, heartbeat time.Duration) (*server.Options, error) {
-	secure, err := k.tls()
-	if err != nil {
-		return nil, err
-	}
 	ranks, err := public(k.Seed)
 	if err != nil {
 		return nil, err
@@ -72,15 +68,22 @@ func serverOptions(id Identity, k *credentials, host, route string, heartbeat ti
 			{Nkey: ranks, Permissions: &server.Permissions{Publish: all, Subscribe: all}},
 			{Nkey: observers, Permissions: &server.Permissions{Publish: nothing, Subscribe: heard}},
 		},
-		TLS: true, TLSConfig: secure, TLSTimeout: patience, AuthTimeout: patience + 1,
+		AuthTimeout:   patience + 1,
 		MaxPayload:    link.Chunk + 64<<10,
 		MaxPending:    max(256<<20, int64(id.Size)*link.UnderWay),
 		WriteDeadline: max(30*time.Second, 2*heartbeat), // a rank that takes that long is lost already
 	}
+	if k.Certificate == "" {
+		return o, nil
+	}
+	if o.TLSConfig, err = k.tls(); err != nil {
+		return nil, err
+	}
+	o.TLS, o.TLSTimeout = true, patience
 	if id.Nodes == 1 {
 		return o, nil
 	}
-	routes := secure.Clone()
+	routes := o.TLSConfig.Clone()
 	routes.ClientAuth = tls.RequireAndVerifyClientCert
 	o.Cluster = server.ClusterOpts{
 		Name: k.Job + "-" + k.Attempt, Host: host, Port: server.RANDOM_PORT,

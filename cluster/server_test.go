@@ -40,7 +40,7 @@ func TestWindows(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := &gate{}
-	stalled, err := nats.Connect("tls://"+all[0].credentials.Server, append(options, nats.SetCustomDialer(g), nats.NoReconnect())...)
+	stalled, err := nats.Connect(all[0].credentials.url(all[0].credentials.Server), append(options, nats.SetCustomDialer(g), nats.NoReconnect())...)
 	if err != nil {
 		t.Fatal(err)
 	}
