@@ -11,7 +11,6 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
-	"saltern/compute"
 	"saltern/distill"
 	"saltern/model"
 	"saltern/model/checkpoint"
