@@ -128,6 +128,9 @@ func TestEveryLeafTakesItsValue(t *testing.T) {
 			value = true
 		case reflect.Slice:
 			value = []any{"one", "two"}
+			if l.typ.Elem().Kind() == reflect.Float64 {
+				value = []any{0.5, int64(2)}
+			}
 		case reflect.Float64:
 			value = 0.25
 		default:

@@ -23,7 +23,7 @@ func TestPrepareInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err = prepareCorpus(ctx, IO{Err: os.Stderr, Env: os.LookupEnv}, job)
-	if KindOf(err) != Interrupted || !strings.Contains(err.Error(), "begins it anew") {
+	if KindOf(err) != Interrupted || !strings.Contains(err.Error(), "the same command goes on") {
 		t.Errorf("the error is %v, of the kind %v", err, KindOf(err))
 	}
 	if left, _ := os.ReadDir(dir + "/run"); len(left) > 0 {
