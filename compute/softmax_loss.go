@@ -276,7 +276,11 @@ func softmaxLossLaunches(n *Node, l *Limits, f rowForm) []Launch {
 	if a.Witness {
 		policy, witness = n.In[len(n.In)-1], n.Out[len(n.Out)-1]
 	}
-	return f.launches(n, l, "softmax_loss", []uint32{uint32(a.Teacher), flagWord(a.Gradient), flagWord(a.Witness)}, words(k), func(i, j int) []*Tensor {
+	spec := []uint32{uint32(a.Teacher), flagWord(a.Gradient), flagWord(a.Witness)}
+	if f.module == "texel" {
+		spec = append(spec, flagWord(lastDim(n)%(2*f.width) == 0)) // runs.glsl's
+	}
+	return f.launches(n, l, "softmax_loss", spec, words(k), func(i, j int) []*Tensor {
 		return []*Tensor{z.Rows(i, j), labels.Rows(i, j), n.In[2], zt.Rows(i, j), stats.Rows(i, j), dz.Rows(i, j),
 			ids.Rows(i, j), q.Rows(i, j), teacher.Rows(i, j), policy, witness.Rows(i, j)}
 	})

@@ -4,11 +4,15 @@
 #extension GL_EXT_control_flow_attributes : require
 #ifdef TEXEL
 layout(constant_id = PAIRED_ID) const uint PAIRED = 0; // 1: rows are a multiple of 2 * WIDE elements long
+#ifdef RUN_IS_PAIRED // rows of other lengths: one by one, where what lies beyond the end would count
+const uint RUN = PAIRED + 1;
+#else
 const uint RUN = 2;
+#endif
 #define OUTPUT_RUNS(b, name) OUTPUT(b, name); layout(binding = b) writeonly buffer Runs##b { u64vec4 name##_runs[]; }
 #define PUT_RUN(name, i, v, count) \
-	if (PAIRED == 1) name##_runs[(i) / 2] = u64vec4(words64(v[0]), words64(v[1])); \
-	else [[unroll]] for (uint at = 0; at < 2; at++) if (at < count) PUT(name, (i) + at, v[at])
+	if (PAIRED == 1) name##_runs[(i) / 2] = u64vec4(words64(v[0]), words64(v[RUN - 1])); \
+	else [[unroll]] for (uint at = 0; at < RUN; at++) if (at < count) PUT(name, (i) + at, v[at])
 #else
 const uint RUN = 1;
 #define OUTPUT_RUNS(b, name) OUTPUT(b, name)

@@ -16,11 +16,15 @@
 // All in f32, the maximum subtracted first, in a fixed order: same bits on the same device. NaN in a row, NaN in that row.
 // With w = 0 the same bits whatever TEACHER is, but for a ghost's, whose softmax sums in another order; and q = p with w = 1
 // gives exact zeros: hence the branch on w, and `precise`.
-// One workgroup per row. Dispatch N over x and y. Each element is read and written by one invocation only, so that
-// overwriting needs no barrier. An invocation makes 2 V / (WIDE * workgroup) + 2 K iterations: a CPU device allows 16k.
-// Elements are taken WIDE at a time: V % WIDE == 0.
+// One workgroup per row. Dispatch N over x and y. Each element is read, once the sums are known, and written by one invocation only,
+// so that overwriting needs no barrier but those of the sums. An invocation makes 2 V / (WIDE * workgroup) + 2 K iterations: a CPU
+// device allows 16k. Elements are taken WIDE at a time: V % WIDE == 0; where a store costs more than what it stores (runs.glsl)
+// and V is even enough, twice as many.
 #include "index.glsl"
 #include "wide.glsl"
+#define PAIRED_ID 5
+#define RUN_IS_PAIRED
+#include "runs.glsl"
 #include "reduce.glsl"
 #include "softmax.glsl"
 layout(constant_id = 2) const uint TEACHER = 0;
@@ -33,7 +37,7 @@ layout(binding = 1) readonly buffer L { uint labels[]; };
 layout(binding = 2) readonly buffer H { float params[]; };
 layout(binding = 4) writeonly buffer S { vec4 stats[]; };
 INPUT(3, zt);
-OUTPUT(5, dz);
+OUTPUT_RUNS(5, dz);
 WORDS(6, ids);
 WORDS(7, soft); // the bits of floats
 layout(binding = 8) readonly buffer T { vec2 teacher[]; };
@@ -45,18 +49,22 @@ struct Walk { uint k, id; };
 
 Walk walk_at(uint row, uint k) { return Walk(k, k < K ? WORD(ids, row * K + k) : 0xffffffff); }
 
-// q of the elements WIDE * i on, and which of them are kept. All labels before element WIDE * end are passed: it is where the
-// invocations' next round begins, so that they walk alike.
-REAL walk_to(inout Walk w, uint row, uint i, uint end, out MASK kept) {
-	REAL q = REAL(0);
-	kept = above(REAL(0), REAL(0));
+// q of the elements WIDE * i on, RUN * WIDE of them, and which of them are kept. All labels before element WIDE * end are passed: it is
+// where the invocations' next round begins, so that they walk alike.
+void walk_to(inout Walk w, uint row, uint i, uint end, out REAL q[RUN], out MASK kept[RUN]) {
+	EACH(j) {
+		q[j] = REAL(0);
+		kept[j] = above(REAL(0), REAL(0));
+	}
 	while (w.id / WIDE < end) {
-		MASK here = same(REAL(WIDE * i) + OFFSETS, REAL(w.id));
-		q = mix(q, REAL(uintBitsToFloat(WORD(soft, row * K + w.k))), here);
-		kept = either(kept, here);
+		REAL label = REAL(uintBitsToFloat(WORD(soft, row * K + w.k)));
+		EACH(j) {
+			MASK here = same(REAL(WIDE * (i + j)) + OFFSETS, REAL(w.id));
+			q[j] = mix(q[j], label, here);
+			kept[j] = either(kept[j], here);
+		}
 		w = walk_at(row, w.k + 1);
 	}
-	return q;
 }
 
 void main() {
@@ -79,13 +87,17 @@ void main() {
 	if (TEACHER == GHOST) {
 		Walk at = walk_at(row, 0);
 		REAL mass = REAL(0);
-		for (uint i = t; i < n; i += lanes) {
-			MASK kept;
+		for (uint i = RUN * t; i < n; i += RUN * lanes) {
+			REAL q[RUN];
+			MASK kept[RUN];
 			uint k = at.k;
-			REAL x = AT(z, begin + i);
-			mass += walk_to(at, row, i, i - t + lanes, kept);
-			see(a, mix(x, REAL(LOWEST), kept));
-			if (at.k > k) see(b, mix(REAL(LOWEST), x, kept));
+			walk_to(at, row, i, i - RUN * t + RUN * lanes, q, kept);
+			EACH(j) {
+				REAL x = AT(z, begin + i + j);
+				mass += q[j];
+				see(a, mix(x, REAL(LOWEST), kept[j]));
+				if (at.k > k) see(b, mix(REAL(LOWEST), x, kept[j]));
+			}
 		}
 		a = whole(a);
 		b = whole(b);
@@ -116,36 +128,39 @@ void main() {
 	REAL zy = REAL(0), uy = REAL(0), ce = REAL(0), ps = REAL(0), tv = REAL(0);
 	REAL pp = REAL(0), pq = REAL(0), qq = REAL(0), best = REAL(V);
 	Walk at = walk_at(row, 0);
-	for (uint i = t; i < n; i += lanes) {
-		REAL index = REAL(WIDE * i) + OFFSETS;
-		MASK hot = same(index, REAL(label));
-		REAL x = AT(z, begin + i);
-		precise REAL p = exp(x - a.m) * ra;
-		zy = mix(zy, x, hot);
-		best = min(best, mix(REAL(V), index, same(x, REAL(a.m))));
-		precise REAL target = mix(REAL(0), REAL(1), hot);
-		if (TEACHER == LOGITS) {
-			precise REAL u = AT(zt, begin + i) * sharpness;
-			precise REAL q = exp(u - b.m) * rb;
-			uy = mix(uy, u, hot);
-			ce += q * (a.m - x);
-			ps += mix(REAL(0), p, above(p, q));
-			tv += max(p - q, REAL(0));
-			if (WITNESS == 1) pq += p * q, qq += q * q;
-			if (w != 0) target = (1 - w) * target + w * q;
-		} else if (TEACHER != 0) {
-			MASK kept;
-			precise REAL q = walk_to(at, row, i, i - t + lanes, kept);
-			ce += q * (a.m - x);
-			if (TEACHER == GHOST) q = mix(p * spread, q, kept);
-			if (WITNESS == 1) pq += p * q, qq += q * q;
-			if (w != 0) target = (1 - w) * target + w * q;
-		}
-		if (WITNESS == 1) pp += p * p;
-		if (GRADIENT == 1) {
+	for (uint i = RUN * t; i < n; i += RUN * lanes) {
+		REAL gradient[RUN], soft_q[RUN];
+		MASK kept[RUN];
+		if (TEACHER == SPARSE || TEACHER == GHOST) walk_to(at, row, i, i - RUN * t + RUN * lanes, soft_q, kept);
+		EACH(j) {
+			REAL index = REAL(WIDE * (i + j)) + OFFSETS;
+			MASK hot = same(index, REAL(label));
+			REAL x = AT(z, begin + i + j);
+			precise REAL p = exp(x - a.m) * ra;
+			zy = mix(zy, x, hot);
+			best = min(best, mix(REAL(V), index, same(x, REAL(a.m))));
+			precise REAL target = mix(REAL(0), REAL(1), hot);
+			if (TEACHER == LOGITS) {
+				precise REAL u = AT(zt, begin + i + j) * sharpness;
+				precise REAL q = exp(u - b.m) * rb;
+				uy = mix(uy, u, hot);
+				ce += q * (a.m - x);
+				ps += mix(REAL(0), p, above(p, q));
+				tv += max(p - q, REAL(0));
+				if (WITNESS == 1) pq += p * q, qq += q * q;
+				if (w != 0) target = (1 - w) * target + w * q;
+			} else if (TEACHER != 0) {
+				precise REAL q = soft_q[j];
+				ce += q * (a.m - x);
+				if (TEACHER == GHOST) q = mix(p * spread, q, kept[j]);
+				if (WITNESS == 1) pq += p * q, qq += q * q;
+				if (w != 0) target = (1 - w) * target + w * q;
+			}
+			if (WITNESS == 1) pp += p * p;
 			precise REAL g = scale * (p - target);
-			PUT(dz, begin + i, g);
+			gradient[j] = g;
 		}
+		if (GRADIENT == 1) PUT_RUN(dz, begin + i, gradient, n - i);
 	}
 
 	float first = -group_max(-lowest(best));
@@ -159,7 +174,7 @@ void main() {
 	}
 	vec4 products = vec4(0);
 	if (WITNESS == 1) products = group_sum(vec4(total(pp), total(pq), total(qq), 0));
-	if (t != (label / WIDE) % lanes) return;
+	if (t != (label / WIDE / RUN) % lanes) return;
 	float x = total(zy), u = total(uy);
 	vec4 one = vec4(a.m - x + la, 0, 0, 0), two = vec4(first == float(label), 0, 0, 1);
 	if (TEACHER == LOGITS) {
