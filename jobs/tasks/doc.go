@@ -13,5 +13,5 @@
 // by its characters and acc_bytes by its bytes, without the delimiter before it; the first of equals wins; the standard error is that
 // of the mean, from the sample's deviation (n-1).
 //
-// Invariants a change must keep: the numbers are the harness's (scripts/interop-eval, and TestGolden with what it found).
+// Invariants a change must keep: the numbers are the harness's (scripts/interop/evaluate.py, and TestGolden with what it found).
 package tasks

@@ -52,7 +52,7 @@ func (m *transcript) Write(_ context.Context, text string, _ []string, _ int) (s
 	return *a.Written + "\nand more.", nil // what is behind the first of until is no part of it
 }
 
-// TestGolden: asked as the harness asks, and answered as it was answered, a task has its numbers. golden.json is scripts/interop-eval's.
+// TestGolden: asked as the harness asks, and answered as it was answered, a task has its numbers. golden.json is scripts/interop/evaluate.py's.
 func TestGolden(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "golden.json"))
 	if err != nil {

@@ -1,24 +1,18 @@
 #!/usr/bin/env python3
 """Compares saltern evaluate --task with EleutherAI's lm-evaluation-harness on a small model, task by task.
 
-usage: scripts/interop-eval [--golden]
+usage: python scripts/interop/evaluate.py [--golden]
 
 Trains a small model for a few steps on Go's own source, gives its checkpoint the tokenizer_config.json that Hugging Face wants, runs the
 tasks of jobs/tasks/testdata through both, and fails where a number differs. --golden also writes what the harness asked, was answered and
 found into jobs/tasks/testdata/golden.json, for the test that needs no Python.
 
-Needs lm_eval, torch and transformers: python3 -m venv DIR && DIR/bin/pip install lm_eval torch transformers; then
-INTEROP_PYTHON=DIR/bin/python scripts/interop-eval. Nothing is fetched from the network.
+Needs lm_eval, torch and transformers, as make interop has them. Nothing is fetched from the network.
 """
 import json, math, os, subprocess, sys, tempfile
 
-python = os.environ.get("INTEROP_PYTHON")
-if python and os.path.realpath(python) != os.path.realpath(sys.executable) or python and sys.prefix != os.path.dirname(os.path.dirname(python)):
-    if not os.environ.get("INTEROP_RUNNING"):
-        os.execve(python, [python, *sys.argv], {**os.environ, "INTEROP_RUNNING": "1"})
-
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
-root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 data = os.path.join(root, "jobs", "tasks", "testdata")
 tasks = ["choices", "questions", "lambada", "write"]
 

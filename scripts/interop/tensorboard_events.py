@@ -1,19 +1,15 @@
 #!/usr/bin/env python3
 """Reads a run's event file with the real tensorboard package and compares it with metrics.jsonl, scalar by scalar.
 
-usage: scripts/interop-tensorboard [RUN/llm-salt]    without a folder a small model is trained for a few steps
+usage: python scripts/interop/tensorboard_events.py [RUN/llm-salt]    without a folder a small model is trained for a few steps
 
-Needs tensorboard: python3 -m venv DIR && DIR/bin/pip install tensorboard; then INTEROP_PYTHON=DIR/bin/python scripts/interop-tensorboard.
+Needs tensorboard, as make interop has it.
 """
 import json, math, os, subprocess, sys, tempfile
 
-python = os.environ.get("INTEROP_PYTHON")
-if python and not os.environ.get("INTEROP_RUNNING"):
-    os.execve(python, [python, *sys.argv], {**os.environ, "INTEROP_RUNNING": "1"})
-
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 JOB = """
 [corpus]
