@@ -186,7 +186,7 @@ func byUUID(gpus []vk.Info, text string, uuid func(vk.Info) string) (int, error)
 		found = i
 	}
 	if found < 0 {
-		return 0, fmt.Errorf("Vulkan shows no GPU with the UUID %s; is it hidden from this process? There are\n%s", text, listed(gpus))
+		return 0, fmt.Errorf("no GPU that Vulkan shows has the UUID %s; is it hidden from this process? There are\n%s", text, listed(gpus))
 	}
 	return found, nil
 }

@@ -96,7 +96,7 @@ func TestGranted(t *testing.T) {
 		{why: "a Slurm that grants none", devices: nvidia8(), env: "CUDA_VISIBLE_DEVICES=NoDevFiles", want: "cpu"},
 		{why: "MIG", devices: nvidia8(), env: "CUDA_VISIBLE_DEVICES=MIG-GPU-a1b2c300/1/0", want: "a part of a GPU (MIG)", fails: true},
 		{why: "beyond the last", devices: nvidia8(), env: "CUDA_VISIBLE_DEVICES=8", want: "there is no GPU 8, as Vulkan shows 8", fails: true},
-		{why: "a UUID that is not there", devices: nvidia8(), env: "CUDA_VISIBLE_DEVICES=GPU-77", want: "no GPU with the UUID GPU-77", fails: true},
+		{why: "a UUID that is not there", devices: nvidia8(), env: "CUDA_VISIBLE_DEVICES=GPU-77", want: "no GPU that Vulkan shows has the UUID GPU-77", fails: true},
 		{why: "the beginning of several", devices: nvidia8(), env: "CUDA_VISIBLE_DEVICES=GPU-a1b2", want: "the beginning of two", fails: true},
 		{why: "twice", devices: nvidia8(), env: "CUDA_VISIBLE_DEVICES=1,1", want: "twice", fails: true},
 		{why: "words", devices: nvidia8(), env: "CUDA_VISIBLE_DEVICES=all", want: `"all" is neither`, fails: true},
