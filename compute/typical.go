@@ -25,13 +25,15 @@ func Typical() (*Program, error) {
 	for _, head := range []int{64, 128} {
 		a := Attention{Heads: d / head, KVHeads: d / head / 2, HeadSize: head, T: typicalSequence}
 		qkv := r.MatMul(r.RMSNorm(x, weight("norm", d), 1e-5), weight("qkv", a.width(), d), NT)
+		qkv = r.QKNorm(qkv, weight("q_norm", head), weight("k_norm", head), QKNorm{a.Heads, a.KVHeads, 1e-6})
 		o := r.Attention(r.Rope(qkv, Rope{Heads: a.Heads + a.KVHeads, HeadSize: head, T: a.T, Theta: 10000}), a)
 		x = r.Add(x, r.MatMul(o, weight("out", d, d), NT))
 		up := r.MatMul(r.RMSNorm(x, weight("norm", d), 1e-5), weight("up", 2*typicalFFN, d), NT)
 		x = r.Add(x, r.MatMul(r.SwiGLU(up), weight("down", d, typicalFFN), NT))
 	}
 	for _, half := range []DType{F16, BF16} {
-		h := r.Product(MatMul{Form: NT, Bias: true, Act: GELU}, r.Cast(x, half), r.Cast(weight("half", d, d), half), weight("bias", d))
+		normed := r.LayerNorm(x, weight("norm", d), weight("norm_bias", d), 1e-5)
+		h := r.Product(MatMul{Form: NT, Bias: true, Act: GELU}, r.Cast(normed, half), r.Cast(weight("half", d, d), half), weight("bias", d))
 		x = r.Add(x, r.MatMul(r.Cast(h, half), r.Cast(weight("half", d, d), half), NT))
 		a := Attention{Heads: d / 64, KVHeads: d / 128, HeadSize: 64, T: typicalSequence}
 		qkv := r.Cast(r.MatMul(x, weight("qkv", a.width(), d), NT), half)
