@@ -175,17 +175,18 @@ const mark = "▁"
 
 // nextSpaces is next for text with marks for its spaces.
 func (s *splitter) nextSpaces(text []byte) int {
-	at := 0
-	for s.spaces != uncut {
-		n := bytes.Index(text[min(len(text), at+1):], []byte(mark))
-		if n < 0 {
+	if s.spaces == uncut {
+		return len(text)
+	}
+	for n := 1; n < len(text); n++ {
+		i := bytes.IndexByte(text[n:], mark[0]) // faster for a short word than a search for all of it
+		if i < 0 {
 			break
 		}
-		n += at + 1
-		if s.spaces == beforeEach || n < len(mark) || string(text[n-len(mark):n]) != mark {
+		n += i
+		if bytes.HasPrefix(text[n:], []byte(mark)) && (s.spaces == beforeEach || n < len(mark) || string(text[n-len(mark):n]) != mark) {
 			return n
 		}
-		at = n
 	}
 	return len(text)
 }
