@@ -96,8 +96,8 @@ type Config struct {
 	OuterDelay int64 `toml:"outer_delay"`
 
 	// Wire is how gradients, with "local" outer gradients, are written for other ranks: "float32"; "bfloat16", 2 bytes; or "int8", 1 byte and a
-	// scale for each 256. What is rounded away enters the next step, with "local" the next round, and is in checkpoints. Sums are
-	// float32. Empty means "float32", and with "local" "int8".
+	// scale for each 256. What is rounded away enters the next step, with "local" the next round, and is in checkpoints, whatever number of ranks goes on;
+	// one process alone, which rounds nothing, leaves it out. Sums are float32. Empty means "float32", and with "local" "int8".
 	Wire string `toml:"wire"`
 
 	// Teachers is how many ranks, the last ones, run the teacher in stage 1 and send its soft labels, in the form of [distill], to
