@@ -214,7 +214,9 @@ func TestWindow(t *testing.T) {
 // TestDeadPeer wants waits for a rank that is not there to end, and those for a rank that waits for it to say so.
 func TestDeadPeer(t *testing.T) {
 	s := serve(t, server.Options{})
-	a, b := open(t, s, 0, 3, Options{Deadline: time.Second}), open(t, s, 1, 3, Options{Deadline: 3 * time.Second / 2}) // b misses rank 2 by then, and waits still, when a gives up
+	rest := 50 * time.Millisecond
+	a := open(t, s, 0, 3, Options{Deadline: 2 * time.Second, Rest: rest})
+	b := open(t, s, 1, 3, Options{Deadline: 3 * time.Second, Rest: rest}) // misses rank 2, and waits still, when a gives up
 	var wait sync.WaitGroup
 	var errs [4]error
 	wait.Go(func() { _, errs[0] = b.Receive(t.Context(), 2, "s", nil) })
