@@ -5,6 +5,7 @@
 #   fleet.sh up               make the roots that are missing: a minute and 0.9 GB of disk each
 #   fleet.sh list             show which drivers execute, and for which GPUs there is a compiler
 #   fleet.sh run ROOT CMD     run CMD with the lavapipe of ROOT: shaders execute, on the CPU
+#   fleet.sh ranks CMD        run CMD, such as "saltern run job.toml", as one job of three ranks, each on another lavapipe
 #   fleet.sh gpu GPU CMD      run CMD with the driver of GPU: pipelines compile, what is submitted is dropped
 #   fleet.sh glslc ARGS       compile a shader with trixie's glslc 2025.2, which knows cooperative matrices
 #   fleet.sh spirv-val ARGS   check a module with the validator beside it
@@ -14,7 +15,7 @@
 # GPU:  see "fleet.sh list". sid's real drivers run on Debian's mesa-drm-shim, which answers in the kernel's place.
 # The roots are in $SALTERN_FLEET, otherwise in /var/cache/saltern/fleet.
 # CMD finds this system's files where they are, its working directory too; only /usr, /etc, /var and what belongs to them
-# are the root's. So a static or a Go binary built here runs there.
+# are the root's. So work in a folder below /home, /root, /srv or /tmp; and a static or a Go binary built here runs there.
 set -euo pipefail
 
 fleet=${SALTERN_FLEET:-/var/cache/saltern/fleet}
@@ -119,6 +120,35 @@ run() {
 	enter "$1" '' "${@:2}"
 }
 
+# ranks CMD: what saltern launch does, but that each rank is in a root of its own. The first one's output is shown.
+ranks() {
+	[ $# -ge 1 ] || usage
+	local meeting i=0 code=0 root out ended pids=()
+	meeting=$(mktemp -d)
+	export SALTERN_WORLD_SIZE=3 SALTERN_LOCAL_SIZE=3 SALTERN_NODE=0 SALTERN_NODES=1 SALTERN_RENDEZVOUS=$meeting SALTERN_JOB=fleet-$$ LP_NUM_THREADS=${LP_NUM_THREADS:-1}
+	for root in host $roots; do
+		out=/dev/stdout
+		[ $i -eq 0 ] || out=/dev/null
+		SALTERN_RANK=$i SALTERN_LOCAL_RANK=$i "$0" run "$root" "$@" >$out 2>"$meeting/stderr.$i" &
+		pids+=($!)
+		i=$((i + 1))
+	done
+	tail -q -f "$meeting/stderr.0" --pid "${pids[0]}" >&2 &
+	while [ ${#pids[@]} -gt 0 ] && [ "$code" -eq 0 ]; do
+		wait -n -p ended "${pids[@]}" || code=$?
+		for i in "${!pids[@]}"; do
+			if [ "${pids[i]}" = "$ended" ]; then unset "pids[$i]"; fi
+		done
+	done
+	if [ "$code" -ne 0 ]; then
+		tail -n 3 "$meeting"/stderr.[1-9] >&2
+		kill "${pids[@]}" 2>/dev/null
+	fi
+	wait
+	rm -rf "$meeting"
+	return "$code"
+}
+
 gpu() {
 	[ $# -ge 2 ] || usage
 	local name driver shim setting
@@ -156,6 +186,7 @@ case $command in
 up) up ;;
 list) list ;;
 run) run "$@" ;;
+ranks) ranks "$@" ;;
 gpu) gpu "$@" ;;
 gpus) names ;;
 glslc | spirv-val)
