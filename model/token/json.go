@@ -58,15 +58,6 @@ type byteLevel struct {
 	UseRegex       *bool  `json:"use_regex"` // nil, as in older files, is true
 }
 
-type splitStep struct {
-	Type    string `json:"type"`
-	Pattern struct {
-		Regex string `json:"Regex"`
-	} `json:"pattern"`
-	Behavior string `json:"behavior"`
-	Invert   bool   `json:"invert"`
-}
-
 // Save writes the tokenizer as path, in the tokenizer.json format, whole or not at all.
 func (t *Tokenizer) Save(path string) error {
 	data, err := t.marshal()
