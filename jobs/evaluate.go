@@ -24,11 +24,12 @@ func evaluateCommand() *Command {
 		device string
 		batch  int
 		window int
+		judge  string
 		json   bool
 	}
 	return &Command{
 		Name:    "evaluate",
-		Usage:   "--text FILE [FILE]... | --task FILE [--task FILE]... [--shots N] [--bos] [--window N] [--device D] [--json] checkpoint",
+		Usage:   "--text FILE [FILE]... | --task FILE [--task FILE]... [--shots N] [--bos] [--window N] [--judge CHECKPOINT] [--device D] [--json] checkpoint",
 		Summary: "loss and bits per byte of a checkpoint on any text, and how it answers a benchmark's questions",
 		Help: `Reads the checkpoint (its folder, or the folder that holds a run's checkpoints: then the
 latest; or a model of others, a folder with config.json, tokenizer.json and safetensors as
@@ -39,8 +40,13 @@ the model's context, but of at most 4096 tokens, or of --window.
 Bits per byte and perplexity per byte do not depend on the tokenizer: use them to compare
 models with different vocabularies.
 
+--judge names another checkpoint with the same tokenizer, the SLM for example, and adds the model's
+loss on the third of each text's windows that the judge finds easiest, on the medium and on the
+hardest third: a smaller --window makes for finer thirds.
+
 ` + tasksHelp,
 		Example: `saltern evaluate --text notes.txt runs/go-source/llm-salt/checkpoints
+saltern evaluate --text notes.txt --window 128 --judge runs/go-source/slm/checkpoints runs/go-source/llm-salt/checkpoints
 saltern evaluate --task arc.jsonl --shots 5 runs/go-source/llm-salt/checkpoints`,
 		Exits: []Kind{BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, Interrupted},
 		Flags: func(fs *flag.FlagSet) {
@@ -49,6 +55,7 @@ saltern evaluate --task arc.jsonl --shots 5 runs/go-source/llm-salt/checkpoints`
 			deviceFlag(fs, &flags.device)
 			fs.IntVar(&flags.batch, "batch", 8, "sequences at a time")
 			windowFlag(fs, &flags.window)
+			fs.StringVar(&flags.judge, "judge", "", "with --text: the `checkpoint` that says what is easy and what is hard")
 			jsonFlag(fs, &flags.json)
 		},
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
@@ -73,8 +80,16 @@ saltern evaluate --task arc.jsonl --shots 5 runs/go-source/llm-salt/checkpoints`
 			}
 			defer e.Close()
 			t := evaluationTable()
+			var j *difficulty
+			if flags.judge != "" {
+				if j, err = l.judgedBy(flags.judge, max(1, flags.batch), l.window(flags.window)); err != nil {
+					return err
+				}
+				t.Columns = append(t.Columns, Column{Key: "loss_easy_nats", Title: "easy", Unit: "nats/token", Format: "%.4f"},
+					Column{Key: "loss_medium_nats", Title: "medium", Unit: "nats/token", Format: "%.4f"}, Column{Key: "loss_hard_nats", Title: "hard", Unit: "nats/token", Format: "%.4f"})
+			}
 			for _, path := range files {
-				row, err := evaluateFile(ctx, e, l.tokenizer, path)
+				row, err := evaluateFile(ctx, e, l.tokenizer, j, path)
 				if err != nil {
 					return err
 				}
@@ -95,8 +110,8 @@ func evaluationTable() Table {
 }
 
 // evaluateFile is the table's row for one file. The text stands behind what documents stand behind in training,
-// so that its first token is predicted too.
-func evaluateFile(ctx context.Context, e *model.Evaluator, tok *token.Tokenizer, path string) ([]any, error) {
+// so that its first token is predicted too. j, if not nil, adds the loss on what it finds easy, medium and hard.
+func evaluateFile(ctx context.Context, e *model.Evaluator, tok *token.Tokenizer, j *difficulty, path string) ([]any, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fail(BadData, "the text cannot be read: %w; name a text file", err)
@@ -117,7 +132,15 @@ func evaluateFile(ctx context.Context, e *model.Evaluator, tok *token.Tokenizer,
 		return nil, err
 	}
 	bits := stats.NLL * float64(stats.Tokens) / float64(len(text)) / math.Ln2
-	return []any{path, len(text), stats.Tokens, stats.NLL, perplexity(stats.NLL), stats.Accuracy, bits, exp2(bits)}, nil
+	row := []any{path, len(text), stats.Tokens, stats.NLL, perplexity(stats.NLL), stats.Accuracy, bits, exp2(bits)}
+	if j == nil {
+		return row, nil
+	}
+	thirds, err := j.slices(ctx, ids)
+	for _, loss := range thirds {
+		row = append(row, loss)
+	}
+	return row, err
 }
 
 // loaded is a checkpoint's model on a device, with its tokenizer.
