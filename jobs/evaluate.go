@@ -85,6 +85,7 @@ saltern evaluate --task arc.jsonl --shots 5 runs/go-source/llm-salt/checkpoints`
 				if j, err = l.judgedBy(flags.judge, max(1, flags.batch), l.window(flags.window)); err != nil {
 					return err
 				}
+				defer j.close()
 				t.Columns = append(t.Columns, Column{Key: "loss_easy_nats", Title: "easy", Unit: "nats/token", Format: "%.4f"},
 					Column{Key: "loss_medium_nats", Title: "medium", Unit: "nats/token", Format: "%.4f"}, Column{Key: "loss_hard_nats", Title: "hard", Unit: "nats/token", Format: "%.4f"})
 			}

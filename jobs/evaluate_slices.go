@@ -38,8 +38,17 @@ func (l *loaded) judgedBy(path string, b, t int) (*difficulty, error) {
 	if j.model, err = scorer(l.model); err != nil {
 		return nil, err
 	}
-	j.judge, err = scorer(m)
-	return j, err
+	if j.judge, err = scorer(m); err != nil {
+		j.model.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// close frees what the device holds of the two programs.
+func (j *difficulty) close() {
+	j.model.Close()
+	j.judge.Close()
 }
 
 // slices gives the model's loss, in nats per token, on the easy, medium and hard third of the text's sequences by the judge's loss. A
