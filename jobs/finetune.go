@@ -73,7 +73,8 @@ saltern generate --prompt 'What is a slice?' runs/answers/llm-finetune/checkpoin
 type startingPoint struct {
 	*checkpoint.Checkpoint
 	model     model.Config
-	tokenizer []byte
+	tokenizer []byte // tokenizer.json
+	tok       *token.Tokenizer
 }
 
 func openStart(path string) (s startingPoint, err error) {
@@ -87,8 +88,13 @@ func openStart(path string) (s startingPoint, err error) {
 	if s.model, err = model.ParseConfigJSON(text); err != nil {
 		return s, fail(BadCheckpoint, "%s: %w", s.Dir, err)
 	}
-	s.tokenizer, err = s.Tokenizer()
-	return s, err
+	if s.tokenizer, err = s.Tokenizer(); err != nil {
+		return s, err
+	}
+	if s.tok, err = token.Parse(s.tokenizer); err != nil {
+		return s, fail(BadCheckpoint, "%s: tokenizer.json: %w", s.Dir, err)
+	}
+	return s, nil
 }
 
 // job is the job of a training from the checkpoint, for so many steps where the user does not set them.
@@ -130,11 +136,7 @@ func (f *finetuneFlags) job(from startingPoint, data []string, steps int64) (*Jo
 		return nil, err
 	}
 	job.Config.Device, job.listen = either(f.device, job.Config.Device), f.listen
-	tok, err := token.Parse(from.tokenizer)
-	if err != nil {
-		return nil, fail(BadCheckpoint, "%s: tokenizer.json: %w", from.Dir, err)
-	}
-	job.Config = job.withTokenizer(tok.VocabSize(), tok.DocumentStart())
+	job.Config = job.withTokenizer(from.tok.VocabSize(), from.tok.DocumentStart())
 	job.LLM.Model.Vocab = from.model.Vocab // a matrix may have more rows than there are tokens
 	if !job.LLM.Train.DocumentMasks {
 		return nil, fail(BadConfig, "--set: llm.train: document_masks = false lets examples see each other, which finetune does not do; leave it out")
@@ -155,11 +157,7 @@ func (f *finetuneFlags) finetune(ctx context.Context, io IO, data []string) (don
 	if err != nil {
 		return nil, err
 	}
-	tok, err := token.Parse(from.tokenizer)
-	if err != nil {
-		return nil, err
-	}
-	x, err := readExamples(job.Corpus, f.fields, tok, job.LLM.Train.Sequence)
+	x, err := readExamples(job.Corpus, f.fields, from.tok, job.LLM.Train.Sequence)
 	if err != nil {
 		return nil, &Error{BadData, err}
 	}
@@ -169,14 +167,14 @@ func (f *finetuneFlags) finetune(ctx context.Context, io IO, data []string) (don
 			return nil, err
 		}
 	}
-	s, err := openExamples(io, job, from, tok, x)
+	s, err := openExamples(io, job, from, x)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = s.done(err) }()
 	s.say("examples: %d, of %d tokens in prompts and %d in responses; %d duplicates and %d longer than %d tokens left out", x.count, x.prompt, x.answers, x.duplicates, x.long, x.T)
 	t := job.training(methodName("finetune"), "FINETUNE", job.LLM, distill.Config{Method: "baseline"}, x.key)
-	t.examples, t.from, t.trace = x, from.Dir, f.trace
+	t.examples, t.from, t.begins, t.trace = x, from.Dir, from.Checkpoint, f.trace
 	if f.fresh {
 		if err := t.remove(); err != nil {
 			return nil, err
@@ -190,7 +188,7 @@ func (f *finetuneFlags) finetune(ctx context.Context, io IO, data []string) (don
 }
 
 // openExamples is openJob for a job whose text is examples.
-func openExamples(io IO, job *Job, from startingPoint, tok *token.Tokenizer, x *examples) (*session, error) {
+func openExamples(io IO, job *Job, from startingPoint, x *examples) (*session, error) {
 	if err := os.MkdirAll(job.RunDir, 0o777); err != nil {
 		return nil, err
 	}
@@ -204,7 +202,7 @@ func openExamples(io IO, job *Job, from startingPoint, tok *token.Tokenizer, x *
 	s := &session{
 		io: io, job: job, device: device, tuner: tuner, tokenizer: from.tokenizer, meter: newMeter(io, 0), limits: *device.Limits(),
 		set: &corpus.Set{
-			Manifest: &corpus.Manifest{Key: x.key, VocabSize: job.LLM.Model.Vocab, EndOfText: tok.EndOfText(), DocumentStart: tok.DocumentStart(), HeldOut: x.heldOut.part},
+			Manifest: &corpus.Manifest{Key: x.key, VocabSize: job.LLM.Model.Vocab, EndOfText: from.tok.EndOfText(), DocumentStart: from.tok.DocumentStart(), HeldOut: x.heldOut.part},
 			Train:    &corpus.Stream{}, HeldOut: &corpus.Stream{},
 		},
 	}

@@ -83,16 +83,18 @@ func (c Config) checkVocab(tokenizer int) error {
 	return nil
 }
 
-// findStart says which weights the training begins with, if it does not draw them.
-func (t *training) findStart() error {
-	if t.from == "" || t.Start != "" {
+// findStart says which weights the training begins with, if it does not draw them. They are opened once, which reads all of them: begin takes
+// those that were found, as the run that they are of may go on meanwhile.
+func (t *training) findStart() (err error) {
+	if t.from == "" {
 		return nil
 	}
-	c, err := checkpoint.Open(t.from)
-	if err != nil {
-		return badCheckpoint(err, "llm.from is the folder of a model: config.json, tokenizer.json and safetensors, or a checkpoint")
+	if t.begins == nil {
+		if t.begins, err = checkpoint.Open(t.from); err != nil {
+			return badCheckpoint(err, "llm.from is the folder of a model: config.json, tokenizer.json and safetensors, or a checkpoint")
+		}
 	}
-	t.Start, err = c.WeightsSum()
+	t.Start, err = t.begins.WeightsSum()
 	return err
 }
 
@@ -101,11 +103,7 @@ func (t *training) begin(b compute.Backend, m *model.Model) error {
 	if t.from == "" {
 		return m.Init(b, t.Seed)
 	}
-	c, err := checkpoint.Open(t.from)
-	if err != nil {
-		return badCheckpoint(err, "")
-	}
-	return m.LoadWeights(b, c)
+	return m.LoadWeights(b, t.begins)
 }
 
 // sameTokenizer tells whether two tokenizer.json give the same ids.

@@ -11,7 +11,8 @@ type namedTeacher struct {
 	path    string       // distill.teacher
 	model   model.Config // known once it was met, as are the others
 	weights string       // their checksum
-	dir     string       // of the checkpoint
+
+	checkpoint *checkpoint.Checkpoint
 }
 
 // teacherModel is the shape of who teaches.
@@ -25,7 +26,7 @@ func (t *training) teacherModel() model.Config {
 // teacherCheckpoints is the folder of who teaches; of a named one the checkpoint that was met, as its run may go on meanwhile.
 func (t *training) teacherCheckpoints() string {
 	if t.named != nil {
-		return t.named.dir
+		return t.named.checkpoint.Dir
 	}
 	return t.teacher.checkpoints()
 }
@@ -56,7 +57,7 @@ func (t *training) meetTeacher() error {
 		return fail(BadConfig, "distill.teacher = %q: the model in %s reads %d tokens at a time, too few for llm.train.sequence = %d; shorten that, or name another teacher",
 			n.path, c.Dir, m.Context, t.Train.Sequence)
 	}
-	n.model, n.dir = m, c.Dir
+	n.model, n.checkpoint = m, c
 	n.weights, err = c.WeightsSum()
 	return err
 }
@@ -67,10 +68,7 @@ func (j *Job) checkTeacher(tokenizer []byte, set *corpus.Set) error {
 	if err := t.meetTeacher(); err != nil || t.named == nil {
 		return err
 	}
-	c, err := checkpoint.Open(t.named.dir)
-	if err != nil {
-		return badCheckpoint(err, "")
-	}
+	c := t.named.checkpoint
 	own, err := c.Tokenizer()
 	same := false
 	if err == nil {

@@ -42,12 +42,13 @@ type training struct {
 
 	examples *examples // that it reads instead of the text; nil: the text
 
-	name  string // the folder within the run's
-	from  string // the folder of the model that it begins with; empty: none
-	label string // for people
-	dir   string
-	made  string // the command that trains it
-	trace traceFlags
+	name   string                 // the folder within the run's
+	from   string                 // the folder of the model that it begins with; empty: none
+	begins *checkpoint.Checkpoint // that model, once findStart has opened it
+	label  string                 // for people
+	dir    string
+	made   string // the command that trains it
+	trace  traceFlags
 
 	ranks    int  // that share its batches; 0: one
 	shard    bool // each of them keeps its part of the optimizer's state
