@@ -134,13 +134,12 @@ func tokenizerConfig(c *checkpoint.Checkpoint) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, _ := tok.Frame()
 	context, _, err := model.ReadConfig(c.Dir)
 	if err != nil {
 		return nil, err
 	}
 	return json.MarshalIndent(map[string]any{
-		"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": string(tok.Token(before[0])), "eos_token": string(tok.Token(tok.EndOfText())),
+		"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": string(tok.Token(tok.DocumentStart())), "eos_token": string(tok.Token(tok.EndOfText())),
 		"model_max_length": context.Context, "clean_up_tokenization_spaces": false,
 	}, "", "  ")
 }

@@ -290,6 +290,16 @@ func (r *ranks) firstOfNode(ctx context.Context, f func() error) error {
 	return nil
 }
 
+// Numbers of the ranks' own that a step sums with its statistics, in model.Ranks.Also.
+const (
+	alsoAsked     = iota // ranks that have been asked to stop
+	alsoTimeUp           // those of them whose time is up
+	alsoLabelWait        // seconds that were waited for soft labels
+	alsoApplied          // the first rank: somebody waits to be let in
+	alsoHealth           // the first rank: the ranks are to be compared
+	alsoSeconds          // from here on: each rank's seconds for a microbatch
+)
+
 // training is the ranks as a trainer takes them. Its steps end with all ranks or with none, so no signal ends their waits: the ranks
 // vote on a stop. b may be a tracer, which then shows the exchange.
 func (r *ranks) training(b compute.Backend) *model.Ranks {
@@ -309,32 +319,32 @@ func (r *ranks) vote(ctx context.Context) {
 	}
 	clear(r.now.Also)
 	if ctx.Err() != nil || r.asked.Load() {
-		r.now.Also[0] = 1
+		r.now.Also[alsoAsked] = 1
 	}
 	r.now.Also[alsoHealth] = r.health.wish(r.leads())
 	if errors.Is(context.Cause(ctx), errTimeUp) {
-		r.now.Also[1] = 1
+		r.now.Also[alsoTimeUp] = 1
 	}
 	if r.applied != nil && r.applied() {
-		r.now.Also[3] = 1
+		r.now.Also[alsoApplied] = 1
 	}
 }
 
 // wanted says that somebody waits to be let in, as of the last step.
-func (r *ranks) wanted() bool { return r != nil && r.now.Also[3] > 0 }
+func (r *ranks) wanted() bool { return r != nil && r.now.Also[alsoApplied] > 0 }
 
 // waiting notes how many seconds this rank has waited for soft labels in the step under way.
 func (r *ranks) waiting(seconds float64) {
 	if r != nil {
-		r.now.Also[2] = seconds
+		r.now.Also[alsoLabelWait] = seconds
 	}
 }
 
 // waitedForLabels is how many seconds the ranks waited for soft labels in the last step, on average.
-func (r *ranks) waitedForLabels() float64 { return r.now.Also[2] / float64(r.size()) }
+func (r *ranks) waitedForLabels() float64 { return r.now.Also[alsoLabelWait] / float64(r.size()) }
 
 // agreed says that in the last step, or at the end of the last round, some rank had been asked to stop.
-func (r *ranks) agreed() bool { return r.now.Also[0] > 0 }
+func (r *ranks) agreed() bool { return r.now.Also[alsoAsked] > 0 }
 
 // cause is why the ranks stop, of the same kind for all: time is up where that is all that anybody has said.
 func (r *ranks) cause(ctx context.Context) error {
@@ -345,7 +355,7 @@ func (r *ranks) cause(ctx context.Context) error {
 	if err == nil {
 		err = errors.New("another rank was asked to stop")
 	}
-	if r.now.Also[1] == r.now.Also[0] {
+	if r.now.Also[alsoTimeUp] == r.now.Also[alsoAsked] {
 		return agreed{&Error{Requeue, err}}
 	}
 	return agreed{&Error{Interrupted, err}}

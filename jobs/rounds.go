@@ -56,16 +56,16 @@ func (r *rounds) after(ctx context.Context, l *loop, step *model.Step) error {
 func (r *rounds) meet(ctx context.Context, step *model.Step, row int) error {
 	r.ranks.vote(ctx)
 	x := make([]float64, apartStats+r.ranks.size())
-	x[0], x[1] = r.ranks.now.Also[0], float64(r.mine)
+	x[0], x[1] = r.ranks.now.Also[alsoAsked], float64(r.mine)
 	if n := float64(step.Tokens); !math.IsNaN(step.NLL+step.KD) && !math.IsInf(step.NLL+step.KD, 0) {
 		x[2], x[3], x[4], x[5] = n, n*step.NLL, n*step.KD, n*step.Entropy
 	}
-	x[6] = r.ranks.now.Also[1]
+	x[6] = r.ranks.now.Also[alsoTimeUp]
 	x[apartStats+r.ranks.Rank()] = float64(row)
 	if err := r.ranks.sum(x); err != nil {
 		return err
 	}
-	r.ranks.now.Also[0], r.ranks.now.Also[1] = x[0], x[6]
+	r.ranks.now.Also[alsoAsked], r.ranks.now.Also[alsoTimeUp] = x[0], x[6]
 	r.skipped, r.mine = int64(x[1]), 0
 	if n := x[2]; n > 0 {
 		step.Tokens, step.NLL, step.KD, step.Entropy = int64(n), x[3]/n, x[4]/n, x[5]/n

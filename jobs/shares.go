@@ -28,9 +28,6 @@ const (
 	worthwhile   = 0.95 // of the time that a step takes now
 	coarse       = 1.1  // times the ideal is what whole microbatches cost too much
 	finerBatches = 8    // microbatches for each rank that a job without train.microbatch gets where shares may change
-
-	alsoHealth  = 4 // among the numbers that a step sums: the first rank wants to compare the ranks
-	alsoSeconds = 5 // where the ranks' seconds begin
 )
 
 // shareChange is a line of shares.jsonl: from a step on, counted from 0, ranks take so many microbatches each.
