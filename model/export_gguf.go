@@ -16,13 +16,9 @@ import (
 // WriteGGUF writes a checkpoint's model and tokenizer in the form that llama.cpp reads, matrices in float16 if half. notes is what in it may
 // differ from what is computed here.
 func WriteGGUF(w io.Writer, c *checkpoint.Checkpoint, half bool, name string) (notes []string, err error) {
-	text, err := c.Config()
+	config, err := configOf(c)
 	if err != nil {
 		return nil, err
-	}
-	config, err := ParseConfigJSON(text)
-	if err != nil {
-		return nil, inFolder(c, err)
 	}
 	data, err := c.Tokenizer()
 	if err != nil {

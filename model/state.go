@@ -178,15 +178,18 @@ func ReadConfig(path string) (Config, string, error) {
 	if err != nil {
 		return Config{}, "", err
 	}
-	text, err := (&checkpoint.Checkpoint{Dir: dir}).Config()
-	if err != nil {
-		return Config{}, "", err
-	}
-	c, err := ParseConfigJSON(text)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", dir, err)
-	}
+	c, err := configOf(&checkpoint.Checkpoint{Dir: dir})
 	return c, dir, err
+}
+
+// configOf is the shape of a checkpoint's model.
+func configOf(c *checkpoint.Checkpoint) (Config, error) {
+	text, err := c.Config()
+	if err != nil {
+		return Config{}, err
+	}
+	config, err := ParseConfigJSON(text)
+	return config, inFolder(c, err)
 }
 
 // Load opens a checkpoint folder, or the latest one of a run's, and puts its model on the backend.
@@ -195,13 +198,9 @@ func Load(b compute.Backend, path, name string) (*Model, *checkpoint.Checkpoint,
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := c.Config()
+	config, err := configOf(c)
 	if err != nil {
 		return nil, nil, err
-	}
-	config, err := ParseConfigJSON(text)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", c.Dir, err)
 	}
 	m := New(config, name, false)
 	return m, c, m.LoadWeights(b, c)
