@@ -82,15 +82,8 @@ var opLayerNormGrad = &Op{
 	},
 	NoGrad: "second derivatives are not needed",
 	Addend: true,
-	Cost: func(n *Node) (int64, int64) {
-		size := int64(n.In[0].Len())
-		bytes := elementBytes * (3*size + int64(n.Out[1].Len()))
-		if n.HasAddend {
-			bytes += elementBytes * size
-		}
-		return 12 * size, bytes
-	},
-	Tol: 1e-5,
+	Cost:   normGradCost(12),
+	Tol:    1e-5,
 	Cases: []Case{
 		{Why: "one element", In: []Shape{{1, 1}, {1}, {1}, {1}, {1, 1}}},
 		{Why: "exactly one block of rows, residual added", In: []Shape{{8, 32}, {32}, {8}, {8}, {8, 32}}, Addend: true},

@@ -86,15 +86,8 @@ var opRMSNormGrad = &Op{
 	},
 	NoGrad: "second derivatives are not needed",
 	Addend: true,
-	Cost: func(n *Node) (int64, int64) {
-		size := int64(n.In[0].Len())
-		bytes := elementBytes * (3*size + int64(n.Out[1].Len()))
-		if n.HasAddend {
-			bytes += elementBytes * size
-		}
-		return 9 * size, bytes
-	},
-	Tol: 1e-5,
+	Cost:   normGradCost(9),
+	Tol:    1e-5,
 	Cases: []Case{
 		{Why: "one element", In: []Shape{{1, 1}, {1}, {1}, {1, 1}}},
 		{Why: "exactly one block of rows, residual added", In: []Shape{{8, 32}, {32}, {8}, {8, 32}}, Addend: true},
@@ -111,6 +104,19 @@ var opRMSNormGrad = &Op{
 // RMSNorm records y[n,d] = x[n,d] g[d] / sqrt(mean_d x[n,d]^2 + eps), for x [N,D] and g [D].
 func (r *Recorder) RMSNorm(x, g *Tensor, eps float32) *Tensor {
 	return r.Record("rms_norm", eps, []*Tensor{x, g})[0]
+}
+
+// normGradCost is the Cost of a norm's gradient that takes so many operations for an element: it reads x and dy, writes dx and the
+// gain's parts, and reads an addend if there is one.
+func normGradCost(each int64) func(n *Node) (int64, int64) {
+	return func(n *Node) (int64, int64) {
+		size := int64(n.In[0].Len())
+		bytes := elementBytes * (3*size + int64(n.Out[1].Len()))
+		if n.HasAddend {
+			bytes += elementBytes * size
+		}
+		return each * size, bytes
+	}
 }
 
 // randomWidth is a row length up to most, half of the time a multiple of four, as the wide variants need.
