@@ -47,29 +47,14 @@ func TestOthersAreRefusedOnLoopback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, test := range []struct {
-		why     string
-		options []nats.Option
-		want    string
-	}{
+	approach(t, "nats://"+mine.Server, []approached{
 		{"without anything", nil, "Authorization Violation"},
 		{"a password", []nats.Option{nats.UserInfo("node", mine.RouteSecret)}, "Authorization Violation"},
 		{"a key of one's own", []nats.Option{nats.Nkey(stranger, user.Sign)}, "Authorization Violation"},
 		{"the ranks' public key, signed for by another", []nats.Option{nats.Nkey(ranks, user.Sign)}, "Authorization Violation"},
 		{"another job's", others, "Authorization Violation"},
 		{"the right ones", right, ""},
-	} {
-		conn, err := nats.Connect("nats://"+mine.Server, append([]nats.Option{nats.MaxReconnects(0)}, test.options...)...)
-		switch {
-		case err == nil && test.want != "":
-			t.Errorf("%s: connected", test.why)
-		case err != nil && (test.want == "" || !strings.Contains(err.Error(), test.want)):
-			t.Errorf("%s: %v, want %q", test.why, err, test.want)
-		}
-		if conn != nil {
-			conn.Close()
-		}
-	}
+	})
 	conn, err := net.Dial("tcp", mine.Server)
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,29 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
+// approached is a way to come to a server, and the error that it meets; none: it is let in.
+type approached struct {
+	why     string
+	options []nats.Option
+	want    string
+}
+
+func approach(t *testing.T, url string, ways []approached) {
+	t.Helper()
+	for _, way := range ways {
+		conn, err := nats.Connect(url, append([]nats.Option{nats.MaxReconnects(0)}, way.options...)...)
+		switch {
+		case err == nil && way.want != "":
+			t.Errorf("%s: connected", way.why)
+		case err != nil && (way.want == "" || !strings.Contains(err.Error(), way.want)):
+			t.Errorf("%s: %v, want %q", way.why, err, way.want)
+		}
+		if conn != nil {
+			conn.Close()
+		}
+	}
+}
+
 // TestOthersAreRefused comes to a job's server with less than its credentials, and with those of another job.
 func TestOthersAreRefused(t *testing.T) {
 	ids := layout(t, 1, 1)
@@ -46,11 +69,7 @@ func TestOthersAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, test := range []struct {
-		why     string
-		options []nats.Option
-		want    string
-	}{
+	approach(t, "tls://"+mine.Server, []approached{
 		{"without anything", nil, "certificate"},
 		{"TLS that takes any certificate, and no key", []nats.Option{nats.Secure(anyone)}, "Authorization Violation"},
 		{"a password", []nats.Option{nats.Secure(secure), nats.UserInfo("node", mine.RouteSecret)}, "Authorization Violation"},
@@ -58,18 +77,7 @@ func TestOthersAreRefused(t *testing.T) {
 		{"another job's", others, "certificate"},
 		{"another job's key", append(others, nats.Secure(secure)), "Authorization Violation"},
 		{"the right ones", right, ""},
-	} {
-		conn, err := nats.Connect("tls://"+mine.Server, test.options...)
-		switch {
-		case err == nil && test.want != "":
-			t.Errorf("%s: connected", test.why)
-		case err != nil && (test.want == "" || !strings.Contains(err.Error(), test.want)):
-			t.Errorf("%s: %v, want %q", test.why, err, test.want)
-		}
-		if conn != nil {
-			conn.Close()
-		}
-	}
+	})
 }
 
 // TestPlaintextIsRefused speaks to the server without TLS, where it is asked for and where there are several nodes.
