@@ -62,6 +62,9 @@ saltern evaluate --task arc.jsonl --shots 5 runs/go-source/llm-salt/checkpoints`
 			if len(args) == 0 || (len(flags.text) == 0) == (len(flags.tasks.files) == 0) {
 				return fail(Usage, "evaluate takes at least one --text FILE, or --task FILE, and then a checkpoint; run: saltern help evaluate")
 			}
+			if len(flags.tasks.files) > 0 && (flags.judge != "" || flags.window != 0) {
+				return fail(Usage, "--judge and --window go with --text: a benchmark's questions are shown in the model's whole context, and have no thirds; leave them out")
+			}
 			if len(flags.tasks.files) > 0 {
 				return flags.tasks.evaluate(ctx, io, args, flags.device, max(1, flags.batch), flags.json)
 			}
