@@ -56,26 +56,8 @@ func (s *session) admit(ctx context.Context) error {
 // isLate says that this rank came when the others were at work.
 func (r *ranks) isLate() bool { return r != nil && r.late }
 
-// openLate is openJob for such a rank.
-func openLate(ctx context.Context, io IO, job *Job, r *ranks) (*session, error) {
-	s, err := openSession(io, job, r)
-	if err != nil {
-		return nil, errors.Join(err, r.close(err))
-	}
-	job.Config = job.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.DocumentStart)
-	s.say("device: %s (%s)%s, in a lost one's place", s.device.Info().Name, s.device.Info().Driver, r.describe())
-	err = s.hearSettled()
-	if err == nil {
-		err = job.checkTeacher(s.tokenizer, s.set)
-	}
-	if err != nil {
-		return nil, errors.Join(r.mourn(err), s.close(err))
-	}
-	return s, nil
-}
-
 // hearSettled takes up how the job was settled before this rank came, if its device bears that.
-func (s *session) hearSettled() error {
+func (s *session) hearSettled(context.Context) error {
 	r, job := s.ranks, s.job
 	text, err := r.spread(r.all, nil)
 	if err != nil {
@@ -90,7 +72,7 @@ func (s *session) hearSettled() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(tooLarge(plans), tooFewMicrobatches(plans))
+	return errors.Join(tooLarge(plans), tooFewMicrobatches(plans), job.checkTeacher(s.tokenizer, s.set))
 }
 
 // introduces says that the group has newcomers that get from the others what these have read; late that this rank is one of them. A sharded

@@ -36,8 +36,8 @@ type Command struct {
 	Example string // lines of a shell session
 	Exits   []Kind // exit codes beyond ok, failed and usage
 
-	Ranks     bool // several processes can run it together
-	Delegates bool // the arguments are another command with its flags
+	Ranks     func(args []string) (*Job, error) // the job of several processes that run it together, once the flags are set; nil: one runs it alone
+	Delegates bool                              // the arguments are another command with its flags
 
 	Flags func(fs *flag.FlagSet) // nil: none
 	Run   func(ctx context.Context, io IO, args []string) error

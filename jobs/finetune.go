@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -43,10 +42,13 @@ those longer than a sequence are left out, and counted.
 The training is any other's: its folder is llm-finetune in the run folder, its keys are
 those of [llm.train], set with --set, and the same command goes on from its last checkpoint.
 Left out, llm.train.lr is 1e-4, the batch 16 sequences, and as many steps as --epochs takes.
-What comes out are checkpoints like any other.`,
+What comes out are checkpoints like any other. Several ranks share each batch: "saltern launch",
+or srun in a batch script.`,
 		Example: `saltern finetune --from runs/go-source/llm-salt/checkpoints --run runs/answers answers.jsonl
-saltern generate --prompt 'What is a slice?' runs/answers/llm-finetune/checkpoints`,
-		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+saltern generate --prompt 'What is a slice?' runs/answers/llm-finetune/checkpoints
+saltern launch -n 4 finetune --from Qwen3-1.7B-Base --run runs/answers answers.jsonl`,
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, RankLost, Requeue},
+		Ranks: flags.launched,
 		Flags: func(fs *flag.FlagSet) {
 			flags.define(fs, "the run's model")
 			fs.StringVar(&flags.from, "from", "", "the `checkpoint` to start from: its folder, or a run's folder of them, then the latest")
@@ -57,8 +59,8 @@ saltern generate --prompt 'What is a slice?' runs/answers/llm-finetune/checkpoin
 			flags.trace.define(fs)
 		},
 		Run: func(ctx context.Context, io IO, args []string) error {
-			if flags.from == "" || len(args) == 0 || !(flags.epochs > 0) {
-				return fail(Usage, "finetune takes --from CHECKPOINT and at least one file of examples, and --epochs above 0; run: saltern help finetune")
+			if err := flags.check(args); err != nil {
+				return err
 			}
 			done, err := flags.finetune(ctx, io, args)
 			if err != nil {
@@ -67,6 +69,25 @@ saltern generate --prompt 'What is a slice?' runs/answers/llm-finetune/checkpoin
 			return resultTable(done).Write(io.Out, flags.json)
 		},
 	}
+}
+
+func (f *finetuneFlags) check(data []string) error {
+	if f.from == "" || len(data) == 0 || !(f.epochs > 0) {
+		return fail(Usage, "finetune takes --from CHECKPOINT and at least one file of examples, and --epochs above 0; run: saltern help finetune")
+	}
+	return f.trace.check()
+}
+
+// launched is the job before its examples are counted, for who starts its ranks.
+func (f *finetuneFlags) launched(data []string) (*Job, error) {
+	if err := f.check(data); err != nil {
+		return nil, err
+	}
+	from, err := openStart(f.from)
+	if err != nil {
+		return nil, err
+	}
+	return f.job(from, data, 1)
 }
 
 // startingPoint is a checkpoint to train on from.
@@ -146,69 +167,78 @@ func (f *finetuneFlags) job(from startingPoint, data []string, steps int64) (*Jo
 
 // finetune reads the examples and trains.
 func (f *finetuneFlags) finetune(ctx context.Context, io IO, data []string) (done []finishedTraining, err error) {
-	if err := f.trace.check(); err != nil {
-		return nil, err
-	}
 	from, err := openStart(f.from)
 	if err != nil {
 		return nil, err
 	}
-	job, err := f.job(from, data, 1)
+	job, x, err := f.examples(from, data)
 	if err != nil {
 		return nil, err
 	}
-	x, err := readExamples(job.Corpus, f.fields, from.tok, job.LLM.Train.Sequence)
-	if err != nil {
-		return nil, &Error{BadData, err}
-	}
-	if job.Origin("llm.train.steps") != "--set" {
-		batch := float64(job.LLM.Train.Batch)
-		if job, err = f.job(from, data, int64(max(1, (f.epochs*float64(x.train.count())+batch-1)/batch))); err != nil {
-			return nil, err
-		}
-	}
-	s, err := openExamples(io, job, from, x)
+	s, err := openExamples(ctx, io, job, from, x)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = s.done(err) }()
 	s.say("examples: %d, of %d tokens in prompts and %d in responses; %d duplicates and %d longer than %d tokens left out", x.count, x.prompt, x.answers, x.duplicates, x.long, x.T)
-	t := job.training(methodName("finetune"), "FINETUNE", job.LLM, distill.Config{Method: "baseline"}, x.key)
-	t.examples, t.from, t.begins, t.trace = x, from.Dir, from.Checkpoint, f.trace
-	if f.fresh {
-		if err := t.remove(); err != nil {
-			return nil, err
+	fresh := f.fresh && !s.ranks.isLate()
+	return done, s.overLosses(ctx, func() error {
+		t := job.training(methodName("finetune"), "FINETUNE", job.LLM, distill.Config{Method: "baseline"}, x.key)
+		t.examples, t.from, t.begins = x, from.Dir, from.Checkpoint
+		if s.ranks.leads() {
+			t.trace = f.trace
 		}
-	}
-	o, err := t.train(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return []finishedTraining{{t, o, s.set.Manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)}}, nil
+		if fresh {
+			if err := s.ranks.first(ctx, t.remove); err != nil {
+				return err
+			}
+			fresh = false
+		}
+		o, err := t.train(ctx, s)
+		if err != nil {
+			return err
+		}
+		done = []finishedTraining{{t, o, s.set.Manifest.HeldOut.BitsPerByte(o.HeldOut.NLL)}}
+		return nil
+	})
 }
 
-// openExamples is openJob for a job whose text is examples.
-func openExamples(io IO, job *Job, from startingPoint, x *examples) (*session, error) {
-	if err := os.MkdirAll(job.RunDir, 0o777); err != nil {
-		return nil, err
+// examples reads them, and gives the job of as many steps as they are to be read for.
+func (f *finetuneFlags) examples(from startingPoint, data []string) (*Job, *examples, error) {
+	job, err := f.job(from, data, 1)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := writeResolved(job); err != nil {
-		return nil, err
+	x, err := readExamples(job.Corpus, f.fields, from.tok, job.LLM.Train.Sequence)
+	if err != nil {
+		return nil, nil, &Error{BadData, err}
 	}
-	device, tuner, err := openTuned(io, job.Config.Device)
+	if job.Origin("llm.train.steps") != "--set" {
+		batch := float64(job.LLM.Train.Batch)
+		job, err = f.job(from, data, int64(max(1, (f.epochs*float64(x.train.count())+batch-1)/batch)))
+	}
+	return job, x, err
+}
+
+// openExamples is openJob for a job whose text is examples, which each rank has read.
+func openExamples(ctx context.Context, io IO, job *Job, from startingPoint, x *examples) (*session, error) {
+	set := &corpus.Set{
+		Manifest: &corpus.Manifest{Key: x.key, VocabSize: job.LLM.Model.Vocab, EndOfText: from.tok.EndOfText(), DocumentStart: from.tok.DocumentStart(), HeldOut: x.heldOut.part},
+		Train:    &corpus.Stream{}, HeldOut: &corpus.Stream{},
+	}
+	r, err := joinRanks(ctx, io, job)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{
-		io: io, job: job, device: device, tuner: tuner, tokenizer: from.tokenizer, meter: newMeter(io, 0), limits: *device.Limits(),
-		set: &corpus.Set{
-			Manifest: &corpus.Manifest{Key: x.key, VocabSize: job.LLM.Model.Vocab, EndOfText: from.tok.EndOfText(), DocumentStart: from.tok.DocumentStart(), HeldOut: x.heldOut.part},
-			Train:    &corpus.Stream{}, HeldOut: &corpus.Stream{},
-		},
+	if !r.isLate() {
+		err = r.first(ctx, func() error { return writeResolved(job) })
 	}
-	s.say("device: %s (%s)", device.Info().Name, device.Info().Driver)
-	if err := errors.Join(s.settle([]*Job{job}), s.export()); err != nil {
-		return nil, errors.Join(err, s.close(err))
+	var s *session
+	if err == nil {
+		s, err = openOn(io, job, r, set, from.tokenizer)
 	}
-	return s, nil
+	if err != nil {
+		return nil, errors.Join(err, r.close(err))
+	}
+	return s.enter(ctx)
 }

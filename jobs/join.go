@@ -34,7 +34,7 @@ func (c *Command) amongRanks(out IO) (IO, error) {
 	if !several {
 		return out, nil
 	}
-	if !c.Ranks {
+	if c.Ranks == nil {
 		return out, fail(Usage, "this process is rank %d of %d, and %s does not run on several; run it by itself, under Slurm with srun -n 1", id.Rank, id.Size, c.Name)
 	}
 	if out.Rank = id.Rank; out.Rank > 0 {

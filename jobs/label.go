@@ -40,7 +40,7 @@ same file, byte for byte.`,
 		Example: `saltern label job.toml
 saltern label --set distill.label_count=100 job.toml && saltern train --set distill.labels=offline --set distill.label_count=100 job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
-		Ranks: true,
+		Ranks: func(args []string) (*Job, error) { return flags.job("label", args) },
 		Flags: func(fs *flag.FlagSet) { flags.define(fs, "the labels") },
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
 			job, err := flags.job("label", args)

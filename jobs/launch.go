@@ -33,7 +33,7 @@ order. The same number of ranks, on devices that are alike, gives the same bits 
 takes microbatches by its speed (cluster.shares), and weights keep the same bits on all. With cluster.sync = "local" ranks train apart
 and come together once in cluster.local_steps: over slow networks, at some cost in loss.
 
-COMMAND is train, run, compare or label. Without -n there is one rank for each GPU. On a machine
+COMMAND is train, run, compare, label or finetune. Without -n there is one rank for each GPU. On a machine
 without one, say how many: they share the processor's threads, unless LP_NUM_THREADS says otherwise.
 
 The GPUs may be of several vendors: ranks take them by PCI address, of those that CUDA_VISIBLE_DEVICES and
@@ -101,7 +101,7 @@ saltern launch -n 4 --restarts 3 train --set cluster.elastic=true job.toml`,
 func launchedJob(args []string) (*Job, error) {
 	var able []string
 	for _, c := range commands() {
-		if c.Ranks {
+		if c.Ranks != nil {
 			able = append(able, c.Name)
 		}
 	}
@@ -109,7 +109,7 @@ func launchedJob(args []string) (*Job, error) {
 		return nil, fail(Usage, "launch takes a command to run on every rank: %s; run: saltern help launch", strings.Join(able, ", "))
 	}
 	c := find(args[0])
-	if c == nil || !c.Ranks {
+	if c == nil || c.Ranks == nil {
 		return nil, fail(Usage, "%q does not run on several ranks; those that do are %s", args[0], strings.Join(able, ", "))
 	}
 	fs := c.flagSet()
@@ -119,8 +119,7 @@ func launchedJob(args []string) (*Job, error) {
 	} else if err != nil {
 		return nil, fail(Usage, "%s: %w", c.Name, err)
 	}
-	sets, _ := fs.Lookup("set").Value.(*listFlag)
-	return jobArgument(c.Name, rest, *sets)
+	return c.Ranks(rest)
 }
 
 // countGPUs is how many GPUs the ranks of this machine take.

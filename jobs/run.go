@@ -39,7 +39,7 @@ and begins them anew (the prepared text is kept where it still fits).
 		Example: `saltern run examples/go-source.toml
 saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
-		Ranks: true,
+		Ranks: func(args []string) (*Job, error) { return flags.job("run", args) },
 		Flags: func(fs *flag.FlagSet) {
 			flags.define(fs, "the run's models")
 			flags.trace.define(fs)
@@ -88,7 +88,7 @@ Goes on from the last checkpoint; checkpoints are folders that Hugging Face's Ll
 		Example: `saltern train --only slm job.toml
 saltern train job.toml`,
 		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
-		Ranks: true,
+		Ranks: func(args []string) (*Job, error) { return flags.job("train", args) },
 		Flags: func(fs *flag.FlagSet) {
 			flags.define(fs, "the run's models")
 			fs.StringVar(&flags.only, "only", "", "train only this `model`: slm, baseline, or method (the LLM by the job's method)")
@@ -174,35 +174,23 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.isLate() {
-		return openLate(ctx, io, job, r)
-	}
-	err = r.first(ctx, func() error {
-		if err := writeResolved(job); err != nil {
+	if !r.isLate() { // the others have prepared it
+		err = r.first(ctx, func() error {
+			if err := writeResolved(job); err != nil {
+				return err
+			}
+			_, err := prepareCorpus(ctx, io, job)
 			return err
-		}
-		_, err := prepareCorpus(ctx, io, job)
-		return err
-	})
+		})
+	}
+	var s *session
+	if err == nil {
+		s, err = openSession(io, job, r)
+	}
 	if err != nil {
 		return nil, errors.Join(err, r.close(err))
 	}
-	s, err := openSession(io, job, r)
-	if err != nil {
-		return nil, errors.Join(err, r.close(err))
-	}
-	job.Config = job.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.DocumentStart)
-	s.say("device: %s (%s)%s", s.device.Info().Name, s.device.Info().Driver, r.describe())
-	if err = s.seated(ctx); err != nil {
-		return nil, errors.Join(err, s.close(err))
-	}
-	if s.limits, err = r.common(ctx, *s.device.Limits(), s.device.Info().UUID); err == nil {
-		err = errors.Join(s.settle([]*Job{job}), s.export())
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.close(err))
-	}
-	return s, nil
+	return s.enter(ctx)
 }
 
 // tooFewMicrobatches is an error where a training has none for some rank.

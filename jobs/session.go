@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -48,6 +49,11 @@ func openSession(io IO, job *Job, r *ranks) (*session, error) {
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
+	return openOn(io, job, r, set, tokenizer)
+}
+
+// openOn opens this rank's device for a job of that text, which the session closes, or a failure.
+func openOn(io IO, job *Job, r *ranks, set *corpus.Set, tokenizer []byte) (*session, error) {
 	selector, err := r.device(io, job.Config.Device)
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
@@ -57,6 +63,32 @@ func openSession(io IO, job *Job, r *ranks) (*session, error) {
 		return nil, errors.Join(err, set.Close())
 	}
 	return &session{io: io, job: job, device: device, tuner: tuner, set: set, tokenizer: tokenizer, meter: newMeter(io, 0), ranks: r}, nil
+}
+
+// enter meets the other ranks with their devices and settles what the job leaves to these and to the text; a rank that comes late hears
+// how that was settled. Where it fails the session is closed.
+func (s *session) enter(ctx context.Context) (*session, error) {
+	s.job.Config = s.job.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.DocumentStart)
+	settle, late := s.settleTogether, ""
+	if s.ranks.isLate() {
+		settle, late = s.hearSettled, ", in a lost one's place"
+	}
+	s.say("device: %s (%s)%s%s", s.device.Info().Name, s.device.Info().Driver, s.ranks.describe(), late)
+	if err := settle(ctx); err != nil {
+		return nil, errors.Join(s.ranks.mourn(err), s.close(err))
+	}
+	return s, nil
+}
+
+// settleTogether is what ranks do that begin together.
+func (s *session) settleTogether(ctx context.Context) (err error) {
+	if err = s.seated(ctx); err != nil {
+		return err
+	}
+	if s.limits, err = s.ranks.common(ctx, *s.device.Limits(), s.device.Info().UUID); err != nil {
+		return err
+	}
+	return errors.Join(s.settle([]*Job{s.job}), s.export())
 }
 
 // close frees the device and leaves the other ranks, with the cause for which the job cannot go on, if there is one. What the
