@@ -168,7 +168,7 @@ func testRanks(t *testing.T, saltern program) {
 			{[]string{"launch", "-n", "2", "--restarts", "1", "compare", "--set", "cluster.elastic=true", "job.toml"}, Usage, "--restarts 1: compare stops when a rank is lost, and the same command goes on"},
 			{launch(2, "train", "--set", "cluster.elastic=true", "--set", "cluster.teachers=1", "job.toml"), BadConfig, "elastic = true has those go on that are left, and cluster.teachers = 1 would not be who they were; leave out one of the two"},
 			{launch(2, "train", "--set", "cluster.elastic=true", "--set", "cluster.sync=local", "job.toml"), BadConfig, `elastic = true lets fewer ranks go on, and with sync = "local" each has state of its own that goes with it; leave one of them out`},
-			{launch(2, "prepare", "job.toml"), Usage, `"prepare" does not run on several ranks; those that do are run, train, compare, label`},
+			{launch(2, "prepare", "job.toml"), Usage, `"prepare" does not run on several ranks; those that do are run, train, finetune, compare, label`},
 			{launch(2, "train", "--set", "llm.train.stepz=3", "job.toml"), BadConfig, "stepz"},
 			{[]string{"launch", "train", "job.toml"}, Usage, "this machine has no GPU; say how many ranks are to share the processor"},
 		} {
