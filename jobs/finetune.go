@@ -46,7 +46,7 @@ Left out, llm.train.lr is 1e-4, the batch 16 sequences, and as many steps as --e
 What comes out are checkpoints like any other.`,
 		Example: `saltern finetune --from runs/go-source/llm-salt/checkpoints --run runs/answers answers.jsonl
 saltern generate --prompt 'What is a slice?' runs/answers/llm-finetune/checkpoints`,
-		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, SickDevice},
 		Flags: func(fs *flag.FlagSet) {
 			flags.define(fs, "the run's model")
 			fs.StringVar(&flags.from, "from", "", "the `checkpoint` to start from: its folder, or a run's folder of them, then the latest")

@@ -27,6 +27,7 @@ type session struct {
 	ranks     *ranks         // that do the job together; nil: this process is alone
 	limits    compute.Limits // of the device, or what the devices of all ranks have in common
 	exporter  *exporter      // nil: nobody asked for one
+	fault     fault          // that the device is to have
 }
 
 // newMeter shows progress on io.Err: a live line on a terminal, a plain one now and then elsewhere.
@@ -56,7 +57,11 @@ func openSession(io IO, job *Job, r *ranks) (*session, error) {
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
-	return &session{io: io, job: job, device: device, tuner: tuner, set: set, tokenizer: tokenizer, meter: newMeter(io, 0), ranks: r}, nil
+	s := &session{io: io, job: job, device: device, tuner: tuner, set: set, tokenizer: tokenizer, meter: newMeter(io, 0), ranks: r}
+	if err := s.findFault(); err != nil {
+		return nil, errors.Join(err, set.Close(), device.CloseChecked())
+	}
+	return s, nil
 }
 
 // close frees the device and leaves the other ranks, with the cause for which the job cannot go on, if there is one. What the
