@@ -58,7 +58,7 @@ type Config struct {
 	Shares string `toml:"shares"`
 
 	// CheckEvery is after how many steps the devices are checked, and after a training's last step: each rank, teachers and a process alone
-	// included, holds its kernels against the reference, and ranks compute the gradient of the same microbatch and compare; where they train
+	// included, those that make soft labels or scores after so many batches, holds its kernels against the reference, and ranks compute the gradient of the same microbatch and compare; where they train
 	// apart, at the next end of a round. A device that has become wrong is found, with host, tensor and kernel. What was learned
 	// since the check before is set aside; the job stops, or with Elastic goes on without that rank. It takes a second or so of each rank. Zero
 	// means once an hour, by the clock of rank 0, and at the end of a training that went ten minutes without; below zero never.

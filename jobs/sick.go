@@ -120,13 +120,12 @@ func unlike(all [][]model.Checksum) (odd []oddRank) {
 }
 
 // seat words a rank, its host and its device.
-func (l *loop) seat(rank int) string {
-	r := l.s.ranks
-	if r == nil {
-		s := place.NewSeat(0, 0, l.s.device.Info())
-		return fmt.Sprintf("this process (%s, %s)", s.Host, s.Device)
+func (s *session) seat(rank int) string {
+	if s.ranks == nil {
+		own := place.NewSeat(0, 0, s.device.Info())
+		return fmt.Sprintf("this process (%s, %s)", own.Host, own.Device)
 	}
-	return r.seats[rank].String()
+	return s.ranks.seats[rank].String()
 }
 
 // sick is the end of a training with a device that is wrong. What was learned since all were right is set aside, so that whoever goes on, the same command or,

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -86,6 +87,12 @@ SLM: going on from step 7`,
 			back: "SALT: going on from step 7\n", aside: "labels/*/" + labelsName + ".suspect",
 		},
 		{
+			name: "labels", why: "a pass that is no training has a device too",
+			fault: "0:matmul@6", command: []string{"label", "--set=cluster.check_every=4", "job.toml"}, never: neverTaught,
+			want: `labels: after batch 8 this process \(` + device + kernel + `all was right after batch 4\. The file is set aside as .*\.suspect, and the same command begins anew`,
+			back: "labels: ", aside: "labels/*/" + labelsName + ".suspect",
+		},
+		{
 			name: "teacher that trains", why: "in stage 2 it is one of all, and the reference does not decide alone",
 			launch: []string{"-n", "3"}, fault: "2:matmul@17", command: method, training: "llm-salt", never: neverTaught,
 			want: `SALT: after step 20 rank 2 \(` + device + gradient + kernel + `all was right after step 16, .*\. The same command goes back to step 14`,
@@ -99,7 +106,7 @@ SLM: going on from step 7`,
 				t.Fatal(err)
 			}
 			run := func(dir string) string { return filepath.Join(dir, "runs", "job") }
-			for _, made := range []string{test.training, "labels"} {
+			for _, made := range []string{cmp.Or(test.training, "labels"), "labels"} {
 				if err := os.RemoveAll(filepath.Join(run(dir), made)); err != nil {
 					t.Fatal(err)
 				}
@@ -129,7 +136,9 @@ SLM: going on from step 7`,
 					t.Errorf("it did not go back:\n%s", again.stderr.String())
 				}
 			}
-			if test.sameBits {
+			if test.training == "" {
+				sameLabels(t, test.never, dir)
+			} else if test.sameBits {
 				sameRuns(t, test.never, dir, test.training)
 			} else {
 				nearSteps(t, measured(t, filepath.Join(run(test.never), test.training)), measured(t, filepath.Join(run(dir), test.training)))
