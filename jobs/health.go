@@ -95,11 +95,11 @@ func (l *loop) checkHealth(ctx context.Context) (took time.Duration, err error) 
 	if !l.checkDue() {
 		return 0, nil
 	}
-	return l.check(ctx)
+	return l.check(ctx, l.s.ranks.size() > 1)
 }
 
-// check checks the ranks, all at the same step.
-func (l *loop) check(ctx context.Context) (took time.Duration, err error) {
+// check checks the ranks, all at the same step, and compares their gradients if asked to.
+func (l *loop) check(ctx context.Context, compare bool) (took time.Duration, err error) {
 	if l.health == nil {
 		return 0, nil
 	}
@@ -109,7 +109,7 @@ func (l *loop) check(ctx context.Context) (took time.Duration, err error) {
 	if err := l.askTeachers(ctx); err != nil {
 		return 0, err
 	}
-	mine, err := l.examine(ctx)
+	mine, err := l.examine(ctx, compare)
 	if err != nil {
 		return 0, err
 	}
@@ -158,8 +158,8 @@ func (l *loop) sayHealthy(ranks int, took time.Duration) {
 }
 
 // examine checks this rank: its kernels against the reference, and what it has to compare with others.
-func (l *loop) examine(ctx context.Context) (f checkup, err error) {
-	if f.Wrong, err = l.s.recheck(ctx, l.trainer.Programs()...); err != nil || l.s.ranks.size() == 1 {
+func (l *loop) examine(ctx context.Context, compare bool) (f checkup, err error) {
+	if f.Wrong, err = l.s.recheck(ctx, l.trainer.Programs()...); err != nil || !compare {
 		return f, err
 	}
 	err = l.rounds.shown(func() (err error) {

@@ -138,7 +138,7 @@ func (l *loop) countSkip(ctx context.Context, step model.Step) error {
 	}
 	l.state.Skipped += skipped
 	if c := l.Train; row > c.MaxSkippedSteps {
-		if _, err := l.check(ctx); err != nil { // one device that is wrong looks like this too
+		if _, err := l.check(ctx, false); err != nil { // one device that is wrong looks like this too; gradients of what diverged tell nothing
 			return err
 		}
 		return fail(Diverged, "%s: %d steps in a row had no finite loss or gradient, up to step %d; lower lr (%g) or raise warmup (%d); %s",
