@@ -57,9 +57,11 @@ type Config struct {
 	// even. Empty means "auto".
 	Shares string `toml:"shares"`
 
-	// CheckEvery is after how many steps all ranks compute the gradient of the same microbatch and compare, which costs each one microbatch: a
-	// device that has become wrong is found, with host, tensor, and kernel where one of these is to blame. The job then stops, or with
-	// Elastic goes on without that rank. Zero means once an hour, by the clock of rank 0; below zero never.
+	// CheckEvery is after how many steps, or batches of a pass that makes soft labels or scores, the devices are checked, and after the last one: each
+	// rank, teachers and a process alone included, holds its kernels against the reference, and ranks compute the gradient of the same
+	// microbatch and compare; where they train apart, at the next end of a round. A device that has become wrong is found, with host, tensor
+	// and kernel. What was learned since the check before is set aside; the job stops, or with Elastic goes on without that rank. It takes a
+	// second or so. Zero means once an hour, by the clock of rank 0, and at the end of what went ten minutes without; below zero never.
 	CheckEvery int64 `toml:"check_every"`
 
 	// Elastic has the ranks that are left go on when one is lost, with its share of every batch among them, as long as rank 0 lives, which

@@ -14,6 +14,7 @@ type Device struct {
 	instance *vk.Instance // nil when whoever opened it closes it
 	limits   Limits
 	memory   map[*Storage]*vk.Buffer
+	damaged  string // see Damage
 	// Choose picks the kernel for a node among those that fit; nil takes the first.
 	Choose func(n *Node, fitting []*Kernel) (*Kernel, error)
 }
@@ -213,6 +214,9 @@ type DeviceRun struct {
 	parts   []*vk.Commands // one for each of the program's segments
 	arena   *arena
 	Kernels []*Kernel // chosen for each node
+
+	profiled bool   // with a timestamp after every node
+	damaged  string // the operation that the device computed wrongly when it was recorded
 }
 
 // Close frees the recording, and the arena with the last program that uses it.
@@ -230,7 +234,7 @@ func (x *DeviceRun) closeParts() {
 // record writes a program's command buffers, one for each of its segments, with the given kernels, one for each node; nil: those
 // that are chosen here.
 func (d *Device) record(p *Program, arena *vk.Buffer, kernels []*Kernel, profile bool) (x *DeviceRun, err error) {
-	x = &DeviceRun{dev: d, program: p}
+	x = &DeviceRun{dev: d, program: p, profiled: profile, damaged: d.damaged}
 	defer func() {
 		if err != nil {
 			x.closeParts()
@@ -316,7 +320,7 @@ func (d *Device) choose(n *Node) (*Kernel, error) {
 
 func (d *Device) dispatch(c *vk.Commands, p *Program, n *Node, k *Kernel, arena *vk.Buffer) error {
 	for _, l := range k.Launch(n, &d.limits) {
-		pipe, err := d.pipeline(l)
+		pipe, err := d.pipelineOf(n.Op, l)
 		if err != nil {
 			return err
 		}
@@ -342,11 +346,16 @@ func (d *Device) pipeline(l Launch) (*vk.Pipeline, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.compile(l, l.Shader, code)
+}
+
+// compile makes a launch's pipeline of the module that has that name.
+func (d *Device) compile(l Launch, name string, code []byte) (*vk.Pipeline, error) {
 	subgroup := 0
 	if l.Subgroup {
 		subgroup = d.limits.Subgroup
 	}
-	return d.vk.Pipeline(l.Shader, code, l.Spec, subgroup)
+	return d.vk.Pipeline(name, code, l.Spec, subgroup)
 }
 
 func (d *Device) bind(p *Program, t *Tensor, arena *vk.Buffer) (vk.Range, error) {

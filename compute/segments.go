@@ -41,10 +41,18 @@ func (p *Program) segments() []int {
 }
 
 // Run executes the program once and waits for it: one cgo call.
-func (x *DeviceRun) Run() error { return vk.Run(x.parts...) }
+func (x *DeviceRun) Run() error {
+	if err := x.recordAnew(); err != nil {
+		return err
+	}
+	return vk.Run(x.parts...)
+}
 
 // RunSegments executes the program once, a segment at a time.
 func (x *DeviceRun) RunSegments(done func(segment int) error) error {
+	if err := x.recordAnew(); err != nil {
+		return err
+	}
 	for i, c := range x.parts {
 		if err := vk.Run(c); err != nil {
 			return err

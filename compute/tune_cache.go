@@ -181,7 +181,7 @@ func readCache(path string) (*cacheFile, error) {
 // is a warning, once.
 func (t *Tuner) save() {
 	k := &t.known
-	if !k.fresh || t.file == "" {
+	if !k.fresh || t.file == "" || t.dev.damaged != "" { // what a damaged device shows is not true of the next process's
 		return
 	}
 	k.fresh = false

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"saltern/distill/labels"
 	"saltern/model/ul2"
@@ -28,9 +29,10 @@ type Publisher struct {
 	Roles
 	Rank     int
 	Mail     Mail
-	Copies   Mail     // if set, takes another copy of all to the first student
-	Kept     *Kept    // what is not made again; nil: nothing is kept
-	Labeler  *Labeler // of Microbatch sequences
+	Copies   Mail        // if set, takes another copy of all to the first student
+	Kept     *Kept       // what is not made again; nil: nothing is kept
+	Labeler  *Labeler    // of Microbatch sequences
+	Device   sync.Locker // held while the labeler is at work; nil: nobody else uses its device
 	Coder    *labels.Coder
 	Sequence func(sample int64) int64 // what a sample stands for
 	Read     func(sequence int64, x ul2.Example) error
@@ -77,7 +79,7 @@ func (p *Publisher) make(ctx context.Context, from, end int64, ready chan<- parc
 		for i := range sequences {
 			sequences[i] = p.Sequence(d.First + int64(i))
 		}
-		made, err := p.Labeler.Make(sequences, p.Read)
+		made, err := p.label(sequences)
 		if err != nil {
 			return err
 		}
@@ -96,6 +98,15 @@ func (p *Publisher) make(ctx context.Context, from, end int64, ready chan<- parc
 		}
 	}
 	return nil
+}
+
+// label makes a microbatch's labels, with the device to itself.
+func (p *Publisher) label(sequences []int64) (*labels.Labels, error) {
+	if p.Device != nil {
+		p.Device.Lock()
+		defer p.Device.Unlock()
+	}
+	return p.Labeler.Make(sequences, p.Read)
 }
 
 func (p *Publisher) send(ctx context.Context, x parcel) error {

@@ -43,7 +43,7 @@ more memory would make all others anew: set train.microbatch to be sure that it 
 		Example: `saltern compare --dry-run examples/go-source.toml
 saltern compare --seeds 5 --sweep distill.kd_steps=40,80,160 job.toml
 saltern compare --arm 'sharp: distill.temperature=0.5 distill.weight=0.667' job.toml`,
-		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, SickDevice},
 		Ranks: flags.job,
 		Flags: flags.define,
 		Run: func(ctx context.Context, io IO, args []string) (err error) {

@@ -30,6 +30,7 @@ const (
 	Diverged      Kind = 71
 	Interrupted   Kind = 72
 	RankLost      Kind = 73
+	SickDevice    Kind = 74
 	Requeue       Kind = 75
 )
 
@@ -49,6 +50,7 @@ func exitCodes() []exitCode {
 		{Diverged, "diverged", "Too many steps in a row had no finite loss. The last good checkpoint is intact."},
 		{Interrupted, "interrupted", "Stopped by a signal or Ctrl-C. Where there are checkpoints, the same command goes on."},
 		{RankLost, "rank lost", "Another rank could not go on; what it said itself says why."},
+		{SickDevice, "sick device", "A device computes wrongly; the message names rank, host, device and kernel. What was learned since it was found right is set aside: start again without it."},
 		{Requeue, "requeue", "Time is up (SIGUSR1, or SIGTERM in a Slurm job), or a rank was lost: killed, silent, cut off. What could be saved is, the job is not finished: start it again. What saltern submit writes does."},
 	}
 }

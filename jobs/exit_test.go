@@ -16,7 +16,7 @@ import (
 func TestExitCodesStay(t *testing.T) {
 	want := map[Kind]int{
 		OK: 0, Failed: 1, Usage: 2, BadConfig: 64, BadData: 65, NoDevice: 66, LacksFeature: 67, NoMemory: 68,
-		BadCheckpoint: 69, DiskFull: 70, Diverged: 71, Interrupted: 72, RankLost: 73, Requeue: 75,
+		BadCheckpoint: 69, DiskFull: 70, Diverged: 71, Interrupted: 72, RankLost: 73, SickDevice: 74, Requeue: 75,
 	}
 	for _, e := range exitCodes() {
 		code, pinned := want[e.kind]

@@ -47,7 +47,7 @@ or srun in a batch script.`,
 		Example: `saltern finetune --from runs/go-source/llm-salt/checkpoints --run runs/answers answers.jsonl
 saltern generate --prompt 'What is a slice?' runs/answers/llm-finetune/checkpoints
 saltern launch -n 4 finetune --from Qwen3-1.7B-Base --run runs/answers answers.jsonl`,
-		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, RankLost, Requeue},
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, SickDevice, RankLost, Requeue},
 		Ranks: flags.launched,
 		Flags: func(fs *flag.FlagSet) {
 			flags.define(fs, "the run's model")

@@ -2,21 +2,27 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
+	"saltern/compute"
+	"saltern/compute/vk"
 	"saltern/model"
 )
 
 // A device that was right when a job began may be wrong later, without a word: memory that fails, heat, a driver that was replaced. What it computes
-// goes into every rank's weights. So now and then all ranks compute the gradient of the same microbatch, at the same weights, and
-// compare; where they do not agree each holds its kernels against the reference once more, and who is wrong is named.
+// goes into every rank's weights. So now and then, while a training stands still between two steps, each rank holds the kernels that it
+// runs against the reference once more; and where ranks have the same weights, all compute the gradient of the same microbatch and
+// compare. Ranks that teach are asked by the first one; a process that is alone has the reference only. What becomes of a rank that
+// is wrong is in sick.go.
 
-// checkHours is how long ranks go without comparing where the job names no steps.
-const checkHours = time.Hour
+// How long a job goes on without a check that names no steps, and how long before the end of a training there was one at the most: a check
+// takes seconds.
+const (
+	checkEvery  = time.Hour
+	checkAtLast = 10 * time.Minute
+)
 
 // Deviations of a bucket's gradient that are more than rounding, as a part of it.
 const (
@@ -24,117 +30,168 @@ const (
 	mostDeviationHalf = 0.2 // of 16-bit matrix products
 )
 
-// health is when ranks compare next.
+// health is when the ranks of a training are checked next.
 type health struct {
 	every int64     // steps; 0: by the clock of the first rank
-	last  time.Time // when they did, or began
-	good  int64     // the step after which they last agreed
+	step  int64     // after which there was a check, or that it began with
+	last  time.Time // when that was
+	ends  bool      // with the step under way the training does
+	said  bool      // what a check takes
 }
 
 // openHealth begins, on every rank.
 func (l *loop) openHealth() {
-	r := l.s.ranks
-	if r == nil {
-		return
+	l.health = nil
+	if n := l.s.job.Cluster.CheckEvery; n >= 0 {
+		l.health = &health{every: n, step: l.step, last: time.Now()}
 	}
-	r.health = nil
-	if n := l.s.job.Cluster.CheckEvery; n >= 0 && l.rounds == nil && l.teachers == 0 && r.size() > 1 { // teachers join later
-		r.health = &health{every: n, last: time.Now(), good: l.step}
+	if r := l.s.ranks; r != nil {
+		r.health = l.health
 	}
 }
 
-// wish says, before a step, whether this rank asks for a comparison after it: the first one's clock decides.
-func (h *health) wish(leads bool) float64 {
-	if h != nil && leads && h.every == 0 && time.Since(h.last) > checkHours {
-		return 1
+// before is done before each step.
+func (h *health) before(step, steps int64) {
+	if h != nil {
+		h.ends = step == steps
 	}
-	return 0
 }
 
-// checkHealth compares the ranks, where that is due after the step that was just done.
-func (l *loop) checkHealth(ctx context.Context) error {
-	r := l.s.ranks
-	if r == nil || r.health == nil {
-		return nil
+// wish says whether this rank asks for a check after the step under way, by its clock: the first one's decides.
+func (h *health) wish(now time.Time) bool {
+	if h == nil || h.every > 0 {
+		return false
 	}
-	h := r.health
-	if due := h.every > 0 && l.step%h.every == 0 || r.now.Also[alsoHealth] > 0; !due {
-		return nil
+	since := now.Sub(h.last)
+	return since > checkEvery || h.ends && since > checkAtLast
+}
+
+// passed says that a step is one after which there is a check, where steps say so: the first that is not before the next multiple of every, and the last.
+func (h *health) passed(step int64) bool {
+	return h.every > 0 && (step/h.every > h.step/h.every || h.ends)
+}
+
+// checkDue says that there is a check after the step that was just done. Ranks that train apart wait for the end of the round, when they
+// share weights.
+func (l *loop) checkDue() bool {
+	h, r := l.health, l.s.ranks
+	switch {
+	case h == nil || !l.rounds.open():
+		return false
+	case r == nil:
+		return h.passed(l.step) || h.wish(time.Now())
 	}
-	defer l.tracer.after("compare the ranks", time.Now())
+	return h.passed(l.step) || r.now.Also[alsoHealth] > 0
+}
+
+// checkup is what a check finds on a rank.
+type checkup struct {
+	Sketches []model.Sketch // of the gradient; none where there is nobody to compare with
+	Wrong    string         // the first check that a kernel fails, and how; empty: none
+}
+
+// checkHealth checks the ranks, where that is due after the step that was just done, and says how long it took; 0: it was not due.
+func (l *loop) checkHealth(ctx context.Context) (took time.Duration, err error) {
+	if !l.checkDue() {
+		return 0, nil
+	}
+	return l.check(ctx, l.s.ranks.size() > 1)
+}
+
+// check checks the ranks, all at the same step, and compares their gradients if asked to.
+func (l *loop) check(ctx context.Context, compare bool) (took time.Duration, err error) {
+	if l.health == nil {
+		return 0, nil
+	}
+	start, h, r := time.Now(), l.health, l.s.ranks
+	defer l.tracer.after("check the devices", start)
 	ctx = context.WithoutCancel(ctx)
-	sample := l.step * int64(l.Train.Batch) // of the next step, as all ranks have it
-	sketches, err := l.trainer.Probe(func(first int, ids, labels []uint32) error {
-		return l.denoising.batch(l.s.set.Train, l.orderAt(l.order, min(l.step, l.Train.Steps-1)), sample, l.Train.Sequence, ids, labels, l.trainer.Seen)
-	})
-	if err != nil {
-		return err
+	if err := l.askTeachers(ctx); err != nil {
+		return 0, err
 	}
-	all, err := everybody(ctx, r, sketches)
+	mine, err := l.examine(ctx, compare)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	h.last = time.Now()
+	all, err := everybody(ctx, r, mine)
+	if err != nil {
+		return 0, err
+	}
+	teachers, err := l.hearTeachers(ctx)
+	if err != nil {
+		return 0, err
+	}
 	bound := mostDeviation
 	if l.Train.Precision != model.Float32 {
 		bound = mostDeviationHalf
 	}
-	findings := disagreements(all, bound)
-	if len(findings) == 0 {
-		h.good = l.step
-		return nil
+	var sketches [][]model.Sketch
+	var kernels []string
+	for _, c := range all {
+		sketches, kernels = append(sketches, c.Sketches), append(kernels, c.Wrong)
 	}
-	return l.sick(ctx, findings)
+	d := diagnose(disagreements(sketches, bound), len(all), append(kernels, teachers...), l.s.seat)
+	if d.words != "" {
+		return 0, l.sick(ctx, d)
+	}
+	h.step, h.last, l.state.Good = l.step, time.Now(), l.step
+	took = time.Since(start)
+	l.sayHealthy(len(all)+len(teachers), took)
+	return took, nil
 }
 
-// oddRank is what one rank has computed otherwise than most.
-type oddRank struct {
-	rank   int
-	tensor string  // the bucket where it is furthest off
-	by     float64 // as a part of its gradient
+// sayHealthy says that a check found nothing: the first, and those by the clock.
+func (l *loop) sayHealthy(ranks int, took time.Duration) {
+	h := l.health
+	if !l.s.ranks.leads() || h.said && h.every > 0 {
+		return
+	}
+	what, next := "each kernel agrees with the reference", "in an hour"
+	if ranks > 1 {
+		what = fmt.Sprintf("%d ranks agree with each other, and their kernels with the reference", ranks)
+	}
+	if h.every > 0 {
+		next = fmt.Sprintf("every %d steps", h.every)
+	}
+	h.said = true
+	l.s.say("%s: step %d: %s; the check took %.2g s, and is done again %s", l.label, l.step, what, took.Seconds(), next)
 }
 
-// disagreements are those ranks whose gradients are not those of most, by rank. Where there is no majority, as of two ranks, they are all
-// ranks.
-func disagreements(all [][]model.Sketch, bound float64) []oddRank {
-	n := len(all)
-	alike := func(a, b int) (worst oddRank) {
-		worst.rank = a
-		for k, s := range all[a] {
-			if d := s.Deviation(all[b][k]); d > worst.by {
-				worst.by, worst.tensor = d, s.Name
-			}
-		}
-		return worst
+// examine checks this rank: its kernels against the reference, and what it has to compare with others.
+func (l *loop) examine(ctx context.Context, compare bool) (f checkup, err error) {
+	if f.Wrong, err = l.s.recheck(ctx, l.trainer.Programs()...); err != nil || !compare {
+		return f, err
 	}
-	friends, furthest := make([]int, n), make([]oddRank, n)
-	for a := range n {
-		for b := range n {
-			d := alike(a, b)
-			if d.by <= bound {
-				friends[a]++
-			}
-			if d.by > furthest[a].by {
-				furthest[a] = d
-			}
-		}
-	}
-	if slices.Min(friends) == n {
-		return nil
-	}
-	var odd []oddRank
-	for a := range n {
-		if 2*friends[a] <= n {
-			odd = append(odd, furthest[a])
-		}
-	}
-	return odd
+	err = l.rounds.shown(func() (err error) {
+		f.Sketches, err = l.trainer.Probe(func(first int, ids, labels []uint32) error {
+			sample := l.step * int64(l.Train.Batch) // of the next step, as all ranks have it
+			return l.read(min(l.step, l.Train.Steps-1), sample, ids, labels)
+		})
+		return err
+	})
+	return f, err
 }
 
-// sick is the end of a job whose devices do not agree; with cluster.elastic, where it is known who is wrong, the end of those alone.
-func (l *loop) sick(ctx context.Context, findings []oddRank) error {
+// alike is an error where not all ranks have the same weights, which means that a device, its driver or the network is not to be trusted.
+// Each rank reads its weights, so it is done where a training pauses anyway: before evaluations.
+func (l *loop) alike(ctx context.Context) error {
 	r := l.s.ranks
-	wrong, err := l.s.tuner.Recheck(ctx, l.trainer.Programs()...)
+	if r == nil || l.rounds != nil {
+		return nil
+	}
+	sums, err := l.model.Checksums(l.s.device)
+	if err != nil {
+		return err
+	}
+	all, err := everybody(ctx, r, sums)
+	if err != nil {
+		return err
+	}
+	odd := unlike(all)
+	if len(odd) == 0 {
+		return nil
+	}
+	wrong, err := l.s.recheck(ctx, l.trainer.Programs()...)
 	if err != nil {
 		return err
 	}
@@ -142,71 +199,20 @@ func (l *loop) sick(ctx context.Context, findings []oddRank) error {
 	if err != nil {
 		return err
 	}
-	culprits, words := diagnose(findings, kernels, func(rank int) string { return r.seats[rank].String() })
-	text := fmt.Sprintf("%s: after step %d the ranks do not agree on the gradient of one microbatch: %s; they last agreed after step %d, and what was learned since, checkpoints too, may be wrong",
-		l.label, l.step, words, r.health.good)
-	if r.regroup != nil && len(culprits) > 0 && !slices.Contains(culprits, 0) && len(culprits) < r.size() {
-		if !slices.Contains(culprits, r.rank()) {
-			l.s.say("%s; the others go on", text)
-			return nil
-		}
-		return fmt.Errorf("%s; this rank leaves, and the others go on", text)
+	d := diagnose(odd, len(all), kernels, l.s.seat)
+	if l.health == nil { // nothing is known of when all was right
+		return agreed{fail(SickDevice, "%s: after step %d %s; %s; start it without that device", l.label, l.step, d.words, l.lastGood())}
 	}
-	return agreed{fmt.Errorf("%s. Remove the checkpoints after that step, and start again without that device", text)}
+	return l.sick(ctx, d)
 }
 
-// diagnose says who is wrong, and words it: whose kernels fail the reference now, else who is alone with what it found. Nobody, if that is
-// not known.
-func diagnose(findings []oddRank, kernels []string, seat func(rank int) string) (culprits []int, words string) {
-	var list []string
-	for rank, k := range kernels {
-		if k == "" {
-			continue
-		}
-		culprits = append(culprits, rank)
-		tensor := ""
-		for _, f := range findings {
-			if f.rank == rank {
-				tensor = fmt.Sprintf(", by %.2g of it in %s", f.by, f.tensor)
-			}
-		}
-		list = append(list, fmt.Sprintf("%s is wrong%s; its kernel fails the reference: %s", seat(rank), tensor, k))
+// recheck names the first check that the programs' kernels fail. Where there is not even memory for these small ones, it is not known
+// that any fails.
+func (s *session) recheck(ctx context.Context, programs ...*compute.Program) (wrong string, err error) {
+	wrong, err = s.tuner.Recheck(ctx, programs...)
+	if errors.Is(err, vk.ErrMemory) {
+		s.say("too little device memory is left to hold the kernels against the reference: %v", err)
+		return "", nil
 	}
-	if len(list) > 0 {
-		return culprits, strings.Join(list, "; ")
-	}
-	known := 2*len(findings) < len(kernels)
-	for _, f := range findings {
-		if known {
-			culprits = append(culprits, f.rank)
-		}
-		list = append(list, fmt.Sprintf("%s is off by %.2g of it in %s", seat(f.rank), f.by, f.tensor))
-	}
-	words = strings.Join(list, "; ") + "; every kernel alone agrees with the reference"
-	if !known {
-		words += ", so which rank is wrong is not known: saltern doctor on each may tell"
-	}
-	return culprits, words
-}
-
-// faultStep is the step from which on what this process computes is to be wrong, for trying out that a job notices; 0: never.
-func (o IO) faultStep() int64 {
-	if o.Env == nil {
-		return 0
-	}
-	text, _ := o.Env("SALTERN_FAULT")
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// spoil makes a gradient wrong that was read, from the step on that was asked for.
-func (t *tracer) spoil(x string, data []float32) {
-	if t.fault > 0 && t.now >= t.fault && strings.HasSuffix(x, ".layers.0.gradient") {
-		for i := range data {
-			data[i] *= 2
-		}
-	}
+	return wrong, err
 }

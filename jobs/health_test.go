@@ -2,11 +2,10 @@ package jobs
 
 import (
 	"fmt"
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"saltern/model"
 )
@@ -42,44 +41,73 @@ func TestDisagreements(t *testing.T) {
 // TestDiagnose: a kernel that fails the reference tells more than a majority, and without either nobody is to blame.
 func TestDiagnose(t *testing.T) {
 	seat := func(rank int) string { return fmt.Sprint("rank ", rank) }
-	odd := []oddRank{{0, "embed", 0.5}, {1, "layers.0", 0.5}}
+	const wrong = "matmul/tiled/seed=1: off"
+	one, two, weights := []oddRank{{1, "layers.0", 0.5}}, []oddRank{{0, "embed", 0.5}, {1, "layers.0", 0.5}}, []oddRank{{2, "embed", 0}}
 	for _, test := range []struct {
 		why     string
 		odd     []oddRank
+		of      int
 		kernels []string
 		want    []int
 		says    string
 	}{
-		{"a kernel of one of two", odd, []string{"", "matmul/tiled/seed=1: off"}, []int{1}, "rank 1 is wrong, by 0.5 of it in layers.0; its kernel fails the reference: matmul/tiled/seed=1: off"},
-		{"one of three", odd[1:], []string{"", "", ""}, []int{1}, "rank 1 is off by 0.5 of it in layers.0; every kernel alone agrees"},
-		{"one of two", odd, []string{"", ""}, nil, "so which rank is wrong is not known"},
+		{"all are right", nil, 2, []string{"", ""}, nil, ""},
+		{"a process alone that is right", nil, 1, []string{""}, nil, ""},
+		{"a process alone that is not", nil, 1, []string{wrong}, []int{0}, "rank 0 has a kernel that fails the reference: " + wrong},
+		{"a kernel of one of two", two, 2, []string{"", wrong}, []int{1}, "rank 1 is off by 0.5 of the gradient of one microbatch in layers.0, and has a kernel that fails the reference: " + wrong},
+		{"a kernel that no gradient needs", nil, 3, []string{"", "adamw/plain/seed=0: off", ""}, []int{1}, "rank 1 has a kernel that fails the reference: adamw"},
+		{"one of three", one, 3, []string{"", "", ""}, []int{1}, "rank 1 is off by 0.5 of the gradient of one microbatch in layers.0, and each of its kernels alone agrees"},
+		{"the weights of one of three", weights, 3, []string{"", "", ""}, []int{2}, "rank 2 has other weights, first in embed, and each of its kernels alone agrees"},
+		{"one of two", two, 2, []string{"", ""}, nil, "which rank is wrong is not known"},
+		{"a teacher", nil, 2, []string{"", "", "", wrong}, []int{3}, "rank 3 has a kernel that fails the reference: " + wrong},
+		{"one of three and a teacher", one, 3, []string{"", "", "", wrong}, []int{1, 3}, "rank 3 has a kernel"},
 	} {
-		culprits, words := diagnose(test.odd, test.kernels, seat)
-		if !slices.Equal(culprits, test.want) || !strings.Contains(words, test.says) {
-			t.Errorf("%s: %v, %q", test.why, culprits, words)
+		d := diagnose(test.odd, test.of, test.kernels, seat)
+		if !slices.Equal(d.culprits, test.want) || !strings.Contains(d.words, test.says) || (d.words == "") != (test.says == "") {
+			t.Errorf("%s: %v, %q", test.why, d.culprits, d.words)
 		}
 	}
 }
 
-// testSick: a rank that becomes wrong in the middle is found at the next comparison, and ends the job, or leaves those that go on.
-func testSick(t *testing.T, saltern program) {
-	args := []string{"launch", "-n", "3", "--env", "1:SALTERN_FAULT=12", "train", "--only", "slm", "--set", "cluster.check_every=5"}
-	p := start(t, saltern, newJob(t, ranksJob), append(args, "job.toml")...)
-	<-p.ended
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
+// TestWhenChecked: by steps at multiples, or the first step after one that may be checked; by the clock in an hour; and before a training ends, unless
+// there was one just before.
+func TestWhenChecked(t *testing.T) {
+	var began time.Time
+	h := &health{every: 5, step: 7, last: began}
+	for step, want := range map[int64]bool{8: false, 9: false, 10: true, 11: true} {
+		if h.passed(step) != want || h.wish(began.Add(24*time.Hour)) {
+			t.Errorf("of every 5 steps, step %d", step)
+		}
 	}
-	want := regexp.MustCompile(`SLM: after step 15 the ranks do not agree on the gradient of one microbatch: rank 1 \(` + regexp.QuoteMeta(host) +
-		`, llvmpipe .*\) is off by [\d.]+ of it in slm\.layers\.0; every kernel alone agrees with the reference; they last agreed after step 10, .*\. Remove the checkpoints after that step`)
-	if code := p.ProcessState.ExitCode(); code != int(Failed) || !want.MatchString(p.stderr.String()) {
-		t.Errorf("%v\n%s", p.ProcessState, p.stderr.String())
+	if h.before(9, 9); !h.passed(9) {
+		t.Error("the last step is not checked")
 	}
-	p = start(t, saltern, newJob(t, ranksJob), append(args, "--set", "cluster.elastic=true", "job.toml")...)
-	p.finish(t)
-	for _, want := range []string{"last agreed after step 10, and what was learned since, checkpoints too, may be wrong; the others go on", "2 ranks go on from what is saved", "SLM: step 30/30"} {
-		if !strings.Contains(p.stderr.String(), want) {
-			t.Errorf("%q was not said:\n%s", want, p.stderr.String())
+	h = &health{step: 7, last: began}
+	for _, test := range []struct {
+		after time.Duration
+		ends  bool
+		want  bool
+	}{{59 * time.Minute, false, false}, {61 * time.Minute, false, true}, {9 * time.Minute, true, false}, {11 * time.Minute, true, true}} {
+		h.ends = test.ends
+		if h.passed(100) || h.wish(began.Add(test.after)) != test.want {
+			t.Errorf("after %v, the last step %v: want %v", test.after, test.ends, test.want)
+		}
+	}
+	if h = nil; h.wish(began.Add(time.Hour * 24)) {
+		t.Error("nobody checks, and somebody wishes that")
+	}
+}
+
+// TestFault reads SALTERN_FAULT, and refuses what is none.
+func TestFault(t *testing.T) {
+	for text, want := range map[string]fault{"": {}, "matmul@20": {op: "matmul", step: 20}} {
+		if f, err := (IO{Env: func(string) (string, bool) { return text, true }}).fault(); err != nil || f != want {
+			t.Errorf("%q: %+v, %v", text, f, err)
+		}
+	}
+	for _, text := range []string{"20", "matmul", "matmul@", "matmul@0", "matmul@x"} {
+		if _, err := (IO{Env: func(string) (string, bool) { return text, true }}).fault(); KindOf(err) != Usage {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

@@ -39,7 +39,7 @@ kill -9 too: the same command goes on after the last whole sequence, and what co
 same file, byte for byte.`,
 		Example: `saltern label job.toml
 saltern label --set distill.label_count=100 job.toml && saltern train --set distill.labels=offline --set distill.label_count=100 job.toml`,
-		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, SickDevice},
 		Ranks: func(args []string) (*Job, error) { return flags.job("label", args) },
 		Flags: func(fs *flag.FlagSet) { flags.define(fs, "the labels") },
 		Run: func(ctx context.Context, io IO, args []string) (err error) {

@@ -208,7 +208,7 @@ func (t *training) makeLabels(ctx context.Context, s *session, l *labeling) (err
 // fill labels what is missing. Batches are cut from the whole list, whatever is there of it, so that a sequence has the same company
 // in every run.
 func (l *labeling) fill(ctx context.Context, s *session, w *labels.Writer, maker *distill.Labeler, p *labelProgress, spent func() error) error {
-	last := time.Now()
+	last, health := time.Now(), s.overPass("labels", l.path(), maker.Program())
 	for i := 0; i < len(l.sequences); i += maker.B {
 		batch := l.sequences[i:min(i+maker.B, len(l.sequences))]
 		missing := 0
@@ -223,6 +223,9 @@ func (l *labeling) fill(ctx context.Context, s *session, w *labels.Writer, maker
 		if ctx.Err() != nil {
 			return fmt.Errorf("labels stopped at sequence %d of %d, kept in %s; the same command goes on from there: %w", p.done, p.total, l.path(), context.Cause(ctx))
 		}
+		if err := s.spoil(int64(i/maker.B) + 1); err != nil {
+			return err
+		}
 		made, err := maker.Make(batch, func(number int64, x ul2.Example) error { return l.denoising.example(s.set.Train, number, x) })
 		if err != nil {
 			return err
@@ -236,6 +239,9 @@ func (l *labeling) fill(ctx context.Context, s *session, w *labels.Writer, maker
 			}
 		}
 		p.add(missing)
+		if err := health.batch(ctx); err != nil {
+			return err
+		}
 		if time.Since(last) > syncEvery {
 			if err := errors.Join(w.Sync(), spent()); err != nil {
 				return err
@@ -243,7 +249,7 @@ func (l *labeling) fill(ctx context.Context, s *session, w *labels.Writer, maker
 			last = time.Now()
 		}
 	}
-	return nil
+	return health.end(ctx)
 }
 
 // labelProgress shows how far the labels are.

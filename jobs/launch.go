@@ -56,7 +56,7 @@ Ctrl-C or SIGTERM kills.`,
 saltern launch -n 4 train --set llm.train.batch=64 job.toml
 saltern launch -n 2 --env 0:SALTERN_DEVICE=nvidia --env 1:SALTERN_DEVICE=radeon train job.toml
 saltern launch -n 4 --restarts 3 train --set cluster.elastic=true job.toml`,
-		Exits:     []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, RankLost, Requeue},
+		Exits:     []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, RankLost, SickDevice, Requeue},
 		Delegates: true,
 		Flags: func(fs *flag.FlagSet) {
 			fs.IntVar(&flags.ranks, "n", 0, "start `N` ranks; 0: one for each GPU")

@@ -30,6 +30,8 @@ type loop struct {
 	teaching *teaching // nil: without a teacher
 	stage    *stage    // stage 1 with teachers on other ranks; nil: all ranks train
 	tracer   *tracer
+	health   *health // nil: nobody checks the devices
+	goesBack bool    // a device was wrong: what was learned since is not to be saved
 	rounds   *rounds // nil unless ranks train apart
 	peak     float64 // GFLOP/s that MFU is a share of; 0: unknown
 	log      *metrics.Writer
@@ -112,7 +114,6 @@ func (l *loop) restore() error {
 			return err
 		}
 	}
-	l.openHealth()
 	if err := l.openShares(); err != nil || !l.s.ranks.leads() {
 		return err
 	}
@@ -122,6 +123,7 @@ func (l *loop) restore() error {
 
 func (l *loop) run(ctx context.Context) (o *outcome, err error) {
 	l.began, l.before = time.Now(), l.state.Seconds
+	l.openHealth()
 	defer func() {
 		if l.shown != nil {
 			l.s.meter.Done(*l.shown) // else the live line would stand in what follows
@@ -195,12 +197,15 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 			objective = 1
 		}
 	}
+	l.health.before(l.step+1, c.Steps)
+	if err := l.s.spoil(l.step + 1); err != nil {
+		return err
+	}
 	start := time.Now()
 	if l.rounds == nil {
 		l.s.ranks.vote(ctx)
 	}
 	l.s.ranks.takeShares(l.step, c)
-	l.tracer.now = l.step + 1
 	l.teaching.nextStep()
 	var step model.Step
 	err := around(func() (err error) {
@@ -213,11 +218,7 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 				l.s.ranks.waiting(l.teaching.waited.Seconds())
 			}
 			defer l.tracer.passing("read the text", time.Now())
-			if l.examples != nil {
-				l.examples.batch(l.order, sample, ids, labels)
-				return nil
-			}
-			return l.denoising.batch(l.s.set.Train, l.orderAt(l.order, l.step), sample, c.Sequence, ids, labels, l.trainer.Seen)
+			return l.read(l.step, sample, ids, labels)
 		})
 		if err == nil && objective == 1 {
 			err = l.teaching.adaptive.collect(l.tracer)
@@ -238,10 +239,11 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	if err := l.judgeShares(); err != nil {
 		return err
 	}
-	if err := l.checkHealth(ctx); err != nil {
+	checked, err := l.checkHealth(ctx)
+	if err != nil {
 		return err
 	}
-	if err := l.countSkip(step); err != nil {
+	if err := l.countSkip(ctx, step); err != nil {
 		return err
 	}
 	values := map[string]float64{}
@@ -277,12 +279,15 @@ func (l *loop) trainStep(ctx context.Context, around func(run func() error) erro
 	if l.stage != nil {
 		r.Values[metrics.LabelWait] = l.judgeWait(took)
 	}
+	if checked > 0 {
+		r.Values[metrics.CheckSeconds] = checked.Seconds()
+	}
 	maps.Copy(r.Values, values)
 	l.s.exporter.observe(l.label, r)
 	switch {
 	case l.step%c.EvalEvery == 0 || done:
 		err = l.evaluate(ctx, r)
-	case l.step%c.LogEvery == 0 || windowEnds:
+	case l.step%c.LogEvery == 0 || windowEnds || checked > 0:
 		err = l.record(r)
 	}
 	if err == nil {
@@ -401,7 +406,16 @@ func (l *loop) write(ctx context.Context, parts []rankPart) error {
 		return err
 	}
 	return l.writeCheckpoint(ctx, model.Resume{Sample: l.step * int64(l.Train.Batch), Skipped: l.inARow, Scale: l.trainer.Scale, Job: state}, parts,
-		checkpoint.Keep{Newest: l.Train.KeepCheckpoints, This: slices.Contains(l.pins, l.step)})
+		checkpoint.Keep{Newest: l.Train.KeepCheckpoints, This: slices.Contains(l.pins, l.step), Good: int(l.state.Good)})
+}
+
+// read gives the samples from first on, as a step reads them.
+func (l *loop) read(step, first int64, ids, labels []uint32) error {
+	if l.examples != nil {
+		l.examples.batch(l.order, first, ids, labels)
+		return nil
+	}
+	return l.denoising.batch(l.s.set.Train, l.orderAt(l.order, step), first, l.Train.Sequence, ids, labels, l.trainer.Seen)
 }
 
 func (l *loop) interrupted(ctx context.Context) error {
@@ -457,6 +471,7 @@ type progressState struct {
 	Skipped int64   `json:"skipped"`
 	Sent    int64   `json:"sent,omitempty"`  // bytes, by rank 0 to other ranks
 	Ranks   int     `json:"ranks,omitempty"` // 0: one
+	Good    int64   `json:"good,omitempty"`  // the step after which the devices were last found right; 0: none
 
 	Auto *distill.Auto `json:"auto,omitempty"` // of transition "auto", once the teacher helped
 }

@@ -75,6 +75,8 @@ func (l *loop) lose(ctx context.Context, err error) error {
 	last := l.lastSaved()
 	before := fmt.Sprintf(", and was saved at step %d", last)
 	switch {
+	case l.goesBack:
+		r.left += fmt.Sprintf(", and goes back to step %d", last)
 	case last == l.step:
 		r.left += ", which is saved"
 	case l.shard && l.training.ranks > 1:

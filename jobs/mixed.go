@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"saltern/cluster/wire"
 	"saltern/compute"
 	"saltern/compute/vk"
 	"saltern/jobs/place"
-	"saltern/model"
 )
 
 // A mixed job is one whose ranks have devices of several kinds: another vendor's, another driver, or the same driver with other vectors.
@@ -107,48 +105,4 @@ func (s *session) sameKernels(ctx context.Context, programs []*compute.Program) 
 		}
 	}
 	return nil
-}
-
-// alike is an error where not all ranks have the same weights, which means that a device, its driver or the network is not to be trusted.
-// Each rank reads its weights, so it is done where a training pauses anyway: before evaluations.
-func (l *loop) alike(ctx context.Context) error {
-	r := l.s.ranks
-	if r == nil || l.rounds != nil {
-		return nil
-	}
-	sums, err := l.model.Checksums(l.s.device)
-	if err != nil {
-		return err
-	}
-	all, err := everybody(ctx, r, sums)
-	if err != nil {
-		return err
-	}
-	return l.unlike(all)
-}
-
-// unlike is an error where ranks have other weights than most have.
-func (l *loop) unlike(all [][]model.Checksum) error {
-	votes := map[string]int{}
-	key := func(c []model.Checksum) string { return fmt.Sprint(c) }
-	for _, c := range all {
-		votes[key(c)]++
-	}
-	if len(votes) == 1 {
-		return nil
-	}
-	right := slices.MaxFunc(all, func(a, b []model.Checksum) int { return votes[key(a)] - votes[key(b)] })
-	var odd []string
-	for rank, c := range all {
-		if key(c) == key(right) {
-			continue
-		}
-		what := slices.IndexFunc(c, func(x model.Checksum) bool { return !slices.Contains(right, x) })
-		where := fmt.Sprintf("rank %d", rank)
-		if seats := l.s.ranks.seats; rank < len(seats) {
-			where = seats[rank].String()
-		}
-		odd = append(odd, fmt.Sprintf("%s, first in %s", where, c[what].Name))
-	}
-	return fmt.Errorf("%s: after step %d not all ranks have the same weights: %s; %s; run saltern doctor there", l.label, l.step, strings.Join(odd, "; "), l.lastGood())
 }

@@ -40,7 +40,7 @@ type ranks struct {
 	node, local int               // the node's number, and the rank's among those of the node
 	all         context.Context   // ends when a rank is lost, and says which
 	seats       []place.Seat      // of all ranks, by number
-	health      *health           // when ranks compare what they compute; nil: they do not
+	health      *health           // of the training under way; nil: nobody checks the devices
 	shares      *shares           // of the training under way; nil: even
 	leave       func(cause error) error
 	regroup     func(ctx context.Context) error // leaves the group to those that are left; nil: they stop
@@ -296,7 +296,7 @@ const (
 	alsoTimeUp           // those of them whose time is up
 	alsoLabelWait        // seconds that were waited for soft labels
 	alsoApplied          // the first rank: somebody waits to be let in
-	alsoHealth           // the first rank: the ranks are to be compared
+	alsoHealth           // the first rank: the devices are to be checked
 	alsoSeconds          // from here on: each rank's seconds for a microbatch
 )
 
@@ -321,7 +321,9 @@ func (r *ranks) vote(ctx context.Context) {
 	if ctx.Err() != nil || r.asked.Load() {
 		r.now.Also[alsoAsked] = 1
 	}
-	r.now.Also[alsoHealth] = r.health.wish(r.leads())
+	if r.leads() && r.health.wish(time.Now()) {
+		r.now.Also[alsoHealth] = 1
+	}
 	if errors.Is(context.Cause(ctx), errTimeUp) {
 		r.now.Also[alsoTimeUp] = 1
 	}

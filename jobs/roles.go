@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"saltern/cluster"
 	"saltern/cluster/wire"
@@ -173,6 +174,8 @@ func (l *loop) mail() string { return "labels-" + l.name + "-" + l.labelSettings
 
 // verdict is how stage 1 ended, as the first rank tells those that teach.
 type verdict struct {
+	Examine bool // not yet: they are to be checked; nothing else is said
+
 	Over  bool   // so is the training, for this time: nobody needs to join
 	Kind  Kind   // of the error that ended it; 0: none
 	Words string // the error's
@@ -321,8 +324,13 @@ func (l *loop) publish(ctx context.Context, r distill.Roles, from int64, kept *d
 	if err != nil {
 		return verdict{}, err
 	}
-	defer free()
-	p.Kept = kept
+	var device sync.Mutex // of who labels, or is examined
+	defer func() {
+		device.Lock()
+		defer device.Unlock()
+		free()
+	}()
+	p.Kept, p.Device = kept, &device
 	l.s.say("%s: this rank runs the teacher from step %d on, for %d students", l.label, from, r.Students)
 	all.voice.teaches(l, from)
 	type heard struct {
@@ -334,7 +342,7 @@ func (l *loop) publish(ctx context.Context, r distill.Roles, from int64, kept *d
 	labeled, told := make(chan error, 1), make(chan heard, 1)
 	go func() { labeled <- p.Run(working, from, l.Distill.TeacherSteps(l.Train.Steps)) }()
 	go func() {
-		v, err := all.hearVerdict()
+		v, err := l.hearEnd(working, &device, p.Labeler.Program())
 		told <- heard{v, err}
 	}()
 	select {
@@ -371,11 +379,17 @@ func (l *loop) publisher(ctx context.Context, r distill.Roles) (p *distill.Publi
 	}
 	all, text, T := l.s.ranks, l.s.set.Train, l.Train.Sequence
 	order = l.orderAt(order, 0)
+	next := int64(0) // the step whose labels are made
 	p = &distill.Publisher{
 		Roles: r, Rank: all.Rank(), Mail: all.whole.Stream(l.mail()), Labeler: maker, Coder: coder,
-		Sequence: func(sample int64) int64 { return work.denoising.number(order, text.Sequences(T), sample) },
-		Read:     func(number int64, x ul2.Example) error { return work.denoising.example(text, number, x) },
-		Asked:    func() bool { return ctx.Err() != nil },
+		Sequence: func(sample int64) int64 {
+			next = sample/int64(l.Train.Batch) + 1
+			return work.denoising.number(order, text.Sequences(T), sample)
+		},
+		Read: func(number int64, x ul2.Example) error {
+			return errors.Join(l.s.spoil(next), work.denoising.example(text, number, x))
+		},
+		Asked: func() bool { return ctx.Err() != nil },
 	}
 	if l.keepLabels {
 		p.Copies = all.whole.Stream(l.keptMail())

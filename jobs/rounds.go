@@ -21,8 +21,9 @@ type rounds struct {
 }
 
 // apartStats are what ranks tell each other at the end of a round: the votes for a stop, the steps skipped, the tokens of the last step
-// and, times the tokens, what Step says of them, and the votes that say that time is up; then the steps in a row that each rank skipped.
-const apartStats = 7
+// and, times the tokens, what Step says of them, the votes that say that time is up, and the one for a check of the devices; then the steps in a row that each
+// rank skipped.
+const apartStats = 8
 
 // after does after a rank's own step what is due: it takes the outer step at the end of a round, and makes of the step what it was in
 // all ranks. With a delay the exchange begins with leave.
@@ -60,12 +61,12 @@ func (r *rounds) meet(ctx context.Context, step *model.Step, row int) error {
 	if n := float64(step.Tokens); !math.IsNaN(step.NLL+step.KD) && !math.IsInf(step.NLL+step.KD, 0) {
 		x[2], x[3], x[4], x[5] = n, n*step.NLL, n*step.KD, n*step.Entropy
 	}
-	x[6] = r.ranks.now.Also[alsoTimeUp]
+	x[6], x[7] = r.ranks.now.Also[alsoTimeUp], r.ranks.now.Also[alsoHealth]
 	x[apartStats+r.ranks.Rank()] = float64(row)
 	if err := r.ranks.sum(x); err != nil {
 		return err
 	}
-	r.ranks.now.Also[alsoAsked], r.ranks.now.Also[alsoTimeUp] = x[0], x[6]
+	r.ranks.now.Also[alsoAsked], r.ranks.now.Also[alsoTimeUp], r.ranks.now.Also[alsoHealth] = x[0], x[6], x[7]
 	r.skipped, r.mine = int64(x[1]), 0
 	if n := x[2]; n > 0 {
 		step.Tokens, step.NLL, step.KD, step.Entropy = int64(n), x[3]/n, x[4]/n, x[5]/n
@@ -122,7 +123,7 @@ func (l *loop) resume(c *checkpoint.Checkpoint) (model.Resume, error) {
 }
 
 // countSkip counts a step that was skipped, of whatever rank, and ends a training that does nothing else.
-func (l *loop) countSkip(step model.Step) error {
+func (l *loop) countSkip(ctx context.Context, step model.Step) error {
 	skipped := int64(0)
 	l.inARow++
 	if !step.Skipped {
@@ -137,6 +138,9 @@ func (l *loop) countSkip(step model.Step) error {
 	}
 	l.state.Skipped += skipped
 	if c := l.Train; row > c.MaxSkippedSteps {
+		if _, err := l.check(ctx, false); err != nil { // one device that is wrong looks like this too; gradients of what diverged tell nothing
+			return err
+		}
 		return fail(Diverged, "%s: %d steps in a row had no finite loss or gradient, up to step %d; lower lr (%g) or raise warmup (%d); %s",
 			l.label, row, l.step, c.LR, c.Warmup, l.lastGood())
 	}

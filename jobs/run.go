@@ -38,7 +38,7 @@ and begins them anew (the prepared text is kept where it still fits).
 ` + traceHelp,
 		Example: `saltern run examples/go-source.toml
 saltern run --set distill.method=rkd --set name=go-rkd examples/go-source.toml`,
-		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, SickDevice},
 		Ranks: func(args []string) (*Job, error) { return flags.job("run", args) },
 		Flags: func(fs *flag.FlagSet) {
 			flags.define(fs, "the run's models")
@@ -87,7 +87,7 @@ Goes on from the last checkpoint; checkpoints are folders that Hugging Face's Ll
 ` + traceHelp,
 		Example: `saltern train --only slm job.toml
 saltern train job.toml`,
-		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted},
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Diverged, Interrupted, SickDevice},
 		Ranks: func(args []string) (*Job, error) { return flags.job("train", args) },
 		Flags: func(fs *flag.FlagSet) {
 			flags.define(fs, "the run's models")

@@ -28,7 +28,7 @@ adds to what is there.`,
 		Example: `saltern train --only slm job.toml
 saltern score job.toml
 saltern score --set select.candidates=100000 job.toml`,
-		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Interrupted},
+		Exits: []Kind{BadConfig, BadData, NoDevice, LacksFeature, NoMemory, BadCheckpoint, DiskFull, Interrupted, SickDevice},
 		Flags: func(fs *flag.FlagSet) { flags.define(fs, "the scores") },
 		Run: func(ctx context.Context, io IO, args []string) (err error) {
 			job, err := flags.job("score", args)

@@ -246,8 +246,12 @@ func (p *pass) score(ctx context.Context, w *scores.Writer, candidates []int64) 
 			p.s.meter.Done(*p.shown) // else the live line would stand in what follows
 		}
 	}()
+	health := p.s.overPass("scores", p.file(), p.scorer.Program())
 	for last := time.Now(); w.Sequences() < len(candidates); {
 		first := w.Sequences()
+		if err := p.s.spoil(int64(first/w.Head.Block) + 1); err != nil {
+			return err
+		}
 		block, err := p.block(ctx, candidates[first:min(len(candidates), first+w.Head.Block)])
 		if ctx.Err() != nil {
 			return fmt.Errorf("scoring stopped at %d of %d sequences, kept in %s; the same command goes on from there: %w", first, len(candidates), p.file(), context.Cause(ctx))
@@ -259,6 +263,9 @@ func (p *pass) score(ctx context.Context, w *scores.Writer, candidates []int64) 
 			return fmt.Errorf("the early SLM (%s): %w", p.slm, err)
 		}
 		p.show(w.Sequences(), len(candidates))
+		if err := health.batch(ctx); err != nil {
+			return err
+		}
 		if time.Since(last) > syncEvery {
 			if err := errors.Join(w.Sync(), keepSeconds(p.dir, p.seconds())); err != nil {
 				return err
@@ -266,7 +273,7 @@ func (p *pass) score(ctx context.Context, w *scores.Writer, candidates []int64) 
 			last = time.Now()
 		}
 	}
-	return nil
+	return health.end(ctx)
 }
 
 // block scores the sequences of one block, a microbatch at a time; what is missing in the last is masked.

@@ -28,6 +28,7 @@ type session struct {
 	ranks     *ranks         // that do the job together; nil: this process is alone
 	limits    compute.Limits // of the device, or what the devices of all ranks have in common
 	exporter  *exporter      // nil: nobody asked for one
+	fault     fault          // that the device is to have
 }
 
 // newMeter shows progress on io.Err: a live line on a terminal, a plain one now and then elsewhere.
@@ -62,7 +63,11 @@ func openOn(io IO, job *Job, r *ranks, set *corpus.Set, tokenizer []byte) (*sess
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
-	return &session{io: io, job: job, device: device, tuner: tuner, set: set, tokenizer: tokenizer, meter: newMeter(io, 0), ranks: r}, nil
+	s := &session{io: io, job: job, device: device, tuner: tuner, set: set, tokenizer: tokenizer, meter: newMeter(io, 0), ranks: r}
+	if err := s.findFault(); err != nil {
+		return nil, errors.Join(err, set.Close(), device.CloseChecked())
+	}
+	return s, nil
 }
 
 // enter meets the other ranks with their devices and settles what the job leaves to these and to the text; a rank that comes late hears

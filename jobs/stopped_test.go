@@ -344,6 +344,7 @@ func measured(t *testing.T, training string) []metrics.Record {
 		delete(r.Values, metrics.TokensPerSec)
 		delete(r.Values, metrics.MFU)
 		delete(r.Values, metrics.LabelWait)
+		delete(r.Values, metrics.CheckSeconds)
 		for _, key := range []string{metrics.TrainLoss, metrics.GradNorm, metrics.LR} {
 			if _, ok := r.Values[key]; !ok && i > 0 {
 				t.Fatalf("%s: step %d has no %s", training, r.Step, key)

@@ -210,7 +210,7 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 	if err != nil {
 		return nil, err
 	}
-	trace := &tracer{Device: s.device, slowdown: s.io.slowdown(), fault: s.io.faultStep()}
+	trace := &tracer{Device: s.device, slowdown: s.io.slowdown()}
 	m, trainer, r, err := t.start(ctx, s, trace, help.objectives()...)
 	if err != nil {
 		return nil, err

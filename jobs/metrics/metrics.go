@@ -50,12 +50,13 @@ const (
 	MFU          = "mfu"            // model FLOP/s of the last step as a part of the device's best matrix product
 	SentBytes    = "sent_bytes"     // so far by rank 0 to other ranks, of gradients or outer gradients
 	FLOPs        = "flops"          // spent so far by the whole run, its teacher included
+	CheckSeconds = "check_seconds"  // that the check of the devices after the step took, where there was one and all were right
 	Seconds      = "seconds"        // of wall clock since the run began, over all its restarts
 )
 
 // Keys lists the keys above in the order in which a line has them.
 func Keys() []string {
-	return []string{TrainLoss, ValLoss, ValPrefix, ValSpan, Predicted, KDLoss, KDWeight, LabelWait, LR, GradNorm, LossScale, Skipped, TokensPerSec, MFU, SentBytes, FLOPs, Seconds}
+	return []string{TrainLoss, ValLoss, ValPrefix, ValSpan, Predicted, KDLoss, KDWeight, LabelWait, LR, GradNorm, LossScale, Skipped, TokensPerSec, MFU, SentBytes, FLOPs, CheckSeconds, Seconds}
 }
 
 // Record is one line: what was measured at a step.

@@ -233,6 +233,9 @@ func (f figures) losses(w int) line {
 	if n, _ := f.t.last(metrics.Skipped); n > 0 {
 		add(8, warn, "%.0f steps skipped", n)
 	}
+	if s, at := f.t.last(metrics.CheckSeconds); s == s {
+		add(2, plain, "devices right at %d", at)
+	}
 	if len(list) == 0 {
 		return nil
 	}

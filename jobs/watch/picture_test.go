@@ -84,11 +84,13 @@ func states() map[string]State {
 	auto := training("llm-salt", "salt", 95, 0.08)
 	auto.Settings.Distill.Transition = "auto"
 	auto.Records[len(auto.Records)-2].Values[metrics.Tau], auto.Records[len(auto.Records)-2].Values[metrics.TauError] = 0.81, 0.03
+	first := training("slm", "baseline", 35, 0)
+	first.Records[6].Values[metrics.CheckSeconds] = 0.6
 	list := map[string]State{
 		"foreign":   {Name: "データ", Trainings: []Training{training("slm", "baseline", 35, 0)}, Log: Log{"log", []string{"数数数数数数数数数数数数数数数数数数数数数数数数é"}}},
 		"alone":     {Name: "go-source", Trainings: []Training{slm, base, training("llm-salt", "salt", 215, 0.08)}, Log: log},
 		"ended":     {Name: "go-source", Trainings: []Training{slm, base, finished(training("llm-salt", "salt", 400, 0.08), 4.4670)}, Log: log, Ended: true},
-		"first":     {Name: "go-source", Trainings: []Training{training("slm", "baseline", 35, 0)}},
+		"first":     {Name: "go-source", Trainings: []Training{first}},
 		"nothing":   {Name: "go-source", Notes: []string{"from the files alone: connecting to the ranks at 10.1.0.7:4222: timeout"}},
 		"ranks":     {Name: "go-source", Trainings: []Training{slm, base, auto}, Log: log},
 		"ranks-old": {Name: "go-source", Trainings: []Training{base, training("llm-salt", "salt", 215, 0.08)}, Log: log},

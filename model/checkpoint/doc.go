@@ -14,6 +14,7 @@
 //	    config.json           tokenizer.json
 //	    rank_0.safetensors    and so on: what ranks have of their own, where they train apart
 //	    manifest.json         format version, step, data position, the caller's state; size and SHA-256 of each file
+//	suspect_00000500/         one that [SetAside] took out of the run
 //	.tmp-...                  a write under way, or what a crash left of it; the next [Write] removes it
 //	.parts/                   what ranks have written by [WritePart] and no checkpoint has taken in yet
 //
@@ -33,7 +34,8 @@
 //  3. A byte flipped, cut or missing anywhere in a checkpoint is noticed (TestDamage).
 //  4. A folder in view is never written again. A step saved a second time, as when a run ends where it last saved or is
 //     resumed further back, becomes step_00000400.1 (TestStepTwice).
-//  5. The checkpoint that `latest` names is never removed, nor one that is pinned (TestKeep, TestPinned).
+//  5. The checkpoint that `latest` names is never removed, nor one that is pinned, nor the newest that is known to be good
+//     (TestKeep, TestPinned, TestKeepGood).
 //
 // A tensor passes through memory once, alone; the hash is computed on the way to the file.
 package checkpoint

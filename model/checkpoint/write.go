@@ -36,6 +36,7 @@ type Contents struct {
 type Keep struct {
 	Newest int  // so many, those that were pinned not counted; 0: all
 	This   bool // pins the one that is written: no later write removes it
+	Good   int  // a step up to which the run is known to be right: the newest checkpoint up to there is kept too; 0: unknown
 }
 
 // Write writes a checkpoint under root, makes `latest` name it, and removes those that are not to be kept.
@@ -51,7 +52,7 @@ func write(ctx context.Context, fs filesystem, root string, step int, c Contents
 	if err != nil {
 		return "", explain(root, fmt.Errorf("writing the checkpoint of step %d: %w", step, err))
 	}
-	if err := prune(fs, root, keep.Newest, filepath.Base(dir)); err != nil {
+	if err := prune(fs, root, keep, filepath.Base(dir)); err != nil {
 		return dir, fmt.Errorf("the checkpoint of step %d is written, but old ones could not be removed: %w", step, err)
 	}
 	return dir, nil
@@ -243,21 +244,22 @@ func setLatest(fs filesystem, root, name string) error {
 	return fs.syncDir(root)
 }
 
-// prune removes all complete checkpoints but the newest keep, those that are pinned and the one that `latest` names. Incomplete ones are left alone:
+// prune removes all complete checkpoints but those that are to be kept, pinned ones and the one that `latest` names. Incomplete ones are left alone:
 // only damage from outside makes them, and somebody may want to look. A checkpoint leaves view by a rename first, so that a
 // crash cannot leave half of one.
-func prune(fs filesystem, root string, keep int, latest string) error {
-	if keep <= 0 {
+func prune(fs filesystem, root string, keep Keep, latest string) error {
+	if keep.Newest <= 0 {
 		return nil
 	}
 	list, err := List(root)
 	if err != nil {
 		return err
 	}
+	good := newestUpTo(list, keep.Good)
 	list = slices.DeleteFunc(list, func(c *Checkpoint) bool { return c.Pinned })
-	for _, c := range list[min(keep, len(list)):] {
+	for _, c := range list[min(keep.Newest, len(list)):] {
 		name := filepath.Base(c.Dir)
-		if name == latest {
+		if name == latest || c == good {
 			continue
 		}
 		temp := tempPath(root, name)
