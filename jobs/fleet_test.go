@@ -83,6 +83,8 @@ func TestFleet(t *testing.T) {
 	for _, root := range []string{"host", "trixie", "sid"} {
 		t.Run("execute/"+root, func(t *testing.T) { f.execute(t, root) })
 	}
+	t.Run("devices", f.devices)
+	t.Run("several", f.several)
 	t.Run("mixed", f.mixed)
 	t.Run("slurm", f.slurm)
 	t.Run("miscompiling", f.miscompiling)

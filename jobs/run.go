@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"saltern/compute"
+	"saltern/jobs/place"
 	"saltern/model"
 )
 
@@ -196,7 +197,7 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	if err = s.seated(ctx); err != nil {
 		return nil, errors.Join(err, s.close(err))
 	}
-	if s.limits, err = r.common(ctx, *s.device.Limits(), s.device.Info().UUID); err == nil {
+	if s.limits, err = r.common(ctx, *s.device.Limits(), place.Identity(s.device.Info())); err == nil {
 		err = errors.Join(s.settle([]*Job{job}), s.export())
 	}
 	if err != nil {
