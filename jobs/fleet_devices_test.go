@@ -79,8 +79,8 @@ func (f *fleet) several(t *testing.T) {
 	t.Run("ranks", func(t *testing.T) { f.ranksOfSeveral(t, p) })
 }
 
-// ranksOfSeveral starts two ranks there: the only GPU is not for both; where none is granted both have the processor, and train as well as
-// one process with lavapipe alone.
+// ranksOfSeveral starts two ranks there: the only GPU is not for both, and as it runs nothing not for one; where none is granted both have the
+// processor, and train as well as one process with lavapipe alone.
 func (f *fleet) ranksOfSeveral(t *testing.T, p severalDrivers) {
 	inFolder := func(dir string, kind Kind, env []string, args ...string) string {
 		t.Helper()
@@ -97,6 +97,9 @@ func (f *fleet) ranksOfSeveral(t *testing.T, p severalDrivers) {
 	launch := []string{"launch", "-n", "2", "--", "train", "--only", "slm", "job.toml"}
 	if said := inFolder(dir, BadConfig, nil, launch...); !strings.Contains(said, "ranks 0 and 1 both have NVK (PCI 0000:01:00.0) of node 0") {
 		t.Errorf("two ranks on one GPU of several drivers' are not found:\n%s", said)
+	}
+	if said := inFolder(dir, Failed, nil, launch[4:]...); !strings.Contains(said, "no kernel of matmul gives right results on NVK (NVK Mesa ") {
+		t.Errorf("a training on a device that runs nothing does not say so:\n%s", said)
 	}
 	said := inFolder(dir, OK, []string{"CUDA_VISIBLE_DEVICES="}, launch...)
 	if !strings.Contains(said, "device: llvmpipe") {
