@@ -11,7 +11,7 @@ help:
 	@echo 'make build    build bin/saltern'
 	@echo 'make run      build, then run the job $(JOB); another one: make run JOB=path.toml'
 	@echo 'make test     run every test, with the Vulkan validation layers on, after saying on which device'
-	@echo 'make test-fleet  run the kernels on the drivers of scripts/fleet.sh, compile them for many GPUs, write docs/FLEET.md; needs root'
+	@echo 'make test-fleet  run kernels and mixed jobs on the drivers of scripts/fleet.sh, compile for many GPUs, write docs/FLEET.md; needs root'
 	@echo 'make test-slurm  run the batch scripts on a real Slurm of four nodes on this machine; needs root, installs Slurm where it is missing'
 	@echo 'make interop  compare models, tokenizers and exports with transformers, tokenizers and llama.cpp; needs Python and its package index'
 	@echo 'make lint     gofmt, go vet, staticcheck'

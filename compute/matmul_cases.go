@@ -38,6 +38,7 @@ var matmulCases = []Case{
 	{Why: "float16 columns of wider matrices, in a batch", In: []Shape{{2, 40, 96}, {2, 64, 64}}, Types: map[int]DType{0: F16, 1: F16},
 		Attr: MatMul{Form: NT, A: Columns{32, 64}, B: Columns{8, 40}}},
 	{Why: "columns that start anywhere, in a batch", In: []Shape{{2, 15, 31}, {2, 15, 40}}, Attr: MatMul{Form: TN, A: Columns{3, 28}, B: Columns{}}},
+	{Why: "rows that can be stored by eights, as in the gradient at a layer's inputs", In: []Shape{{70, 40}, {40, 72}}, Attr: MatMul{Form: NN}},
 }
 
 // halfMatMul is a case of 16-bit operands, with an addend.

@@ -25,21 +25,30 @@ func Devices(validate bool) ([]vk.Info, error) {
 // CloseChecked. Errors are vk.ErrNoDriver where nothing is there or nothing has that name, vk.ErrLacks where what is there
 // cannot be used.
 func Open(selector string, validate bool) (*Device, error) {
-	return open(selector, validate, (*vk.Instance).OpenDevice)
+	return open(selector, validate, false)
 }
 
 // OpenToExamine is Open for a device whose kernels are to be looked at by Examine: its driver keeps what it knows of them,
-// where it can.
+// where it can. It may be one that does nothing but compile.
 func OpenToExamine(selector string, validate bool) (*Device, error) {
-	return open(selector, validate, (*vk.Instance).OpenToExamine)
+	return open(selector, validate, true)
 }
 
-func open(selector string, validate bool, openDevice func(*vk.Instance, int) (*vk.Device, error)) (*Device, error) {
+func open(selector string, validate, examine bool) (*Device, error) {
 	in, err := vk.Open(validate)
 	if err != nil {
 		return nil, err
 	}
-	index, err := PickDevice(in.Devices(), selector)
+	list, openDevice := slices.Clone(in.Devices()), (*vk.Instance).OpenDevice
+	if examine {
+		openDevice = (*vk.Instance).OpenToExamine
+		for i := range list {
+			if list[i].Lacks == vk.OnlyCompiles {
+				list[i].Lacks = ""
+			}
+		}
+	}
+	index, err := PickDevice(list, selector)
 	if err != nil {
 		in.Close()
 		return nil, err
@@ -67,8 +76,8 @@ func (d *Device) CloseChecked() error {
 	return nil
 }
 
-// PickDevice picks the index in list of the device that selector names: the index itself, a UUID, or a part of the name, whatever
-// its case. Empty stands for the most capable device: discrete before integrated, virtual and other ones, a CPU last, more
+// PickDevice picks the index in list of the device that selector names: the index itself, a UUID, a PCI address, or a part of the
+// name, whatever its case. Empty stands for the most capable device: discrete before integrated, virtual and other ones, a CPU last, more
 // memory before less. The error lists what there is.
 func PickDevice(list []vk.Info, selector string) (int, error) {
 	if selector == "" {
@@ -110,7 +119,7 @@ func capability(a, b vk.Info) int {
 // maxIndex tells an index, as 1, from a number in a name, as 7900: 1 must not mean whatever has a 1 in its name.
 const maxIndex = 100
 
-// named lists the devices that selector may mean. An index wins over a UUID, a UUID over a name.
+// named lists the devices that selector may mean. An index wins over a UUID or an address, these over a name.
 func named(list []vk.Info, selector string) []vk.Info {
 	is := func(match func(i vk.Info) bool) []vk.Info {
 		return slices.DeleteFunc(slices.Clone(list), func(i vk.Info) bool { return !match(i) })
@@ -119,10 +128,10 @@ func named(list []vk.Info, selector string) []vk.Info {
 		return is(func(i vk.Info) bool { return i.Index == n })
 	}
 	uuid := strings.ToLower(strings.ReplaceAll(selector, "-", ""))
-	if found := is(func(i vk.Info) bool { return i.UUID == uuid }); len(found) > 0 {
+	part := strings.ToLower(selector)
+	if found := is(func(i vk.Info) bool { return i.UUID == uuid || i.PCI == part }); len(found) > 0 {
 		return found
 	}
-	part := strings.ToLower(selector)
 	return is(func(i vk.Info) bool { return strings.Contains(strings.ToLower(i.Name), part) })
 }
 
@@ -130,7 +139,11 @@ func named(list []vk.Info, selector string) []vk.Info {
 func listed(list []vk.Info) string {
 	var b strings.Builder
 	for _, i := range list {
-		fmt.Fprintf(&b, "  %d  %s (%s, %s, UUID %s)", i.Index, i.Name, i.Type, i.Driver, i.UUID)
+		fmt.Fprintf(&b, "  %d  %s (%s, %s, ", i.Index, i.Name, i.Type, i.Driver)
+		if i.PCI != "" {
+			fmt.Fprintf(&b, "PCI %s, ", i.PCI)
+		}
+		fmt.Fprintf(&b, "UUID %s)", i.UUID)
 		if i.Lacks != "" {
 			fmt.Fprintf(&b, ": lacks %s", i.Lacks)
 		}

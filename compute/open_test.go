@@ -14,7 +14,7 @@ func TestPickDevice(t *testing.T) {
 	old := vk.Info{Index: 1, Name: "GeForce GTX 280", Type: vk.Discrete, Memory: 96 << 30, UUID: "00000000000000000000000000000002", Lacks: "Vulkan 1.2"}
 	igpu := vk.Info{Index: 2, Name: "Intel Graphics 770", Type: vk.Integrated, Memory: 32 << 30, UUID: "00000000000000000000000000000003"}
 	small := vk.Info{Index: 3, Name: "Radeon RX 7600", Type: vk.Discrete, Memory: 8 << 30, UUID: "abcdef00000000000000000000000004"}
-	large := vk.Info{Index: 4, Name: "Radeon RX 7900", Type: vk.Discrete, Memory: 24 << 30, UUID: "abcdef00000000000000000000000005"}
+	large := vk.Info{Index: 4, Name: "Radeon RX 7900", Type: vk.Discrete, Memory: 24 << 30, UUID: "abcdef00000000000000000000000005", PCI: "0000:0a:00.0"}
 	all := []vk.Info{cpu, old, igpu, small, large}
 	for _, test := range []struct {
 		why      string
@@ -34,6 +34,8 @@ func TestPickDevice(t *testing.T) {
 		{why: "an index that cannot be used", list: all, selector: "1", kind: vk.ErrLacks, says: "lacks Vulkan 1.2"},
 		{why: "a number that can be no index is a name's", list: all, selector: "7600", want: 3},
 		{why: "a UUID as other tools write it", list: all, selector: "ABCDEF00-0000-0000-0000-000000000004", want: 3},
+		{why: "a PCI address", list: all, selector: "0000:0A:00.0", want: 4},
+		{why: "an address where nothing is", list: all, selector: "0000:0b:00.0", kind: vk.ErrNoDriver, says: "PCI 0000:0a:00.0, UUID abcdef00000000000000000000000005"},
 		{why: "a part of a name in another case", list: all, selector: "LLVM", want: 0},
 		{why: "two have it", list: all, selector: "radeon", kind: vk.ErrNoDriver, says: `"radeon" alone names; give the index`},
 		{why: "none has it", list: all, selector: "banana", kind: vk.ErrNoDriver, says: "  4  Radeon RX 7900"},

@@ -324,6 +324,32 @@ func shrink(op *Op, c Case, limit int) Case {
 	}
 }
 
+// affordable cuts a case further, until the reference takes no longer than checkFLOPs or no further cut is legal: the slowest dimension of any
+// input, with those of the same extent or alone. A square product ends with few rows, or with short sums.
+func affordable(op *Op, c Case) Case {
+	for {
+		s, err := newScratch(op, c)
+		if err != nil {
+			return c
+		}
+		if flops, _ := op.Cost(s.node); flops <= checkFLOPs {
+			return c
+		}
+		smaller, ok := c, false
+		for i := range c.In {
+			for _, marked := range []func(j int) bool{func(j int) bool { return c.In[j][0] == c.In[i][0] }, func(j int) bool { return j == i }} {
+				if !ok {
+					smaller, ok = halve(op, c, marked)
+				}
+			}
+		}
+		if !ok {
+			return c
+		}
+		c = smaller
+	}
+}
+
 // halve halves the slowest dimension of the inputs so marked, to a multiple of the alignment where it is large; false if
 // the operation does not take that.
 func halve(op *Op, c Case, marked func(i int) bool) (Case, bool) {

@@ -492,7 +492,7 @@ func (t *Tuner) checks(n *Node, k *Kernel) []Check {
 			list = append(list, Check{n.Op, k, c, uint64(i)})
 		}
 	}
-	own := shrink(n.Op, caseOf(n), checkElements)
+	own := affordable(n.Op, shrink(n.Op, caseOf(n), checkElements))
 	if s, err := newScratch(n.Op, own); len(list) == 0 && err == nil && slices.Contains(t.dev.fitting(s.node), k) {
 		list = append(list, Check{n.Op, k, own, 1})
 	}

@@ -610,6 +610,34 @@ func TestTimeCopy(t *testing.T) {
 	}
 }
 
+// TestTunerChecksWithinReason: whatever device and shape, the reference that a kernel is held against before it is used takes some
+// tenths of a second. That of a large product, which no fixed case stands for on a GPU with texels, took minutes.
+func TestTunerChecksWithinReason(t *testing.T) {
+	d := openTest(t)
+	tuner, err := NewTuner(d, "")
+	must(t, err)
+	was := *d.Limits()
+	t.Cleanup(func() { *d.Limits() = was })
+	d.Limits().CPU, d.Limits().Subgroup, d.Limits().Int64, d.Limits().MaxTexel, d.Limits().MaxRange = false, 32, true, 1<<28, 1<<30
+	const size, most = 4096, 4 * checkFLOPs // fixed cases are few, and some a little longer
+	for _, f := range []Form{NN, NT, TN} {
+		n := nodeOf(t, opMatMul, Case{In: []Shape{{size, size}, {size, size}}, Attr: MatMul{Form: f}})
+		fitting := d.fitting(n)
+		if len(fitting) < 3 {
+			t.Fatalf("%v: %d kernels fit, want some", f, len(fitting))
+		}
+		for _, k := range fitting {
+			for _, c := range tuner.checks(n, k) {
+				s, err := newScratch(c.Op, c.Case)
+				must(t, err)
+				if flops, _ := c.Op.Cost(s.node); flops > most {
+					t.Errorf("%v: %s is checked by %v, %d FLOPs; want at most %g", f, k.Name, c.Case.In, flops, most)
+				}
+			}
+		}
+	}
+}
+
 // TestTunerTimesWhatFits: a kernel made for many rows does not run on the few of the heat, and is timed and chosen all the same.
 func TestTunerTimesWhatFits(t *testing.T) {
 	d := openTest(t)

@@ -23,7 +23,7 @@ type Config struct {
 	// ranks and device gives the same losses, bit by bit. Zero is a seed like any other.
 	Seed int64 `toml:"seed"`
 
-	// Device chooses the Vulkan device by index, UUID or a part of its name. Empty means the local rank's, of those that
+	// Device chooses the Vulkan device by index, UUID, PCI address or a part of its name. Empty means the local rank's, of those that
 	// CUDA_VISIBLE_DEVICES and the like leave, else the most capable; a CPU device only when there is no other. SALTERN_DEVICE
 	// in the environment of a process says it for that one.
 	Device string `toml:"device"`

@@ -25,10 +25,11 @@ func devicesCommand() *Command {
 		Summary: "list the Vulkan devices of this machine, and which one a job would use",
 		Help: `Lists every device that the Vulkan loader offers, in its order, with what Saltern needs to
 know of it. "*" marks the one that is used when a job names none, or that --device names:
-an index, a UUID, or a part of the name. What a device lacks is named; such a one is never
-used.
+an index, a UUID, a PCI address, or a part of the name. What a device lacks is named; such a
+one is never used.
 
-The most capable usable device is: a discrete GPU before an integrated, a virtual and any
+SALTERN_DEVICE in the environment wins over --device. Where nothing names one, and no variable
+limits the GPUs, it is the most capable that can be used: a discrete GPU before an integrated, a virtual and any
 other one, a CPU last; of two alike, the one with more memory.
 
 --slurm shows which device each rank of this node takes: in a job of Slurm's, or wherever
@@ -54,9 +55,14 @@ srun -n 1 --gpus-per-task 4 saltern devices --slurm`,
 			if err != nil {
 				return withHints(err)
 			}
-			chosen, err := compute.PickDevice(list, flags.device)
-			if err != nil {
-				chosen = -1 // the table may show why; then the error says it
+			chosen := -1 // where there is an error; the table may show why, and then the error says it
+			selector, err := io.pickAlone(flags.device)
+			if err == nil {
+				if i, failed := compute.PickDevice(list, selector); failed == nil {
+					chosen = i
+				} else {
+					err = failed
+				}
 			}
 			err = errors.Join(deviceTable(list, chosen, flags.json).Write(io.Out, flags.json), err)
 			for _, h := range hints(os.DirFS("/")) { // a GPU may be missing from the list
@@ -78,15 +84,22 @@ func deviceTable(list []vk.Info, chosen int, asJSON bool) Table {
 		{Key: "max_storage_range_mib", Title: "range", Unit: "MiB"},
 		{Key: "pci", Title: "PCI"}, {Key: "uuid", Title: "UUID"}, {Key: "lacks", Title: "lacks"},
 	}}
+	if asJSON {
+		t.Columns = append(t.Columns, Column{Key: "vendor"}, Column{Key: "model"})
+	}
 	for _, i := range list {
 		var mark any = i.Index == chosen
 		if !asJSON {
 			mark = map[bool]string{true: "*"}[i.Index == chosen]
 		}
-		t.Rows = append(t.Rows, []any{
+		row := []any{
 			mark, i.Index, i.Name, i.Type.String(), i.Driver, i.API, float64(i.Memory) / (1 << 30), subgroups(i),
 			i.SharedMemory >> 10, i.MaxRange >> 20, orNil(i.PCI), i.UUID, orNil(i.Lacks),
-		})
+		}
+		if asJSON { // PCI-SIG's numbers, as lspci -n writes them
+			row = append(row, fmt.Sprintf("%04x", i.Vendor), fmt.Sprintf("%04x", i.Model))
+		}
+		t.Rows = append(t.Rows, row)
 	}
 	return t
 }

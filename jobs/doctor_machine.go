@@ -23,9 +23,20 @@ type machine struct {
 func newMachine(io IO, selector string) *machine {
 	m := &machine{hints: hints(os.DirFS("/"))}
 	if m.list, m.listErr = compute.Devices(io.validation()); m.listErr == nil {
-		m.device, m.openErr = compute.Open(selector, io.validation())
+		if selector, m.openErr = io.pickAlone(selector); m.openErr == nil {
+			m.device, m.openErr = compute.Open(selector, io.validation())
+		}
 	}
 	return m
+}
+
+// names are those of all devices, in the loader's order.
+func (m *machine) names() string {
+	var list []string
+	for _, i := range m.list {
+		list = append(list, i.Name)
+	}
+	return strings.Join(list, "; ")
 }
 
 // symptom is one thing that a machine may have wrong. examine returns what there is to say and the error, if it is one.
@@ -50,7 +61,7 @@ func symptoms() []symptom {
 			}},
 		{code: "driver", title: "a Vulkan driver is installed", dependsOn: []string{"loader"},
 			remedy:  "install your GPU's Vulkan driver, or mesa-vulkan-drivers for the CPU",
-			examine: func(m *machine) (string, error) { return fmt.Sprintf("devices: %d", len(m.list)), m.listErr }},
+			examine: func(m *machine) (string, error) { return "devices: " + m.names(), m.listErr }},
 		{code: "device", title: "a device can be used", dependsOn: []string{"driver"},
 			remedy: "see what each device lacks: saltern devices; a newer driver may have it",
 			examine: func(m *machine) (string, error) {

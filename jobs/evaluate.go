@@ -202,5 +202,5 @@ func windowFlag(fs *flag.FlagSet, window *int) {
 
 // deviceFlag defines --device, which every command that uses a device has.
 func deviceFlag(fs *flag.FlagSet, device *string) {
-	fs.StringVar(device, "device", "", "the Vulkan `device`: an index, a UUID or a part of its name (see saltern devices)")
+	fs.StringVar(device, "device", "", "the Vulkan `device`: an index, a UUID, a PCI address or a part of its name (see saltern devices)")
 }

@@ -83,7 +83,10 @@ func TestFleet(t *testing.T) {
 	for _, root := range []string{"host", "trixie", "sid"} {
 		t.Run("execute/"+root, func(t *testing.T) { f.execute(t, root) })
 	}
+	t.Run("devices", f.devices)
+	t.Run("several", f.several)
 	t.Run("mixed", f.mixed)
+	t.Run("slurm", f.slurm)
 	t.Run("miscompiling", f.miscompiling)
 	failed := t.Failed() // of all that ran before; the page's own test has not failed yet
 	t.Run("page", func(t *testing.T) {

@@ -66,7 +66,11 @@ func (k *kernelView) run(ctx context.Context, io IO, args []string) (err error) 
 	if err := knownOp(k.op); err != nil {
 		return err
 	}
-	d, err := compute.OpenToExamine(k.device, io.validation())
+	selector, err := io.pickAlone(k.device)
+	if err != nil {
+		return err
+	}
+	d, err := compute.OpenToExamine(selector, io.validation())
 	if err != nil {
 		return withHints(err)
 	}

@@ -21,7 +21,8 @@ type submitFlags struct {
 	teacherNodes, teacherGPUs         int
 	teacherTasks, grace               int
 	time, partition, account, program string
-	teacherPartition, seeds           string
+	teacherPartition, teacherProgram  string
+	seeds                             string
 	options, teacherOptions           listFlag
 	chain, dryRun                     bool
 }
@@ -41,6 +42,7 @@ func (f *submitFlags) define(fs *flag.FlagSet) {
 	fs.IntVar(&f.teacherGPUs, "teacher-gpus-per-node", 0, "GPUs of each of them")
 	fs.IntVar(&f.teacherTasks, "teacher-tasks-per-node", 0, "ranks of each of them; 0 is one for each GPU, or one")
 	fs.StringVar(&f.teacherPartition, "teacher-partition", "", "`partition` of theirs")
+	fs.StringVar(&f.teacherProgram, "teacher-program", "", "the `saltern` that they run, as a script that enters a container with their driver; empty is that of the others")
 	fs.Var(&f.teacherOptions, "teacher-sbatch", "another `option` of sbatch for them; may be given more than once")
 	fs.StringVar(&f.seeds, "seeds", "", "run \"saltern compare\" with these `seeds`, as 1-3, one task of a job array each, and then the comparison")
 	fs.BoolVar(&f.chain, "chain", false, "one job for each step: prepare, train the SLM, score or label, train the LLM; each waits for the one before")
@@ -183,7 +185,7 @@ func (f *submitFlags) students() slurm.Group {
 
 // teachers are the nodes that teach.
 func (f *submitFlags) teachers() slurm.Group {
-	g := slurm.Group{Nodes: f.teacherNodes, Tasks: ranksOf(f.teacherTasks, f.teacherGPUs), GPUs: f.teacherGPUs, CPUsPerTask: f.cpus}
+	g := slurm.Group{Nodes: f.teacherNodes, Tasks: ranksOf(f.teacherTasks, f.teacherGPUs), GPUs: f.teacherGPUs, CPUsPerTask: f.cpus, Program: f.teacherProgram}
 	if p := either(f.teacherPartition, f.partition); p != "" {
 		g.Options = append(g.Options, "--partition="+p)
 	}

@@ -7,6 +7,7 @@
 #   fleet.sh run ROOT CMD     run CMD with the lavapipe of ROOT: shaders execute, on the CPU
 #   fleet.sh ranks CMD        run CMD, such as "saltern run job.toml", as one job of three ranks, each on another lavapipe
 #   fleet.sh gpu GPU CMD      run CMD with the driver of GPU: pipelines compile, what is submitted is dropped
+#   fleet.sh several CMD      run CMD with three of trixie's drivers at once: RADV without a GPU, NVK, lavapipe
 #   fleet.sh glslc ARGS       compile a shader with trixie's glslc 2025.2, which knows cooperative matrices
 #   fleet.sh spirv-val ARGS   check a module with the validator beside it
 #   fleet.sh gpus             print the names of the GPUs, and nothing else
@@ -161,6 +162,18 @@ gpu() {
 	fail "there is no GPU $1, only: $(names | tr '\n' ' ')"
 }
 
+# several CMD: one process sees three drivers. RADV's device is the one that it makes up by itself, as two shims would be one too many.
+several() {
+	[ $# -ge 1 ] || usage
+	local driver list=
+	for driver in radeon nouveau lvp; do
+		choose trixie "$driver"
+		list+=${list:+:}$VK_DRIVER_FILES
+	done
+	export VK_DRIVER_FILES=$list VK_ICD_FILENAMES=$list RADV_FORCE_FAMILY=navi31 NOUVEAU_CHIPSET=172
+	enter trixie libnouveau_noop_drm_shim.so "$@"
+}
+
 names() { awk 'NF { print $1 }' <<<"$gpus"; }
 
 # describe CMD... prints the first device's name and driver, as vulkaninfo run by CMD sees it.
@@ -188,6 +201,7 @@ list) list ;;
 run) run "$@" ;;
 ranks) ranks "$@" ;;
 gpu) gpu "$@" ;;
+several) several "$@" ;;
 gpus) names ;;
 glslc | spirv-val)
 	[ -e "$fleet/trixie/.ready" ] || fail "there is no root trixie in $fleet; make it: $0 up"

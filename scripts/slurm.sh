@@ -7,7 +7,8 @@
 #   slurm.sh run CMD    start it if need be, and run CMD with SLURM_CONF set, so that sbatch and srun find it
 #   slurm.sh env        print the line that lets your shell find it: eval "$(scripts/slurm.sh env)"
 #
-# Its state is in $SALTERN_SLURM, otherwise in /var/tmp/saltern-slurm. All nodes are this machine: they share its address and
+# Its state is in $SALTERN_SLURM, otherwise in /var/tmp/saltern-slurm; its ports begin at $SALTERN_SLURM_PORT, otherwise at 16827. With
+# others for both, a second one runs beside it. All nodes are this machine: they share its address and
 # its name, and SLURMD_NODENAME alone tells them apart. Each may take all cores several times over: the tests are about
 # ranks, not about speed. What sites set differently is set so that it can be tested: RequeueExit is 75, and requeued jobs
 # wait two minutes, as everywhere, unless "scontrol update JobId=N StartTime=now" makes them start. A node is down after 15 s of
@@ -16,6 +17,7 @@ set -euo pipefail
 
 dir=${SALTERN_SLURM:-/var/tmp/saltern-slurm}
 conf=$dir/slurm.conf
+port=${SALTERN_SLURM_PORT:-16827}
 
 fail() {
 	echo "slurm: $*" >&2
@@ -45,7 +47,7 @@ write_conf() { # write_conf NODES
 	cat <<-CONF
 		ClusterName=saltern
 		SlurmctldHost=$host(127.0.0.1)
-		SlurmctldPort=16827
+		SlurmctldPort=$port
 		SlurmUser=root
 		AuthType=auth/munge
 		AuthInfo=socket=$dir/munge/socket
@@ -74,7 +76,7 @@ write_conf() { # write_conf NODES
 		PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:8
 	CONF
 	for i in $(seq "$1"); do
-		echo "NodeName=node$i NodeAddr=127.0.0.1 NodeHostname=$host Port=$((16930 + i)) CPUs=$(nproc) State=UNKNOWN"
+		echo "NodeName=node$i NodeAddr=127.0.0.1 NodeHostname=$host Port=$((port + i)) CPUs=$(nproc) State=UNKNOWN"
 	done
 }
 

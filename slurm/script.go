@@ -1,6 +1,7 @@
 package slurm
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -9,9 +10,10 @@ import (
 // them, in their order.
 type Group struct {
 	Nodes       int
-	Tasks       int // ranks of a node
-	GPUs        int // of a node; 0: none is asked for
-	CPUsPerTask int // 0: Slurm's own choice
+	Tasks       int    // ranks of a node
+	GPUs        int    // of a node; 0: none is asked for
+	CPUsPerTask int    // 0: Slurm's own choice
+	Program     string // saltern as these nodes start it; empty: the job's Program
 
 	// Options are further ones of sbatch, as "--partition=small".
 	Options []string
@@ -113,7 +115,6 @@ func (j Job) wait() int {
 
 // tasks is what srun starts: the command, for each group of a heterogeneous job.
 func (j Job) tasks() string {
-	command := quoteAll(append([]string{j.Program}, j.Command...))
 	var parts []string
 	for i, g := range j.Groups {
 		options := ""
@@ -123,7 +124,7 @@ func (j Job) tasks() string {
 		if g.CPUsPerTask > 0 { // which srun does not take from the job
 			options += fmt.Sprintf("--cpus-per-task=%d ", g.CPUsPerTask)
 		}
-		parts = append(parts, options+command)
+		parts = append(parts, options+quoteAll(append([]string{cmp.Or(g.Program, j.Program)}, j.Command...)))
 	}
 	return strings.Join(parts, " : \\\n     ")
 }

@@ -20,7 +20,7 @@ func exampleJobs(folder string) map[string]Job {
 			Program: "/opt/saltern", Command: []string{"run", "job.toml"}, Folder: folder,
 		},
 		"mixed": {
-			Name: "it's mixed", What: "teachers on small GPUs", Groups: []Group{{Nodes: 2, Tasks: 4, GPUs: 4}, {Nodes: 1, Tasks: 2, GPUs: 2, Options: []string{"--partition=small"}}},
+			Name: "it's mixed", What: "teachers on small GPUs", Groups: []Group{{Nodes: 2, Tasks: 4, GPUs: 4}, {Nodes: 1, Tasks: 2, GPUs: 2, Program: "/opt/mesa 26/saltern", Options: []string{"--partition=small"}}},
 			Program: "/opt/my programs/saltern", Command: []string{"run", "it's $HOME.toml"}, Folder: folder,
 		},
 		"array": {
@@ -64,7 +64,7 @@ func TestScriptsRun(t *testing.T) {
 	}{
 		{job: "plain", exit: "0", want: start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\n"},
 		{job: "plain", exit: "75", want: start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\nscontrol[requeue][42]\n"},
-		{job: "mixed", exit: "0", want: start + "[--het-group=0][/opt/my programs/saltern][run][it's $HOME.toml][:][--het-group=1][/opt/my programs/saltern][run][it's $HOME.toml]\n"},
+		{job: "mixed", exit: "0", want: start + "[--het-group=0][/opt/my programs/saltern][run][it's $HOME.toml][:][--het-group=1][/opt/mesa 26/saltern][run][it's $HOME.toml]\n"},
 		{job: "array", exit: "71", want: start + "[echo][compare][--seed][7][job.toml]\njob 2 of 3, seeds, failed with exit code 71; those that wait for it are not started\n"},
 		{job: "plain", exit: "75", more: []string{"SLURM_RESTART_COUNT=9"}, want: start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\nscontrol[requeue][42]\n"},
 		{job: "plain", exit: "137", more: []string{"SLURM_RESTART_COUNT=9"}, want: start + "[--cpus-per-task=6][/opt/saltern][run][job.toml]\n"},

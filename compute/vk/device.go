@@ -40,7 +40,7 @@ type Device struct {
 func (in *Instance) OpenDevice(index int) (*Device, error) { return in.open(index, false) }
 
 // OpenToExamine is OpenDevice for a device whose pipelines are to tell of themselves by Statistics, where it has
-// Info.Statistics. A driver may compile longer for that, and less well.
+// Info.Statistics, also one that OnlyCompiles. A driver may compile longer for that, and less well.
 func (in *Instance) OpenToExamine(index int) (*Device, error) { return in.open(index, true) }
 
 func (in *Instance) open(index int, examine bool) (*Device, error) {
@@ -49,7 +49,7 @@ func (in *Instance) open(index int, examine bool) (*Device, error) {
 		return nil, fmt.Errorf("%w: there is no device %d, only 0 to %d", ErrNoDriver, index, len(in.infos)-1)
 	}
 	info := in.infos[index]
-	if info.Lacks != "" {
+	if info.Lacks != "" && !(examine && info.Lacks == OnlyCompiles) {
 		return nil, fmt.Errorf("%w: %s (%s) lacks %s", ErrLacks, info.Name, info.Driver, info.Lacks)
 	}
 	d := &Device{Info: info, instance: in, modules: map[string]*module{}, pipelines: map[pipelineKey]*Pipeline{}}

@@ -28,6 +28,9 @@ var ErrNoLoader = fmt.Errorf("%w: no Vulkan loader", ErrNoDriver)
 // ErrLacks says that a device exists but lacks something Saltern requires; the message names it.
 var ErrLacks = errors.New("the device lacks what Saltern requires")
 
+// OnlyCompiles is what a device lacks that is no more than a compiler, as RADV's for a GPU that is not there. OpenToExamine opens it.
+const OnlyCompiles = "memory: it compiles kernels, and runs none"
+
 // ErrMemory says that the device could not give the memory asked for.
 var ErrMemory = errors.New("not enough device memory")
 
@@ -76,9 +79,10 @@ type Info struct {
 	Name          string `json:"name"`
 	Driver        string `json:"driver"` // name and version as the driver words them
 	DriverVersion uint32 `json:"driver_version"`
-	Vendor        uint32 `json:"vendor"` // PCI-SIG's number of who made the device
-	UUID          string `json:"uuid"`   // 32 hexadecimal digits
-	PCI           string `json:"pci,omitempty"`
+	Vendor        uint32 `json:"vendor"`        // PCI-SIG's number of who made the device
+	Model         uint32 `json:"model"`         // the vendor's number of what it is
+	UUID          string `json:"uuid"`          // 32 hexadecimal digits
+	PCI           string `json:"pci,omitempty"` // address, as 0000:03:00.0; empty where the driver tells none
 	Type          Type   `json:"type"`
 	API           string `json:"api"`
 	Subgroup      int    `json:"subgroup"` // default size
@@ -237,8 +241,8 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 	props.Limits.Deref()
 	l := props.Limits
 	info := Info{
-		Name: C.GoString(&c.name[0]), Driver: strings.TrimSpace(C.GoString(&c.driver[0]) + " " + C.GoString(&c.driverInfo[0])),
-		DriverVersion: uint32(c.driverVersion), Vendor: uint32(c.vendor), UUID: hex.EncodeToString(C.GoBytes(unsafe.Pointer(&c.uuid[0]), 16)), Type: Type(c._type),
+		Name: strings.TrimSpace(C.GoString(&c.name[0])), Driver: strings.TrimSpace(C.GoString(&c.driver[0]) + " " + C.GoString(&c.driverInfo[0])),
+		DriverVersion: uint32(c.driverVersion), Vendor: uint32(c.vendor), Model: uint32(c.device), UUID: hex.EncodeToString(C.GoBytes(unsafe.Pointer(&c.uuid[0]), 16)), Type: Type(c._type),
 		API:      fmt.Sprintf("%d.%d.%d", c.api>>22, c.api>>12&0x3ff, c.api&0xfff),
 		Subgroup: int(c.subgroup), SubgroupMin: int(c.subgroup), SubgroupMax: int(c.subgroup),
 		SharedMemory: int(l.MaxComputeSharedMemorySize), MaxWorkgroup: int(l.MaxComputeWorkGroupInvocations),
@@ -250,7 +254,7 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 	if c.hasSizeControl != 0 && uint32(c.subgroupRequired)&uint32(vulkan.ShaderStageComputeBit) != 0 {
 		info.SubgroupMin, info.SubgroupMax, info.SizeControl = int(c.subgroupMin), int(c.subgroupMax), true
 	}
-	if c.hasPCI != 0 {
+	if c.hasPCI != 0 && c.pci != [4]C.uint32_t{} { // zeros, a bridge's address, say that there is none
 		info.PCI = fmt.Sprintf("%04x:%02x:%02x.%x", c.pci[0], c.pci[1], c.pci[2], c.pci[3])
 	}
 	var memory vulkan.PhysicalDeviceMemoryProperties
@@ -278,6 +282,8 @@ func describe(instance vulkan.Instance, p vulkan.PhysicalDevice) Info {
 		info.Lacks = "Vulkan 1.2 (the driver offers " + info.API + ")"
 	case !ok:
 		info.Lacks = "a compute queue"
+	case info.Memory == 0:
+		info.Lacks = OnlyCompiles
 	case uint32(c.subgroupStages)&uint32(vulkan.ShaderStageComputeBit) == 0 || uint32(c.subgroupOps)&ops != ops:
 		info.Lacks = "subgroup operations (basic, arithmetic, ballot, shuffle) in compute shaders"
 	}

@@ -12,7 +12,8 @@
 //  1. What a variable hides is never chosen, and what it says that cannot be mapped is an error, never a guess: TestGranted.
 //  2. Local ranks below the number of GPUs get different ones, in one order for all ranks of the node: TestForRank.
 //  3. A GPU that two drivers offer is one GPU: TestTwins.
-//  4. Two ranks on one GPU are found, whoever chose it: TestShared.
+//  4. What a driver offers only to compile for is no GPU: TestCapturedNodes.
+//  5. Two ranks on one GPU are found, whoever chose it: TestShared.
 //
 // Sources: CUDA C++ Programming Guide, "CUDA Environment Variables"; ROCm documentation, "GPU isolation techniques"; oneAPI Level Zero
 // Specification, "Environment Variables"; Slurm, "Generic Resource (GRES) Scheduling" and srun(1).

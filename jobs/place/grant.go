@@ -191,13 +191,13 @@ func byUUID(gpus []vk.Info, text string, uuid func(vk.Info) string) (int, error)
 	return found, nil
 }
 
-// kinds is how many different names the GPUs have.
+// kinds is how many different models the GPUs are.
 func kinds(gpus []vk.Info) int {
-	names := map[string]bool{}
+	models := map[string]bool{}
 	for _, g := range gpus {
-		names[g.Name] = true
+		models[fmt.Sprint(g.Name, g.Model)] = true
 	}
-	return len(names)
+	return len(models)
 }
 
 // slurm is the variable by which Slurm says which GPUs it granted, and its value.

@@ -99,11 +99,11 @@ func (n Node) Limits() string {
 	return strings.Join(list, ", ")
 }
 
-// gpus are the node's, by PCI address, each once, though two drivers may offer it: the first that can be used has it.
+// gpus are the node's, by PCI address, and not what a driver makes up to compile for; each once, though two drivers may offer it: the first that can be used has it.
 func (n Node) gpus() []vk.Info {
 	var list []vk.Info
 	for _, d := range n.Devices {
-		if d.Type == vk.CPU {
+		if d.Type == vk.CPU || d.Lacks == vk.OnlyCompiles {
 			continue
 		}
 		twin := slices.IndexFunc(list, func(g vk.Info) bool { return d.PCI != "" && g.PCI == d.PCI })
@@ -127,13 +127,27 @@ func btoi(b bool) int {
 	return 0
 }
 
+// Identity is the same for one device of a node, whatever driver offers it: the PCI address, else the UUID, else the name. Devices that are the
+// processor are one, as they share its memory.
+func Identity(d vk.Info) string {
+	switch {
+	case d.Type == vk.CPU:
+		return "CPU"
+	case d.PCI != "":
+		return d.PCI
+	case strings.Trim(d.UUID, "0") != "":
+		return d.UUID
+	}
+	return fmt.Sprintf("%s, %d", d.Name, d.Index)
+}
+
 // Seat is where a rank sits: a device of a node.
 type Seat struct {
 	Rank, Node int
 	Host       string
 	Device     string // for people
-	ID         string // the same for one device, whatever driver offers it: PCI address, else UUID
-	Kind       string // devices of one kind round alike: name and driver
+	ID         string // see Identity
+	Kind       string // devices of one kind round alike: name, driver and the vendor's number of the model
 	CPU        bool
 }
 
@@ -144,10 +158,13 @@ func NewSeat(rank, node int, d vk.Info) Seat {
 		host = fmt.Sprint("node ", node)
 	}
 	kind := d.Name + " (" + d.Driver
+	if d.Model != 0 && d.Type != vk.CPU { // a driver may have one name for several models, as NVK for those that it does not know
+		kind += fmt.Sprintf(", %04x:%04x", d.Vendor, d.Model)
+	}
 	if d.Type == vk.CPU { // whose driver compiles for the processor that it finds
 		kind += " on " + processor()
 	}
-	return Seat{rank, node, host, describe(d), cmp.Or(d.PCI, d.UUID), kind + ")", d.Type == vk.CPU}
+	return Seat{rank, node, host, describe(d), Identity(d), kind + ")", d.Type == vk.CPU}
 }
 
 // processor is the model of this machine's.
