@@ -100,11 +100,15 @@ type Config struct {
 	// one process alone, which rounds nothing, leaves it out. Sums are float32. Empty means "float32", and with "local" "int8".
 	Wire string `toml:"wire"`
 
-	// Teachers is how many ranks, the last ones, run the teacher in stage 1 and send its soft labels, in the form of [distill], to
-	// the others, who train; as soon as the teacher helps no more they train too. Zero means that every rank trains and
-	// runs the teacher itself, or reads a file. Fewer than there are ranks. Not with
+	// Teachers is how many ranks run the teacher in stage 1 and send its soft labels, in the form of [distill], to
+	// the others, who train; as soon as the teacher helps no more they train too, if their devices can hold the model. Zero means that
+	// every rank trains and runs the teacher itself, or reads a file. Fewer than there are ranks. Not with
 	// ShardOptimizer, which wants the same ranks from step to step.
 	Teachers int `toml:"teachers"`
+
+	// Roles is which ranks are the teachers: "last", as many of the last ones as Teachers says; or their numbers, as "1,3", and then Teachers
+	// is left out. Rank 0 trains in any case: it leads, and writes what is written once. Empty means "last".
+	Roles string `toml:"roles"`
 
 	// Prefetch is how many steps the teachers' ranks may be ahead of the students. Zero means 4. At least 1; a step takes some 40 bytes
 	// for each token of the batch.
@@ -132,6 +136,12 @@ func (c Config) Defaults() Config {
 	}
 	if c.Shares == "" {
 		c.Shares = SharesAuto
+	}
+	if c.Roles == "" {
+		c.Roles = RolesLast
+	}
+	if c.Teachers == 0 {
+		c.Teachers = len(c.Pinned())
 	}
 	return c.syncDefaults()
 }
@@ -165,6 +175,7 @@ func (c Config) Check(bad func(key, message string)) {
 	if c.Teachers < 0 {
 		bad("teachers", fmt.Sprintf("teachers = %d must not be negative; 0 has every rank train", c.Teachers))
 	}
+	c.checkRoles(bad)
 	if c.Prefetch < 1 || c.Prefetch > 1000 {
 		bad("prefetch", fmt.Sprintf("prefetch = %d is out of bounds; use 1 to 1000 steps", c.Prefetch))
 	}

@@ -57,6 +57,13 @@ func TestRolesAreChecked(t *testing.T) {
 		"cluster.teachers=1 cluster.shard_optimizer=true":  "cluster.teachers = 1 begin to train in the middle; leave out one of the two",
 		"cluster.teachers=1 distill.labels=offline":        `distill.labels = "offline" reads them from a file; leave out one of the two`,
 		"cluster.teachers=1 distill.label_form=top-k":      "",
+		"cluster.roles=3,1":                                "",
+		"cluster.roles=2 cluster.teachers=1":               "",
+		"cluster.roles=2 cluster.teachers=2":               `teachers = 2, but roles = "2" names 1; leave out teachers`,
+		"cluster.roles=0,2":                                `roles = "0,2" has rank 0 teach, which leads, and must train`,
+		"cluster.roles=2,2":                                `roles = "2,2" is unknown; use "last", or the numbers of the ranks that teach, each once, as "1,3"`,
+		"cluster.roles=first":                              `roles = "first" is unknown`,
+		"cluster.roles=2 distill.method=baseline":          `have nobody to teach`,
 	} {
 		_, err := readJob("job.toml", []byte(compareJob), strings.Fields(sets))
 		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
@@ -162,6 +169,48 @@ func testRoles(t *testing.T, saltern program) {
 		for _, r := range records {
 			if _, ok := r.Values[metrics.LabelWait]; ok != (r.Step >= 1 && r.Step <= 14) {
 				t.Errorf("step %d: a wait for labels: %v", r.Step, ok)
+			}
+		}
+	})
+	t.Run("pinned", func(t *testing.T) {
+		dir := trained(t)
+		p := start(t, saltern, dir, launch(3, "--set=cluster.roles=1", "--set=cluster.keep_labels=true")...)
+		p.finish(t)
+		if log := rankSays(t, dir, 1); !strings.Contains(log, "SALT: this rank runs the teacher from step 0 on, for 2 students\n") {
+			t.Errorf("rank 1 does not teach:\n%s", log)
+		}
+		sameTraining(t, undisturbed, dir, "llm-salt") // on devices that are alike it does not matter who teaches
+		sameLabels(t, file, dir)
+	})
+	t.Run("small", func(t *testing.T) { // a device that holds the SLM and not the LLM
+		dir := trained(t)
+		small := append([]string{"launch", "-n", "3", "--env", "1:SALTERN_MEMORY=1200KiB", "--"}, "train", "--set=cluster.roles=1", "job.toml")
+		p := start(t, saltern, dir, small...)
+		if !p.at(t, after("llm-salt", 20), 0) { // in stage 2
+			t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+		}
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		if code := p.ProcessState.ExitCode(); code != int(Interrupted) {
+			t.Fatalf("%v\n%s", p.ProcessState, p.stderr.String())
+		}
+		p = start(t, saltern, dir, append([]string{"launch", "-n", "3", "--env", "1:SALTERN_MEMORY=1200KiB", "--"}, "run", "--set=cluster.roles=1", "job.toml")...)
+		p.finish(t)
+		for i, want := range []string{
+			"SALT: step 14: the teacher helps no more, and its ranks, whose devices cannot hold the model, wait for the 2 that train\n",
+			"BASELINE: this rank waits, as its device cannot hold the model, for those that train it: 2 of 3\n",
+			"SALT: this rank waits, as its device cannot hold the model, for those that train it: 2 of 3\n",
+		} {
+			if log := rankSays(t, dir, min(i, 1)); !strings.Contains(log, want) {
+				t.Errorf("%s\nwant %s", log, want)
+			}
+		}
+		a, b := measuredLosses(t, file), measuredLosses(t, dir)
+		for i := range a { // by as many students from the first step to the last
+			if x, y := fmt.Sprint(a[i].Values), fmt.Sprint(b[i].Values); x != y {
+				t.Errorf("step %d: %s with a small teacher, %s from a file", a[i].Step, y, x)
 			}
 		}
 	})
@@ -274,6 +323,16 @@ func testRoles(t *testing.T, saltern program) {
 		}
 		nearLosses(t, measuredLosses(t, a), measuredLosses(t, b))
 	})
+}
+
+// rankSays is what a rank has said.
+func rankSays(t *testing.T, dir string, rank int) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "runs", "job", "logs", fmt.Sprintf("rank_%d.log", rank)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // sameLabels wants two jobs to have files of the same soft labels, in whatever order.
