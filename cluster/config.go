@@ -106,8 +106,12 @@ type Config struct {
 	// ShardOptimizer, which wants the same ranks from step to step.
 	Teachers int `toml:"teachers"`
 
-	// Roles is which ranks are the teachers: "last", as many of the last ones as Teachers says; or their numbers, as "1,3", and then Teachers
-	// is left out. Rank 0 trains in any case: it leads, and writes what is written once. Empty means "last".
+	// Roles is which ranks are the teachers: "last", as many of the last ones as Teachers says; their numbers, as "1,3"; or "auto", which has
+	// those teach whose devices cannot hold the student, by the figures of "saltern plan", and of the others the slowest, as far as that makes the
+	// training shorter, by rates that are measured when it begins; where nobody is to teach, each rank runs the teacher itself. The log and
+	// roles.json in the run folder say who does what, and why, and a job that goes on with such devices keeps it. But for "last", Teachers is
+	// left out. Rank 0 trains in any case: it leads, and writes what is written once. Empty means "last". "auto" is not for ShardOptimizer,
+	// Elastic or Sync "local".
 	Roles string `toml:"roles"`
 
 	// Prefetch is how many steps the teachers' ranks may be ahead of the students. Zero means 4. At least 1; a step takes some 40 bytes

@@ -137,6 +137,10 @@ func (t *training) plan(memory int64) (plan, error) {
 	}
 	objectives := help.objectives()
 	c, _ := model.ChooseShare(m, t.Train, p.ranks*t.finer(), memory, objectives...) // where nothing fits it is the smallest: tooLarge tells
+	c, err := t.forTeachers(c)
+	if err != nil {
+		return p, err
+	}
 	trainer, err := model.Programs(m, c, objectives...)
 	if err != nil {
 		return p, err

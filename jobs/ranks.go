@@ -379,18 +379,14 @@ func (r *ranks) device(io IO, asked string) (string, error) {
 }
 
 // common is what the devices of all ranks have in common, once all have said what they have: see commonOf.
-func (r *ranks) common(ctx context.Context, own compute.Limits, i vk.Info) (compute.Limits, error) {
+func (r *ranks) common(ctx context.Context, own compute.Limits, i vk.Info, slow float64) (compute.Limits, error) {
 	if r == nil {
 		return own, nil
 	}
-	if err := r.survey(ctx, own, i); err != nil {
+	if err := r.survey(ctx, own, i, slow); err != nil {
 		return own, err
 	}
-	all := make([]int, r.size())
-	for rank := range all {
-		all[rank] = rank
-	}
-	return r.commonOf(all), nil
+	return r.commonOf(numbers(r.size())), nil
 }
 
 func matrixTypes(l compute.Limits) (list []compute.DType) {

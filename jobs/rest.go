@@ -25,6 +25,18 @@ func (r *ranks) among(n int, f func() error) error {
 	return f()
 }
 
+// enter has the first n ranks, of which this is one, be all that there are, until leave is called with how it ended.
+func (r *ranks) enter(n int) (leave func(err error) error) {
+	whole := r.whole
+	r.whole = whole.First(n)
+	r.widen()
+	return func(err error) error {
+		r.whole = whole
+		r.narrow(n)
+		return r.part(err)
+	}
+}
+
 // verdict is how something that the first ranks do ended, as rank 0 tells the rest.
 type verdict struct {
 	Over  bool   // so is the training, for this time
@@ -85,13 +97,13 @@ func (r *ranks) part(err error) error {
 // meetAgain is where all ranks meet that were apart.
 func (r *ranks) meetAgain() error { return r.first(r.all, func() error { return nil }) }
 
-// rests says that this rank's device cannot hold the model.
+// rests says that this rank does not train, as its device is too small for the model, or too slow.
 func (t *training) rests(r *ranks) bool { return r.leaves(t.ranks) && r.rank() >= t.ranks }
 
 // rest is what such a rank does while the others train.
 func (t *training) rest(s *session) (*outcome, error) {
 	r := s.ranks
-	s.say("%s: this rank waits, as its device cannot hold the model, for those that train it: %d of %d", t.label, t.ranks, r.size())
+	s.say("%s: this rank waits for the %d of %d that train", t.label, t.ranks, r.size())
 	r.voice.rests(t, s)
 	v, err := r.hearVerdict()
 	if err != nil {

@@ -28,7 +28,14 @@ func (c Config) teaches() bool {
 
 // checkRoles refuses ranks that would have nothing to teach.
 func (c Config) checkRoles(bad func(key, message string)) {
+	const may = `roles = "auto" may have ranks that teach, and %s; leave out one of the two`
 	switch n := c.Cluster.Teachers; {
+	case c.Cluster.Roles == cluster.RolesAuto && c.Cluster.ShardOptimizer:
+		bad("cluster.roles", fmt.Sprintf(may, "shard_optimizer = true wants the same ranks from step to step"))
+	case c.Cluster.Roles == cluster.RolesAuto && c.Cluster.Local():
+		bad("cluster.roles", fmt.Sprintf(may, `sync = "local" has ranks that train apart`))
+	case c.Cluster.Roles == cluster.RolesAuto && c.Cluster.Elastic:
+		bad("cluster.roles", fmt.Sprintf(may, "elastic = true has others go on than began"))
 	case n <= 0:
 	case c.Distill.Method == "baseline":
 		bad("cluster.teachers", fmt.Sprintf(`teachers = %d have nobody to teach: distill.method = "baseline" has no teacher; leave teachers out, or use "rkd" or "salt"`, n))
@@ -46,8 +53,8 @@ func (c Config) checkRoles(bad func(key, message string)) {
 }
 
 // giveRoles makes the training one whose teacher is on other ranks: what it learns from is what a file of soft labels would hold.
-func (t *training) giveRoles(c cluster.Config) {
-	t.Distill.Labels = "offline"
+func (t *training) giveRoles(c cluster.Config, memory int64) {
+	t.Distill.Labels, t.teaching = "offline", memory
 	t.teachers, t.prefetch, t.keepLabels = c.Teachers, c.Prefetch, c.KeepLabels
 }
 
@@ -149,6 +156,7 @@ func (l *loop) ready() error {
 func (l *loop) learn(ctx context.Context, r distill.Roles, kept *distill.Kept, w *labels.Writer) (o *outcome, err error) {
 	all := l.s.ranks
 	all.narrow(r.Students)
+	all.shares = nil // even, as the teachers take them to be
 	l.stage = &stage{Roles: r, wait: newLabelWait(r)}
 	coder, err := labels.NewCoder(l.labelSettings())
 	if err == nil {
@@ -211,9 +219,9 @@ func (l *loop) whoTrainsNow() string {
 	case rest == 0:
 		return fmt.Sprintf("its ranks train as well: %d in all", all.size())
 	case students == all.size():
-		return fmt.Sprintf("its ranks, whose devices cannot hold the model, wait for the %d that train", students)
+		return fmt.Sprintf("its ranks, too small or too slow to train, wait for the %d that do", students)
 	default:
-		return fmt.Sprintf("its ranks train as well, but for %d whose devices cannot hold the model: %d in all", rest, all.size())
+		return fmt.Sprintf("its ranks train as well, but for %d that are too small or too slow: %d in all", rest, all.size())
 	}
 }
 
@@ -254,7 +262,10 @@ func (l *loop) meet(newcomer bool) error {
 			return err
 		}
 	}
-	return l.handOver(newcomer)
+	if err := l.handOver(newcomer); err != nil {
+		return err
+	}
+	return l.openShares()
 }
 
 // handOver gives newcomers where the training stands, with weights and optimizer state bucket by bucket, from the first rank.

@@ -196,7 +196,7 @@ func openJob(ctx context.Context, io IO, job *Job) (*session, error) {
 	if err = s.seated(ctx); err != nil {
 		return nil, errors.Join(err, s.close(err))
 	}
-	if s.limits, err = r.common(ctx, *s.device.Limits(), s.device.Info()); err == nil {
+	if s.limits, err = r.common(ctx, *s.device.Limits(), s.device.Info(), io.slowdown()); err == nil {
 		err = errors.Join(s.settle([]*Job{job}), s.export())
 	}
 	if err != nil {
@@ -248,7 +248,7 @@ func (s *session) settle(jobs []*Job) error {
 		if err := errors.Join(j.checkVocab(s.set.Manifest.VocabSize), j.checkTeacher(s.tokenizer, s.set)); err != nil {
 			return err
 		}
-		if err := s.seat(j, jobs[0]); err != nil {
+		if err := s.seat(j, jobs[0], once); err != nil {
 			return err
 		}
 		s.settleMixed(j, once)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"saltern/cluster"
 	"saltern/compute"
 	"saltern/compute/vk"
 	"saltern/jobs/place"
@@ -18,7 +19,9 @@ import (
 // seating is who sits where in the trainings of a job, and how far these reach.
 type seating struct {
 	Order    []int // by seat: the rank; nil: each rank its own number
+	Party    int   // so many, in the first seats, have a part in the student's training; 0: all
 	SLM, LLM crew
+	Teaching int64 // bytes that each device of those has that teach; 0: unknown, or nobody does
 }
 
 // crew are the ranks that train a model, in the first seats; a device that cannot hold it is not among them.
@@ -57,6 +60,15 @@ func (r *ranks) arrange(order []int) (back func()) {
 	}
 }
 
+// numbers are those from 0 to n (exclusive).
+func numbers(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
 // seated are the seats in that order.
 func seated(seats []place.Seat, order []int) []place.Seat {
 	if order == nil {
@@ -81,46 +93,53 @@ func (r *ranks) whoTrain(s seating) []place.Seat {
 	return list
 }
 
-// seat seats a job's ranks where some are to teach. A job without teachers sits as another of the same comparison, if that is given.
-func (s *session) seat(j, like *Job) error {
+// seat seats a job's ranks where some are to teach, or may be. A job without teachers sits as another of the same comparison, like. What
+// people are to be told goes to say.
+func (s *session) seat(j, like *Job, say func(line string)) error {
 	r := s.ranks
 	if r == nil {
 		return nil
 	}
-	n := r.size()
-	order, students := []int(nil), n-j.Cluster.Teachers
-	switch pinned := j.Cluster.Pinned(); {
-	case j.Cluster.Teachers == 0 && like != nil:
-		order, students = like.seating.Order, n-like.Cluster.Teachers
-	case pinned != nil && slices.Max(pinned) >= n:
-		return fail(BadConfig, "%s: cluster.roles = %q has rank %d teach, and the ranks are 0 to %d; name others, or start more (saltern launch -n)", j.File, j.Cluster.Roles, slices.Max(pinned), n-1)
-	case pinned != nil:
-		for rank := range n {
-			if !slices.Contains(pinned, rank) {
-				order = append(order, rank)
-			}
+	n, pinned := r.size(), j.Cluster.Pinned()
+	if j.Cluster.Roles == cluster.RolesAuto {
+		c, err := s.chooseRoles(j, j == like, say)
+		if err != nil {
+			return err
 		}
-		order = append(order, pinned...)
+		if j.Cluster.Teachers = len(c.Teachers); len(c.Students) == n {
+			return nil
+		}
+		return s.man(j, c)
 	}
-	if students == n || students < 1 { // which enoughStudents tells
+	if j.Cluster.Teachers == 0 && like != nil {
+		pinned, n = like.Cluster.Pinned(), n-like.Cluster.Teachers
+	} else {
+		n -= j.Cluster.Teachers
+	}
+	if n == r.size() || n < 1 { // which enoughStudents tells
 		return nil
 	}
-	return s.man(j, order, students)
+	order := numbers(r.size())
+	if pinned != nil {
+		if last := pinned[len(pinned)-1]; last >= r.size() {
+			return fail(BadConfig, "%s: cluster.roles = %q has rank %d teach, and the ranks are 0 to %d; name others, or start more (saltern launch -n)", j.File, j.Cluster.Roles, last, r.size()-1)
+		}
+		order = append(without(order, pinned), pinned...)
+	}
+	teachers := order[n:]
+	slices.SortStableFunc(teachers, func(a, b int) int { return -compareMemory(r.devices[a].Memory, r.devices[b].Memory) })
+	return s.man(j, &cast{Students: order[:n], Teachers: teachers, LLM: r.size(), SLM: r.size()})
 }
 
-// man finds the crews of a job whose students sit first. Behind them those with most memory come first.
-func (s *session) man(j *Job, order []int, students int) (err error) {
-	r := s.ranks
-	if order == nil {
-		for rank := range r.size() {
-			order = append(order, rank)
-		}
+// man finds the crews of a job that is cast so.
+func (s *session) man(j *Job, c *cast) (err error) {
+	order := c.order()
+	j.seating = seating{Order: order, Party: len(c.Students) + len(c.Teachers)}
+	if len(c.Teachers) > 0 {
+		j.seating.Teaching = s.ranks.commonOf(c.Teachers).Memory
 	}
-	order = slices.Clone(order)
-	slices.SortStableFunc(order[students:], func(a, b int) int { return -compareMemory(r.devices[a].Memory, r.devices[b].Memory) })
-	j.seating.Order = order
-	if j.seating.SLM, err = s.crew(j, order, students, true); err == nil {
-		j.seating.LLM, err = s.crew(j, order, students, false)
+	if j.seating.SLM, err = s.crew(j, order[:c.SLM], len(c.Students), true); err == nil {
+		j.seating.LLM, err = s.crew(j, order[:c.LLM], len(c.Students), false)
 	}
 	return err
 }
@@ -138,20 +157,24 @@ func compareMemory(a, b int64) int {
 
 // crew are those of an order that train a model, at least so many: as many as all can hold it.
 func (s *session) crew(j *Job, order []int, least int, slm bool) (crew, error) {
-	needs := map[string]int64{} // of memory, by precision
+	type form struct {
+		precision string
+		parts     int // of the optimizer's state
+	}
+	needs := map[form]int64{}
 	for n := len(order); ; n-- {
 		c := crew{n, s.ranks.commonOf(order[:n])}
-		precision := j.LLM.Train.OnDevice(&c.Limits).Precision
-		if slm {
-			precision = j.SLM.Train.OnDevice(&c.Limits).Precision
+		f, shard := form{j.LLM.Train.OnDevice(&c.Limits).Precision + j.SLM.Train.OnDevice(&c.Limits).Precision, 1}, s.ranks.shards(j, order[:n])
+		if shard {
+			f.parts = n
 		}
-		need, known := needs[precision]
+		need, known := needs[f]
 		if !known {
 			var err error
-			if need, err = j.need(&c.Limits, slm); err != nil {
+			if need, err = j.need(c, shard, slm); err != nil {
 				return c, err
 			}
-			needs[precision] = need
+			needs[f] = need
 		}
 		if n == least || c.Limits.Memory == 0 || need <= c.Limits.Memory {
 			return c, nil
@@ -159,11 +182,16 @@ func (s *session) crew(j *Job, order []int, least int, slm bool) (crew, error) {
 	}
 }
 
-// need is the least memory that a device must have to train the model, whoever helps.
-func (j *Job) need(l *compute.Limits, slm bool) (most int64, err error) {
+// shards says that some of a job's ranks would share the optimizer's state: see settleMixed.
+func (r *ranks) shards(j *Job, some []int) bool {
+	return j.Cluster.ShardOptimizer || j.Cluster.Teachers == 0 && kindsDiffer(seated(r.seats, some))
+}
+
+// need is the least memory that the devices of such a crew must have to train the model, whoever helps.
+func (j *Job) need(by crew, shard, slm bool) (most int64, err error) {
 	c := *j
-	c.seating = seating{}
-	c.settlePrecision(l)
+	c.seating, c.ranks, c.Cluster.ShardOptimizer = seating{}, by.Ranks, shard
+	c.settlePrecision(&by.Limits)
 	for _, t := range trainings(&c, "") {
 		if (t.name == "slm") == slm {
 			p, err := t.plan(1) // which nothing fits
@@ -182,11 +210,13 @@ type deviceShare struct {
 	Types  []compute.DType // of its matrix units, as far as they pay
 	Memory int64           // bytes that it may take; 0: unknown
 	All    int64           // that the device has
+
+	Slowdown float64 // see IO.slowdown
 }
 
 // survey learns what all ranks have of their devices: where several share one their part of it, and of that as much as a rank may take.
-func (r *ranks) survey(ctx context.Context, own compute.Limits, i vk.Info) (err error) {
-	if r.devices, err = everybody(ctx, r, deviceShare{fmt.Sprint(i.UUID, " on node ", r.node), matrixTypes(own), own.Memory, i.Memory}); err != nil {
+func (r *ranks) survey(ctx context.Context, own compute.Limits, i vk.Info, slow float64) (err error) {
+	if r.devices, err = everybody(ctx, r, deviceShare{fmt.Sprint(i.UUID, " on node ", r.node), matrixTypes(own), own.Memory, i.Memory, slow}); err != nil {
 		return err
 	}
 	users := map[string]int64{}

@@ -134,7 +134,7 @@ func medians(rows [][]float64) []float64 {
 func (j *Job) settleShares(mixed bool) {
 	c := &j.Cluster
 	switch {
-	case c.Teachers > 0 || c.Local():
+	case c.Local():
 		c.Shares = cluster.SharesEven
 	case c.Shares == cluster.SharesAuto && mixed:
 		c.Shares = cluster.SharesBySpeed

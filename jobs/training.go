@@ -51,10 +51,12 @@ type training struct {
 	trace  traceFlags
 
 	order    []int // by seat, the ranks of the job; nil: as they are numbered; see seating.go
-	ranks    int   // in the first seats, that share its batches; 0: one
+	party    int   // of them, in the first seats, that have a part in it; 0: all
+	ranks    int   // of these the first, that share its batches; 0: one
 	memory   int64 // bytes that their devices have, each; 0: unknown
 	shard    bool  // each of them keeps its part of the optimizer's state
 	teachers int   // in the last seats, that run the teacher in its stead while it helps; see roles.go
+	teaching int64 // bytes that their devices have, each; 0: unknown
 	prefetch int   // steps that these may be ahead
 
 	shares string // how the ranks' shares are found: see cluster.Config
@@ -203,13 +205,16 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	switch {
-	case t.teachers > 0 || !s.ranks.leaves(t.ranks):
-	case t.rests(s.ranks):
-		return t.rest(s)
-	default:
-		s.ranks.narrow(t.ranks)
-		defer func() { err = s.ranks.part(err) }()
+	part := t.ranks
+	if t.teachers > 0 {
+		part = t.party
+	}
+	if s.ranks.leaves(part) {
+		if s.ranks.rank() >= part {
+			return t.rest(s)
+		}
+		leave := s.ranks.enter(part)
+		defer func() { err = leave(err) }()
 	}
 	var help *teaching
 	if t.Distill.Method != "baseline" {
