@@ -113,7 +113,7 @@ func (l *loop) restore() error {
 		}
 	}
 	l.openHealth()
-	if err := l.openShares(); err != nil || !l.s.ranks.leads() {
+	if err := l.openShares(l.step+2 < firstWindow); err != nil || !l.s.ranks.leads() {
 		return err
 	}
 	l.log, err = metrics.Open(l.dir, int(l.step))

@@ -265,7 +265,7 @@ func (l *loop) meet(newcomer bool) error {
 	if err := l.handOver(newcomer); err != nil {
 		return err
 	}
-	return l.openShares()
+	return l.openShares(true)
 }
 
 // handOver gives newcomers where the training stands, with weights and optimizer state bucket by bucket, from the first rank.

@@ -241,6 +241,16 @@ func testRoles(t *testing.T, saltern program) {
 			t.Errorf("the report does not say who taught (%v)", err)
 		}
 	})
+	t.Run("shares", func(t *testing.T) { // even while some teach, by speed when all train
+		dir := trained(t)
+		p := start(t, saltern, dir, "launch", "-n", "3", "--env", "1:SALTERN_SLOWDOWN=4", "--", "train", "--only", "method", "--set=cluster.roles=1", "--set=cluster.shares=speed",
+			"--set=llm.train.microbatch=1", "--set=llm.train.steps=45", "job.toml")
+		p.finish(t)
+		changes, err := readShares(filepath.Join(dir, "runs", "job", "llm-salt", sharesName))
+		if err != nil || len(changes) == 0 || changes[0].Step < 14+firstWindow || len(changes[0].Microbatches) != 3 || changes[0].Microbatches[2] >= changes[0].Microbatches[0] {
+			t.Errorf("%+v, %v\n%s", changes, err, p.stderr.String())
+		}
+	})
 	t.Run("small and slow", func(t *testing.T) { // and one that is good for nothing
 		dir := trained(t)
 		start(t, saltern, dir, "launch", "-n", "4", "--env", "1:SALTERN_SLOWDOWN=1000", "--env", "2:SALTERN_MEMORY=1200KiB", "--", "train", "--only", "method", "--set=cluster.roles=auto", "job.toml").finish(t)
