@@ -53,8 +53,8 @@ type Config struct {
 	// were seen to be, measured anew every 50 steps and changed where that pays; "recorded", as shares.jsonl in the
 	// training's folder says, to repeat a run; or "auto", which is "speed" where the ranks' devices are not alike and "even" elsewhere. The
 	// gradient is the mean over all tokens in each case; sums have another order, so that bits follow from shares.jsonl. A job without
-	// train.microbatch gets smaller ones for "speed", as whole ones are dealt out. With Teachers or Sync "local" they are
-	// even. Empty means "auto".
+	// train.microbatch gets smaller ones for "speed", as whole ones are dealt out. With Sync "local", and among students while others teach,
+	// they are even. Empty means "auto".
 	Shares string `toml:"shares"`
 
 	// CheckEvery is after how many steps, or batches of a pass that makes soft labels or scores, the devices are checked, and after the last one: each
@@ -69,7 +69,7 @@ type Config struct {
 	// have done, with a sharded optimizer at the last checkpoint. Losses may differ in their last digits from there. A process that comes
 	// with a lost rank's number ("saltern launch --restarts") is let in after the step under way; all go on from there.
 	// False means that all stop, and the job is to be started again, as "saltern compare" does in any case. Not with Sync "local", nor with
-	// Teachers.
+	// Teachers or Roles "auto".
 	Elastic bool `toml:"elastic"`
 
 	// Sync is when ranks exchange what they learned: "every-step" adds up the gradients of every step, so that the losses are those of
@@ -102,11 +102,19 @@ type Config struct {
 	// one process alone, which rounds nothing, leaves it out. Sums are float32. Empty means "float32", and with "local" "int8".
 	Wire string `toml:"wire"`
 
-	// Teachers is how many ranks, the last ones, run the teacher in stage 1 and send its soft labels, in the form of [distill], to
-	// the others, who train; as soon as the teacher helps no more they train too. Zero means that every rank trains and
-	// runs the teacher itself, or reads a file. Fewer than there are ranks. Not with
+	// Teachers is how many ranks run the teacher in stage 1 and send its soft labels, in the form of [distill], to
+	// the others, who train; as soon as the teacher helps no more they train too, if their devices can hold the model. Zero means that
+	// every rank trains and runs the teacher itself, or reads a file. Fewer than there are ranks. Not with
 	// ShardOptimizer, which wants the same ranks from step to step.
 	Teachers int `toml:"teachers"`
+
+	// Roles is which ranks are the teachers: "last", as many of the last ones as Teachers says; their numbers, as "1,3"; or "auto", which
+	// follows the devices. Then those teach that cannot hold the student, by the figures of "saltern plan", and of the others the slowest, as
+	// far as that makes the training shorter; who would hold the others up in any role rests. How fast devices are is measured when the job
+	// begins, by a matrix product. Where nobody is to teach, each rank runs the teacher itself. The log says why, roles.json in the run folder
+	// says it of every rank, and a job that goes on with the same devices keeps its roles. Rank 0 trains in any case: it leads, and writes what is
+	// written once. Teachers is for "last" alone. "auto" is not for ShardOptimizer, Elastic or Sync "local". Empty means "last".
+	Roles string `toml:"roles"`
 
 	// Prefetch is how many steps the teachers' ranks may be ahead of the students. Zero means 4. At least 1; a step takes some 40 bytes
 	// for each token of the batch.
@@ -134,6 +142,12 @@ func (c Config) Defaults() Config {
 	}
 	if c.Shares == "" {
 		c.Shares = SharesAuto
+	}
+	if c.Roles == "" {
+		c.Roles = RolesLast
+	}
+	if c.Teachers == 0 {
+		c.Teachers = len(c.Pinned())
 	}
 	return c.syncDefaults()
 }
@@ -167,6 +181,7 @@ func (c Config) Check(bad func(key, message string)) {
 	if c.Teachers < 0 {
 		bad("teachers", fmt.Sprintf("teachers = %d must not be negative; 0 has every rank train", c.Teachers))
 	}
+	c.checkRoles(bad)
 	if c.Prefetch < 1 || c.Prefetch > 1000 {
 		bad("prefetch", fmt.Sprintf("prefetch = %d is out of bounds; use 1 to 1000 steps", c.Prefetch))
 	}

@@ -137,7 +137,7 @@ func train(sides []*benchSide, measure bool, skip, runs int) error {
 	errs := make([]error, len(sides))
 	var all sync.WaitGroup
 	for i, s := range sides {
-		s.shares = &shares{measure: measure, next: warmSteps}
+		s.shares = &shares{measure: measure, next: warmSteps, soon: true}
 		s.measureOn()
 		s.took, s.seconds = nil, nil
 		all.Go(func() {

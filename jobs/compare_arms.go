@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"saltern/cluster"
 	"saltern/distill"
 	"saltern/jobs/compare"
 )
@@ -148,6 +149,9 @@ func (a arm) job(j *Job) (*Job, error) {
 	}
 	if a.asksNobody() {
 		sets = append(sets, "cluster.teachers=0") // all ranks train
+		if j.Cluster.Pinned() != nil {
+			sets = append(sets, "cluster.roles="+cluster.RolesLast)
+		}
 	}
 	return j.with(fmt.Sprintf("%s: arm %q", j.File, a.name), sets)
 }

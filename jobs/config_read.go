@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -20,6 +21,7 @@ type Job struct {
 	origins map[string]string // by full key
 	draft   *draft            // what it was resolved from
 	ranks   int               // that share its batches; 0: one
+	seating seating           // of them
 	listen  string            // where the first of them shows metrics; empty: nowhere
 }
 
@@ -205,6 +207,12 @@ func (d *draft) addSet(place, set string) {
 	var tree map[string]any
 	if err := toml.Unmarshal([]byte("value = "+text), &tree); err != nil || len(tree) != 1 {
 		tree = map[string]any{"value": strings.TrimSpace(text)}
+	}
+	switch tree["value"].(type) {
+	case int64, float64, bool:
+		if l, ok := d.leaves[key]; ok && l.typ.Kind() == reflect.String { // a word without quotes, whatever it looks like
+			tree["value"] = strings.TrimSpace(text)
+		}
 	}
 	d.places[key] = place
 	d.add(key, tree["value"])

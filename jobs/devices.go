@@ -132,11 +132,28 @@ func openDevice(io IO, selector string) (*compute.Device, error) {
 	if err != nil {
 		return nil, err
 	}
+	most, err := io.mostMemory()
+	if err != nil {
+		return nil, err
+	}
 	d, err := compute.Open(selector, io.validation())
 	if err != nil {
 		return nil, withHints(err)
 	}
+	if l := d.Limits(); most > 0 && (l.Memory == 0 || most < l.Memory) {
+		l.Memory = most
+	}
 	return d, nil
+}
+
+// mostMemory is how many bytes of its device's memory this process may plan with; 0: all.
+func (o IO) mostMemory() (int64, error) {
+	text, _ := o.Env("SALTERN_MEMORY")
+	n, err := parseBytes(text)
+	if err != nil {
+		return 0, fail(Usage, "SALTERN_MEMORY: %w", err)
+	}
+	return n, nil
 }
 
 // withHints adds to a missing device what this machine may have to do with it.

@@ -18,8 +18,9 @@
 //
 // Where several processes do a job, each is a rank with a session of its own, and all go the same way through it: ranks has what they
 // must do together, and what the first of them does for all (ranks.first). A rank that went another way would wait for ever, so no
-// branch may depend on what one rank alone can see. A launch starts ranks on this machine. In stage 1 of a training the last ranks may be
-// teachers (roles.go), from which the others, a group of their own meanwhile, get their soft labels; that follows from a rank's number.
+// branch may depend on what one rank alone can see. A launch starts ranks on this machine. For a training they take seats (seating.go): in its
+// stage 1 those in the last may be teachers (roles.go), from which the others, a group of their own meanwhile, get their soft labels, and some
+// may rest (rest.go); that follows from a rank's seat. Which ranks these are the job says, or the devices (roles_auto.go).
 //
 // A new command is one file, which holds a function returning its Command literal, and one line in commands.go.
 //

@@ -130,7 +130,7 @@ func (l *loop) check(ctx context.Context, compare bool) (took time.Duration, err
 	for _, c := range all {
 		sketches, kernels = append(sketches, c.Sketches), append(kernels, c.Wrong)
 	}
-	d := diagnose(disagreements(sketches, bound), len(all), append(kernels, teachers...), l.s.seat)
+	d := diagnose(disagreements(sketches, bound), len(all), append(kernels, teachers...), l.s.seatOf)
 	if d.words != "" {
 		return 0, l.sick(ctx, d)
 	}
@@ -199,7 +199,7 @@ func (l *loop) alike(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := diagnose(odd, len(all), kernels, l.s.seat)
+	d := diagnose(odd, len(all), kernels, l.s.seatOf)
 	if l.health == nil { // nothing is known of when all was right
 		return agreed{fail(SickDevice, "%s: after step %d %s; %s; start it without that device", l.label, l.step, d.words, l.lastGood())}
 	}

@@ -65,5 +65,5 @@ func (p *passHealth) check(ctx context.Context) error {
 		return fmt.Errorf("%s may be wrong; remove it: %w", p.file, err)
 	}
 	return fail(SickDevice, "%s: after batch %d %s has a kernel that fails the reference: %s; all was right after batch %d. The file is set aside as %s, and the same command begins anew; start it without that device",
-		p.what, p.done, p.s.seat(p.s.ranks.rank()), wrong, p.step, aside)
+		p.what, p.done, p.s.seatOf(p.s.ranks.rank()), wrong, p.step, aside)
 }

@@ -22,7 +22,7 @@ func (l *loop) askTeachers(ctx context.Context) error {
 	text, err := json.Marshal(verdict{Examine: true})
 	for i := range l.stage.Teachers {
 		if err == nil {
-			err = all.waited(ctx, all.whole.Stream("roles").Send(ctx, l.stage.Students+i, text))
+			err = all.waited(ctx, all.whole.Stream("rest").Send(ctx, l.stage.Students+i, text))
 		}
 	}
 	return err
@@ -56,7 +56,7 @@ func (l *loop) teachersWords(ctx context.Context) ([]string, error) {
 	defer done()
 	wrong, text := make([]string, l.stage.Teachers), make([]byte, 1<<16)
 	for i := range wrong {
-		n, err := all.whole.Stream("roles").Receive(ctx, l.stage.Students+i, text)
+		n, err := all.whole.Stream("rest").Receive(ctx, l.stage.Students+i, text)
 		if err == nil {
 			err = json.Unmarshal(text[:n], &wrong[i])
 		}
@@ -82,7 +82,7 @@ func (l *loop) hearEnd(ctx context.Context, device *sync.Mutex, p *compute.Progr
 		}
 		text, err := json.Marshal(wrong[:min(len(wrong), mostWords)])
 		if err == nil {
-			err = all.whole.Stream("roles").Send(all.all, 0, text)
+			err = all.whole.Stream("rest").Send(all.all, 0, text)
 		}
 		if err != nil {
 			return v, all.waited(all.all, err)

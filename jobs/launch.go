@@ -41,7 +41,8 @@ the like leave (saltern devices --slurm shows them). --env sets a variable for o
 device of its own choice (SALTERN_DEVICE) or a driver of its own (VK_DRIVER_FILES).
 
 With cluster.teachers the last ranks run the teacher ahead of the others, who train from its soft labels,
-until it helps no more; then they train too.
+until it helps no more; then they train too. cluster.roles names others, or with "auto" has those teach
+whose devices are too small or too slow to train.
 
 What rank 0 has to say is shown; the others write to logs/rank_R.log in the run folder. A run that was
 interrupted goes on with the same command, or with another number of ranks, if train.microbatch is set;

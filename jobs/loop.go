@@ -114,7 +114,7 @@ func (l *loop) restore() error {
 			return err
 		}
 	}
-	if err := l.openShares(); err != nil || !l.s.ranks.leads() {
+	if err := l.openShares(l.step+2 < firstWindow); err != nil || !l.s.ranks.leads() {
 		return err
 	}
 	l.log, err = metrics.Open(l.dir, int(l.step))

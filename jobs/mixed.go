@@ -37,15 +37,21 @@ func (r *ranks) sit(ctx context.Context, own vk.Info, shared bool) (err error) {
 	return nil
 }
 
-// mixed says that not all ranks have devices of one kind.
+// mixed says that not all ranks of the group have devices of one kind.
 func (r *ranks) mixed() bool {
-	return r != nil && slices.ContainsFunc(r.seats, func(s place.Seat) bool { return s.Kind != r.seats[0].Kind })
+	return r != nil && kindsDiffer(r.seats[:min(r.size(), len(r.seats))])
+}
+
+func kindsDiffer(seats []place.Seat) bool {
+	return slices.ContainsFunc(seats, func(s place.Seat) bool { return s.Kind != seats[0].Kind })
 }
 
 // settleMixed decides who updates the weights of a mixed job.
 func (s *session) settleMixed(j *Job, say func(line string)) {
-	j.settleShares(s.ranks.mixed())
-	if !s.ranks.mixed() || j.Cluster.Local() { // ranks that train apart come together on the host
+	train := s.ranks.whoTrain(j.seating)
+	mixed := kindsDiffer(train)
+	j.settleShares(mixed)
+	if !mixed || j.Cluster.Local() { // ranks that train apart come together on the host
 		return
 	}
 	how := "so each updates its part of the weights and gives it to the others"
@@ -55,7 +61,7 @@ func (s *session) settleMixed(j *Job, say func(line string)) {
 		j.Cluster.ShardOptimizer = true
 	}
 	if s.ranks.leads() {
-		say(fmt.Sprintf("devices differ, %s: their bits would part else. %s", how, place.Kinds(s.ranks.seats)))
+		say(fmt.Sprintf("devices differ, %s: their bits would part else. %s", how, place.Kinds(train)))
 	}
 }
 
@@ -81,19 +87,22 @@ func (s *session) kernelsFile(dir string) (path string, keep bool) {
 	}
 	kind := r.seats[r.rank()].Kind
 	first := slices.IndexFunc(r.seats, func(o place.Seat) bool { return o.Kind == kind })
-	return filepath.Join(dir, fmt.Sprintf("kernels_rank_%d.json", first)), first == r.rank()
+	return filepath.Join(dir, fmt.Sprintf("kernels_rank_%d.json", r.seats[first].Rank)), first == r.rank()
 }
 
 // sameKernels has ranks with one kind of device run the same kernels, those of the first of them: two that tune by themselves may choose
 // otherwise, and then sum in another order. A kernel that is right there and wrong here is a device that is not to be trusted.
 func (s *session) sameKernels(ctx context.Context, programs []*compute.Program) error {
 	r := s.ranks
-	if r == nil || len(r.seats) != r.size() {
+	if r == nil || len(r.seats) < r.size() {
 		return nil
 	}
 	all, err := everybody(ctx, r, s.tuner.Choices())
 	if err != nil {
 		return err
+	}
+	if len(programs) == 0 {
+		return nil
 	}
 	first := slices.IndexFunc(r.seats, func(o place.Seat) bool { return o.Kind == r.seats[r.rank()].Kind })
 	if err := s.tuner.Adopt(ctx, all[first], programs...); err != nil {

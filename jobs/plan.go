@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -100,7 +101,7 @@ func planJob(job *Job, memory int64) ([]plan, error) {
 	}
 	var plans []plan
 	for _, t := range trainings(job, "") {
-		p, err := t.plan(memory)
+		p, err := t.plan(cmp.Or(t.memory, memory))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", t.label, err)
 		}
@@ -136,6 +137,10 @@ func (t *training) plan(memory int64) (plan, error) {
 	}
 	objectives := help.objectives()
 	c, _ := model.ChooseShare(m, t.Train, p.ranks*t.finer(), memory, objectives...) // where nothing fits it is the smallest: tooLarge tells
+	c, err := t.forTeachers(c)
+	if err != nil {
+		return p, err
+	}
 	trainer, err := model.Programs(m, c, objectives...)
 	if err != nil {
 		return p, err

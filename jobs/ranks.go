@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"saltern/cluster/link"
 	"saltern/cluster/wire"
 	"saltern/compute"
+	"saltern/compute/vk"
 	"saltern/jobs/place"
 	"saltern/model"
 )
@@ -39,7 +39,8 @@ type ranks struct {
 	whole       *collective.Group // of all ranks, where some of them are in a group of their own
 	node, local int               // the node's number, and the rank's among those of the node
 	all         context.Context   // ends when a rank is lost, and says which
-	seats       []place.Seat      // of all ranks, by number
+	seats       []place.Seat      // of all ranks, in their order
+	devices     []deviceShare     // of all ranks, by rank
 	health      *health           // of the training under way; nil: nobody checks the devices
 	shares      *shares           // of the training under way; nil: even
 	leave       func(cause error) error
@@ -83,13 +84,21 @@ func (r *ranks) rank() int {
 func (r *ranks) leads() bool { return r.rank() == 0 }
 
 // narrow leaves the group to the first n ranks, of which this is one; widen brings all back.
-func (r *ranks) narrow(n int) { r.gather(r.whole.First(n)) }
+func (r *ranks) narrow(n int) {
+	if n == r.whole.Size() {
+		r.widen()
+		return
+	}
+	r.gather(r.whole.First(n))
+}
 
 func (r *ranks) widen() { r.gather(r.whole) }
 
 func (r *ranks) gather(g *collective.Group) {
 	r.group = g
-	r.now.Exchange, r.now.Sums = r.exchange(), r.sums()
+	if r.now != nil {
+		r.now.Exchange, r.now.Sums = r.exchange(), r.sums()
+	}
 }
 
 // exchange is the group as a trainer takes it.
@@ -371,32 +380,15 @@ func (r *ranks) device(io IO, asked string) (string, error) {
 	return io.pickDevice(asked, r.local)
 }
 
-// common is what the devices of all ranks have: the memory of the smallest, where several ranks share one their part of it, and of matrix
-// units those of the types that all have, from which each rank then chooses the same precision for "auto".
-func (r *ranks) common(ctx context.Context, own compute.Limits, id string) (compute.Limits, error) {
+// common is what the devices of all ranks have in common, once all have said what they have: see commonOf.
+func (r *ranks) common(ctx context.Context, own compute.Limits, i vk.Info, slow float64) (compute.Limits, error) {
 	if r == nil {
 		return own, nil
 	}
-	type device struct {
-		ID     string
-		Types  []compute.DType // of its matrix units, as far as they pay
-		Memory int64
-	}
-	list, err := everybody(ctx, r, device{fmt.Sprint(id, " on node ", r.node), matrixTypes(own), own.Memory})
-	if err != nil {
+	if err := r.survey(ctx, own, i, slow); err != nil {
 		return own, err
 	}
-	users := map[string]int64{}
-	for _, d := range list {
-		users[d.ID]++
-	}
-	for _, d := range list {
-		if m := d.Memory / users[d.ID]; m > 0 && (own.Memory == 0 || m < own.Memory) {
-			own.Memory = m
-		}
-		own.Matrices = slices.DeleteFunc(slices.Clone(own.Matrices), func(m compute.Matrix) bool { return !slices.Contains(d.Types, m.In) })
-	}
-	return own, nil
+	return r.commonOf(numbers(r.size())), nil
 }
 
 func matrixTypes(l compute.Limits) (list []compute.DType) {

@@ -15,6 +15,7 @@ import (
 	"saltern/cluster/collective"
 	"saltern/compute"
 	"saltern/compute/computetest"
+	"saltern/compute/vk"
 	"saltern/model"
 )
 
@@ -168,20 +169,20 @@ func TestEverybody(t *testing.T) {
 func TestCommon(t *testing.T) {
 	errs := inRanks(t, 3, func(ctx context.Context, r *ranks) error { // the first two on one node
 		own := compute.Limits{Memory: []int64{30, 30, 20}[r.rank()], Matrices: []compute.Matrix{{In: compute.F16}}}
-		got, err := r.common(ctx, own, "the same UUID")
+		got, err := r.common(ctx, own, vk.Info{UUID: "the same", Memory: own.Memory}, 1)
 		if err != nil || got.Memory != 15 || (model.TrainConfig{Precision: model.Auto}).OnDevice(&got).Precision != model.Float16 {
 			t.Errorf("rank %d: %+v, %v", r.rank(), got, err)
 		}
 		if r.rank() > 0 {
 			own.Matrices = append(own.Matrices, compute.Matrix{In: compute.BF16})
 		}
-		if got, err = r.common(ctx, own, fmt.Sprint(r.rank())); err != nil || (model.TrainConfig{Precision: model.Auto}).OnDevice(&got).Precision != model.Float16 {
+		if got, err = r.common(ctx, own, vk.Info{UUID: fmt.Sprint(r.rank()), Memory: own.Memory}, 1); err != nil || (model.TrainConfig{Precision: model.Auto}).OnDevice(&got).Precision != model.Float16 {
 			t.Errorf("rank %d, some with both types: %+v, %v", r.rank(), got, err)
 		}
 		if r.rank() == 2 {
 			own.Matrices = nil
 		}
-		if got, err = r.common(ctx, own, fmt.Sprint(r.rank())); err != nil || got.Memory != 20 || (model.TrainConfig{Precision: model.Auto}).OnDevice(&got).Precision != model.Float32 {
+		if got, err = r.common(ctx, own, vk.Info{UUID: fmt.Sprint(r.rank()), Memory: own.Memory}, 1); err != nil || got.Memory != 20 || (model.TrainConfig{Precision: model.Auto}).OnDevice(&got).Precision != model.Float32 {
 			t.Errorf("rank %d: %+v, %v", r.rank(), got, err)
 		}
 		return err

@@ -17,10 +17,10 @@ import (
 	"saltern/model/ul2"
 )
 
-// Ranks may have roles. In stage 1 the last cluster.teachers of them are teachers, which run the SLM ahead of the others and send its soft
-// labels; the others are students. At the end of stage 1 the teachers become students: all ranks meet between two steps, the first
-// gives weights, optimizer state and what else a step depends on to the newcomers, and from there the batch is shared by all. Every
-// other training has students only.
+// Ranks may have roles. In stage 1 the last of them, as they are seated (seating.go), are teachers, which run the SLM ahead of the others and
+// send its soft labels; the others are students. At the end of stage 1 the teachers become students, as far as their devices can hold the
+// model: these ranks meet between two steps, the first gives weights, optimizer state and what else a step depends on to the newcomers, and
+// from there the batch is shared by all of them. Every other training has students only.
 
 // teaches says that the job has ranks that teach.
 func (c Config) teaches() bool {
@@ -29,7 +29,14 @@ func (c Config) teaches() bool {
 
 // checkRoles refuses ranks that would have nothing to teach.
 func (c Config) checkRoles(bad func(key, message string)) {
+	const may = `roles = "auto" may have ranks that teach, and %s; leave out one of the two`
 	switch n := c.Cluster.Teachers; {
+	case c.Cluster.Roles == cluster.RolesAuto && c.Cluster.ShardOptimizer:
+		bad("cluster.roles", fmt.Sprintf(may, "shard_optimizer = true wants the same ranks from step to step"))
+	case c.Cluster.Roles == cluster.RolesAuto && c.Cluster.Local():
+		bad("cluster.roles", fmt.Sprintf(may, `sync = "local" has ranks that train apart`))
+	case c.Cluster.Roles == cluster.RolesAuto && c.Cluster.Elastic:
+		bad("cluster.roles", fmt.Sprintf(may, "elastic = true has others go on than began"))
 	case n <= 0:
 	case c.Distill.Method == "baseline":
 		bad("cluster.teachers", fmt.Sprintf(`teachers = %d have nobody to teach: distill.method = "baseline" has no teacher; leave teachers out, or use "rkd" or "salt"`, n))
@@ -47,8 +54,8 @@ func (c Config) checkRoles(bad func(key, message string)) {
 }
 
 // giveRoles makes the training one whose teacher is on other ranks: what it learns from is what a file of soft labels would hold.
-func (t *training) giveRoles(c cluster.Config) {
-	t.Distill.Labels = "offline"
+func (t *training) giveRoles(c cluster.Config, memory int64) {
+	t.Distill.Labels, t.teaching = "offline", memory
 	t.teachers, t.prefetch, t.keepLabels = c.Teachers, c.Prefetch, c.KeepLabels
 }
 
@@ -95,9 +102,7 @@ func (l *loop) inRoles(ctx context.Context) (*outcome, error) {
 	all := l.s.ranks
 	teacher := all.Rank() >= r.Students
 	if !teacher {
-		all.narrow(r.Students)
-		err := l.ready()
-		if all.widen(); err != nil {
+		if err := all.among(r.Students, l.ready); err != nil {
 			return nil, err
 		}
 	}
@@ -123,10 +128,21 @@ func (l *loop) inRoles(ctx context.Context) (*outcome, error) {
 	case now.Helped:
 		return l.learn(ctx, *r, now.Kept.kept(), writer)
 	}
-	if err := l.meet(teacher); err != nil { // after stage 1
+	return l.stageTwo(ctx, teacher) // after stage 1
+}
+
+// stageTwo trains with all ranks that can hold the model, while the rest wait.
+func (l *loop) stageTwo(ctx context.Context, newcomer bool) (*outcome, error) {
+	if l.rests(l.s.ranks) {
+		return l.rest(l.s)
+	}
+	l.s.ranks.narrow(l.training.ranks)
+	err := l.meet(newcomer)
+	if err != nil {
 		return nil, err
 	}
-	return l.run(ctx)
+	o, err := l.run(ctx)
+	return o, l.s.ranks.part(err)
 }
 
 // ready loads the programs and takes up where the last checkpoint is.
@@ -141,6 +157,7 @@ func (l *loop) ready() error {
 func (l *loop) learn(ctx context.Context, r distill.Roles, kept *distill.Kept, w *labels.Writer) (o *outcome, err error) {
 	all := l.s.ranks
 	all.narrow(r.Students)
+	all.shares = nil // even, as the teachers take them to be
 	l.stage = &stage{Roles: r, wait: newLabelWait(r)}
 	coder, err := labels.NewCoder(l.labelSettings())
 	if err == nil {
@@ -159,65 +176,24 @@ func (l *loop) learn(ctx context.Context, r distill.Roles, kept *distill.Kept, w
 		}
 	}
 	o, err = l.run(ctx)
-	if l.stage == nil { // it ended before the training did
-		return o, err
-	}
-	failed := l.endStage(verdict{Over: true, Kind: KindOf(err), Words: fmt.Sprint(err)})
-	if err != nil {
-		return nil, err // of which the teachers' ranks have been told, if they could
-	}
-	return o, errors.Join(failed, all.first(all.all, func() error { return nil }))
+	l.endStage()
+	return o, all.part(err)
 }
 
 // mail is the stream that the training's labels take.
 func (l *loop) mail() string { return "labels-" + l.name + "-" + l.labelSettings().Key() }
 
-// verdict is how stage 1 ended, as the first rank tells those that teach.
-type verdict struct {
-	Examine bool // not yet: they are to be checked; nothing else is said
-
-	Over  bool   // so is the training, for this time: nobody needs to join
-	Kind  Kind   // of the error that ended it; 0: none
-	Words string // the error's
-}
-
-// mostWords is how much of these is told.
-const mostWords = 4 << 10
-
-// endStage ends stage 1 on a student.
-func (l *loop) endStage(v verdict) error {
-	r, all, file := l.stage.Roles, l.s.ranks, l.stage.file
+// endStage ends stage 1 on a student, if it is not over.
+func (l *loop) endStage() {
+	if l.stage == nil {
+		return
+	}
 	l.stage.keeper.end(l.step)
-	l.stage = nil
 	l.teaching.unsubscribe()
-	if file != nil {
-		_ = file.Close() // it was only read
+	if l.stage.file != nil {
+		_ = l.stage.file.Close() // it was only read
 	}
-	all.widen()
-	if !all.leads() {
-		return nil
-	}
-	v.Words = v.Words[:min(len(v.Words), mostWords)]
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(all.all, toldWithin)
-	defer cancel()
-	for i := range r.Teachers {
-		err = errors.Join(err, all.whole.Stream("roles").Send(ctx, r.Students+i, text))
-	}
-	return err
-}
-
-// hearVerdict waits for how stage 1 ends.
-func (r *ranks) hearVerdict() (v verdict, err error) {
-	text := make([]byte, 1<<16)
-	n, err := r.whole.Stream("roles").Receive(r.all, 0, text)
-	if err != nil {
-		return v, r.waited(r.all, err)
-	}
-	return v, json.Unmarshal(text[:n], &v)
+	l.stage = nil
 }
 
 // regroup ends stage 1 before a step that the teacher does not help in: the teachers' ranks become students.
@@ -225,13 +201,29 @@ func (l *loop) regroup() error {
 	if l.stage == nil || l.helped() {
 		return nil
 	}
-	if err := l.endStage(verdict{}); err != nil {
+	all := l.s.ranks
+	l.endStage()
+	if err := all.tellRest(verdict{}); err != nil {
 		return err
 	}
-	if l.s.ranks.leads() {
-		l.s.say("%s: step %d: the teacher helps no more, and its ranks train as well: %d in all", l.label, l.step, l.s.ranks.size())
+	all.narrow(l.training.ranks)
+	if all.leads() {
+		l.s.say("%s: step %d: the teacher helps no more, and %s", l.label, l.step, l.whoTrainsNow())
 	}
 	return l.meet(false)
+}
+
+// whoTrainsNow words who trains in stage 2.
+func (l *loop) whoTrainsNow() string {
+	all, students := l.s.ranks, l.s.ranks.world()-l.teachers
+	switch rest := all.world() - l.training.ranks; {
+	case rest == 0:
+		return fmt.Sprintf("its ranks train as well: %d in all", all.size())
+	case students == all.size():
+		return fmt.Sprintf("its ranks, too small or too slow to train, wait for the %d that do", students)
+	default:
+		return fmt.Sprintf("its ranks train as well, but for %d that are too small or too slow: %d in all", rest, all.size())
+	}
 }
 
 // helped says that the teacher helps in the next step.
@@ -271,7 +263,10 @@ func (l *loop) meet(newcomer bool) error {
 			return err
 		}
 	}
-	return l.handOver(newcomer)
+	if err := l.handOver(newcomer); err != nil {
+		return err
+	}
+	return l.openShares(true)
 }
 
 // handOver gives newcomers where the training stands, with weights and optimizer state bucket by bucket, from the first rank.
@@ -303,18 +298,10 @@ func (l *loop) teach(ctx context.Context, r distill.Roles, now situation) (*outc
 	switch {
 	case err != nil:
 		return nil, err
-	case v.Kind != OK:
-		return nil, agreed{&Error{v.Kind, errors.New("rank 0: " + v.Words)}}
-	case v.Over:
-		if err := all.first(all.all, func() error { return nil }); err != nil {
-			return nil, err
-		}
-		return l.finished()
+	case v.Over || v.Kind != OK:
+		return l.told(all, v)
 	}
-	if err := l.meet(true); err != nil {
-		return nil, err
-	}
-	return l.run(ctx)
+	return l.stageTwo(ctx, true)
 }
 
 // publish labels for the students until the first rank says that stage 1 is over.

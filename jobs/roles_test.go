@@ -57,6 +57,19 @@ func TestRolesAreChecked(t *testing.T) {
 		"cluster.teachers=1 cluster.shard_optimizer=true":  "cluster.teachers = 1 begin to train in the middle; leave out one of the two",
 		"cluster.teachers=1 distill.labels=offline":        `distill.labels = "offline" reads them from a file; leave out one of the two`,
 		"cluster.teachers=1 distill.label_form=top-k":      "",
+		"cluster.roles=3,1":                                "",
+		"cluster.roles=2 cluster.teachers=1":               "",
+		"cluster.roles=2 cluster.teachers=2":               `teachers = 2, but roles = "2" names 1; leave out teachers`,
+		"cluster.roles=0,2":                                `roles = "0,2" has rank 0 teach, which leads, and must train`,
+		"cluster.roles=2,2":                                `roles = "2,2" is unknown; use "last", "auto", or the numbers of the ranks that teach, each once, as "1,3"`,
+		"cluster.roles=auto":                               "",
+		"cluster.roles=auto distill.method=baseline":       "",
+		"cluster.roles=auto cluster.teachers=1":            `teachers = 1, but roles = "auto" finds out how many by itself; leave out teachers`,
+		"cluster.roles=auto cluster.elastic=true":          `roles = "auto" may have ranks that teach, and elastic = true`,
+		"cluster.roles=auto cluster.shard_optimizer=true":  `roles = "auto" may have ranks that teach, and shard_optimizer = true`,
+		"cluster.roles=auto cluster.sync=local":            `roles = "auto" may have ranks that teach, and sync = "local"`,
+		"cluster.roles=first":                              `roles = "first" is unknown`,
+		"cluster.roles=2 distill.method=baseline":          `have nobody to teach`,
 	} {
 		_, err := readJob("job.toml", []byte(compareJob), strings.Fields(sets))
 		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
@@ -164,6 +177,89 @@ func testRoles(t *testing.T, saltern program) {
 				t.Errorf("step %d: a wait for labels: %v", r.Step, ok)
 			}
 		}
+	})
+	t.Run("pinned", func(t *testing.T) {
+		dir := trained(t)
+		p := start(t, saltern, dir, launch(3, "--set=cluster.roles=1", "--set=cluster.keep_labels=true")...)
+		p.finish(t)
+		if log := rankSays(t, dir, 1); !strings.Contains(log, "SALT: this rank runs the teacher from step 0 on, for 2 students\n") {
+			t.Errorf("rank 1 does not teach:\n%s", log)
+		}
+		sameTraining(t, undisturbed, dir, "llm-salt") // on devices that are alike it does not matter who teaches
+		sameLabels(t, file, dir)
+	})
+	// asFile wants the losses of two students that read a file, from the first step to the last.
+	asFile := func(t *testing.T, dir string) {
+		t.Helper()
+		a, b := measuredLosses(t, file), measuredLosses(t, dir)
+		if len(a) != len(b) {
+			t.Fatalf("%d measurements, from a file %d", len(b), len(a))
+		}
+		for i := range a {
+			if x, y := fmt.Sprint(a[i].Values), fmt.Sprint(b[i].Values); x != y {
+				t.Errorf("step %d: %s, from a file %s", a[i].Step, y, x)
+			}
+		}
+	}
+	t.Run("small", func(t *testing.T) { // a device that holds the SLM and not the LLM
+		dir := trained(t)
+		small := []string{"launch", "-n", "3", "--env", "1:SALTERN_MEMORY=1200KiB", "--"}
+		roles := []string{"--set=cluster.roles=auto", "job.toml"}
+		p := start(t, saltern, dir, slices.Concat(small, []string{"train"}, roles)...)
+		if !p.at(t, after("llm-salt", 20), 0) { // in stage 2
+			t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
+		}
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		if code := p.ProcessState.ExitCode(); code != int(Interrupted) {
+			t.Fatalf("%v\n%s", p.ProcessState, p.stderr.String())
+		}
+		start(t, saltern, dir, slices.Concat(small, []string{"run"}, roles)...).finish(t)
+		start(t, saltern, dir, slices.Concat(launch(3), roles[:1])...).finish(t) // on three alike
+		for i, list := range [][]string{{
+			`SALT: rank 1 \(.+\) teaches, and then rests: 1.2 MiB are too few to train, which takes 1.3 MiB; to teach takes \S+ KiB`,
+			`SALT: step 14: the teacher helps no more, and its ranks, too small or too slow to train, wait for the 2 that do`,
+			`SALT: the roles are those of before, as the ranks are`,
+			`SALT: the ranks are not those of before, so the roles are decided anew`,
+			`SALT: rank 2 \(.+\) teaches, and then trains: .+`, // as the training was begun with teachers
+		}, {
+			`SALT: this rank runs the teacher from step 0 on, for 2 students`,
+			`SALT: this rank waits for the 2 of 3 that train`,
+			`BASELINE: this rank waits for the 2 of 3 that train`,
+		}} {
+			log := rankSays(t, dir, i)
+			for _, want := range list {
+				if !regexp.MustCompile(`(?m)^(\S+Z )?` + want + `$`).MatchString(log) {
+					t.Errorf("%s\nwant %s", log, want)
+				}
+			}
+		}
+		asFile(t, dir)
+		if page, err := os.ReadFile(filepath.Join(dir, "runs", "job", "report.html")); err != nil || !strings.Contains(string(page), "teaches, and then rests: 1.2 MiB are too few to train") {
+			t.Errorf("the report does not say who taught (%v)", err)
+		}
+	})
+	t.Run("shares", func(t *testing.T) { // even while some teach, by speed when all train
+		dir := trained(t)
+		p := start(t, saltern, dir, "launch", "-n", "3", "--env", "1:SALTERN_SLOWDOWN=4", "--", "train", "--only", "method", "--set=cluster.roles=1", "--set=cluster.shares=speed",
+			"--set=llm.train.microbatch=1", "--set=llm.train.steps=45", "job.toml")
+		p.finish(t)
+		changes, err := readShares(filepath.Join(dir, "runs", "job", "llm-salt", sharesName))
+		if err != nil || len(changes) == 0 || changes[0].Step < 14+firstWindow || len(changes[0].Microbatches) != 3 || changes[0].Microbatches[2] >= changes[0].Microbatches[0] {
+			t.Errorf("%+v, %v\n%s", changes, err, p.stderr.String())
+		}
+	})
+	t.Run("small and slow", func(t *testing.T) { // and one that is good for nothing
+		dir := trained(t)
+		start(t, saltern, dir, "launch", "-n", "4", "--env", "1:SALTERN_SLOWDOWN=1000", "--env", "2:SALTERN_MEMORY=1200KiB", "--", "train", "--only", "method", "--set=cluster.roles=auto", "job.toml").finish(t)
+		for rank, want := range []string{"SALT: rank 1 (", "SALT: this rank waits for the 2 of 4 that train", "SALT: this rank runs the teacher from step 0 on, for 2 students"} {
+			if log := rankSays(t, dir, rank); !strings.Contains(log, want) {
+				t.Errorf("%s\nwant %s", log, want)
+			}
+		}
+		asFile(t, dir)
 	})
 	t.Run("interrupted", func(t *testing.T) {
 		t.Parallel() // most of it waits
@@ -274,6 +370,16 @@ func testRoles(t *testing.T, saltern program) {
 		}
 		nearLosses(t, measuredLosses(t, a), measuredLosses(t, b))
 	})
+}
+
+// rankSays is what a rank has said.
+func rankSays(t *testing.T, dir string, rank int) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "runs", "job", "logs", fmt.Sprintf("rank_%d.log", rank)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // sameLabels wants two jobs to have files of the same soft labels, in whatever order.

@@ -208,9 +208,9 @@ func tooFewMicrobatches(plans []plan) error {
 	return nil
 }
 
-// settlePrecision chooses the precisions that the job leaves to the device.
+// settlePrecision chooses the precisions that the job leaves to the devices: where crews train, to theirs.
 func (j *Job) settlePrecision(l *compute.Limits) {
-	j.SLM.Train, j.LLM.Train = j.SLM.Train.OnDevice(l), j.LLM.Train.OnDevice(l)
+	j.SLM.Train, j.LLM.Train = j.SLM.Train.OnDevice(j.seating.SLM.limits(l)), j.LLM.Train.OnDevice(j.seating.LLM.limits(l))
 }
 
 // settle settles what jobs leave to the device and to the text, once for all trainings of the same model on batches of the same shape:
@@ -234,6 +234,9 @@ func (s *session) settle(jobs []*Job) error {
 	for _, j := range jobs {
 		j.Config = j.withTokenizer(s.set.Manifest.VocabSize, s.set.Manifest.DocumentStart)
 		if err := errors.Join(j.checkVocab(s.set.Manifest.VocabSize), j.checkTeacher(s.tokenizer, s.set)); err != nil {
+			return err
+		}
+		if err := s.seat(j, jobs[0], once); err != nil {
 			return err
 		}
 		s.settleMixed(j, once)

@@ -38,7 +38,7 @@ func writeReport(job *Job, done []finishedTraining) (string, error) {
 			llms = append(llms, d)
 		}
 	}
-	r.Findings = findings(done, curves)
+	r.Findings = append(findings(done, curves), rolesFindings(job)...)
 	r.Charts = append(charts(job, llms, curves), autoCharts(llms, curves)...)
 	r.Config = job.configRows()
 	return writePages(job.Config.RunDir, r)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"saltern/compute"
-	"saltern/jobs/place"
 	"saltern/jobs/progress"
 	"saltern/model"
 	"saltern/model/checkpoint"
@@ -91,7 +90,7 @@ func (s *session) settleTogether(ctx context.Context) (err error) {
 	if err = s.seated(ctx); err != nil {
 		return err
 	}
-	if s.limits, err = s.ranks.common(ctx, *s.device.Limits(), place.Identity(s.device.Info())); err != nil {
+	if s.limits, err = s.ranks.common(ctx, *s.device.Limits(), s.device.Info(), s.io.slowdown()); err != nil {
 		return err
 	}
 	return errors.Join(s.settle([]*Job{s.job}), s.export())

@@ -33,8 +33,8 @@ const (
 // shareChange is a line of shares.jsonl: from a step on, counted from 0, ranks take so many microbatches each.
 type shareChange struct {
 	Step         int64     `json:"step"`
-	Microbatches []int     `json:"microbatches"`      // by rank
-	Seconds      []float64 `json:"seconds,omitempty"` // for one microbatch, by rank: why
+	Microbatches []int     `json:"microbatches"`      // by seat, mostly the rank
+	Seconds      []float64 `json:"seconds,omitempty"` // for one microbatch, by seat: why
 }
 
 // shares are those of a training's ranks. A feed reads ahead of the steps, in another goroutine.
@@ -45,6 +45,7 @@ type shares struct {
 	measure bool
 	next    int64       // the first step of the window
 	seen    [][]float64 // in the window: by step, seconds by rank
+	soon    bool        // the window is the first in which these ranks are seen together
 	warned  bool        // of granularity
 }
 
@@ -76,14 +77,14 @@ func (s *shares) judge(step int64, n int, seconds []float64) (change *shareChang
 	}
 	s.seen = append(s.seen, seconds)
 	want := window
-	if s.next < firstWindow {
+	if s.soon {
 		want = firstWindow - 2
 	}
 	if len(s.seen) < want {
 		return nil, ""
 	}
 	typical := medians(s.seen)
-	s.seen, s.next = nil, step+1
+	s.seen, s.next, s.soon = nil, step+1, false
 	now := s.at(step, n, len(seconds))
 	best := model.Apportion(n, typical)
 	ideal, before, after := model.IdealSeconds(n, typical), model.StepSeconds(now, typical), model.StepSeconds(best, typical)
@@ -134,7 +135,7 @@ func medians(rows [][]float64) []float64 {
 func (j *Job) settleShares(mixed bool) {
 	c := &j.Cluster
 	switch {
-	case c.Teachers > 0 || c.Local():
+	case c.Local():
 		c.Shares = cluster.SharesEven
 	case c.Shares == cluster.SharesAuto && mixed:
 		c.Shares = cluster.SharesBySpeed
@@ -151,8 +152,8 @@ func (t *training) finer() int {
 	return 1
 }
 
-// openShares reads the shares that a run before this one had, on every rank.
-func (l *loop) openShares() error {
+// openShares reads the shares that a run before this one had, on every rank. soon: the ranks were not yet at work together.
+func (l *loop) openShares(soon bool) error {
 	r := l.s.ranks
 	if r == nil {
 		return nil
@@ -161,7 +162,7 @@ func (l *loop) openShares() error {
 	if l.shares != cluster.SharesBySpeed && l.shares != cluster.SharesRecorded {
 		return nil
 	}
-	s := &shares{measure: l.shares == cluster.SharesBySpeed, next: l.step + 2}
+	s := &shares{measure: l.shares == cluster.SharesBySpeed, next: l.step + 2, soon: soon}
 	path := filepath.Join(l.dir, sharesName)
 	var err error
 	if s.changes, err = readShares(path); err != nil {

@@ -37,11 +37,11 @@ func judged(s *shares, from, steps int64, n int, seconds ...float64) (changes []
 
 // TestJudgeShares: shares follow speeds, rest where they are good, and what whole microbatches cost is said.
 func TestJudgeShares(t *testing.T) {
-	even := &shares{measure: true, next: 2}
+	even := &shares{measure: true, next: 2, soon: true}
 	if changes, said := judged(even, 0, 300, 8, 1, 1.02); len(changes) > 0 || len(said) > 0 {
 		t.Errorf("ranks that are alike: %v, %v", changes, said)
 	}
-	slow := &shares{measure: true, next: 2}
+	slow := &shares{measure: true, next: 2, soon: true}
 	changes, said := judged(slow, 0, 300, 12, 1, 2)
 	if len(changes) != 1 || !slices.Equal(changes[0].Microbatches, []int{8, 4}) || changes[0].Step != 9+1+sharesDelay || len(said) != 1 || !strings.HasPrefix(said[0], "from step 19 on ranks take [8 4] of 12 microbatches") {
 		t.Errorf("one takes twice as long: %v, %q", changes, said)
@@ -57,7 +57,7 @@ func TestJudgeShares(t *testing.T) {
 	if changes, _ := judged(slow, 300, 300, 12, 2, 1); len(changes) != 1 || !slices.Equal(changes[0].Microbatches, []int{4, 8}) || changes[0].Step < 350 {
 		t.Errorf("the other becomes the slow one: %v", changes)
 	}
-	few := &shares{measure: true, next: 2}
+	few := &shares{measure: true, next: 2, soon: true}
 	if changes, said := judged(few, 0, 300, 3, 1, 1, 3); len(changes) != 0 || len(said) != 1 || !strings.Contains(said[0], "3 microbatches are too few for ranks of such speeds: the best shares take 1") {
 		t.Errorf("%v, %q", changes, said)
 	}

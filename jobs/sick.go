@@ -119,8 +119,8 @@ func unlike(all [][]model.Checksum) (odd []oddRank) {
 	return odd
 }
 
-// seat words a rank, its host and its device.
-func (s *session) seat(rank int) string {
+// seatOf words a rank, its host and its device.
+func (s *session) seatOf(rank int) string {
 	if s.ranks == nil {
 		own := place.NewSeat(0, 0, s.device.Info())
 		return fmt.Sprintf("this process (%s, %s)", own.Host, own.Device)

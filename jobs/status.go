@@ -68,6 +68,13 @@ func (v *voice) teaches(l *loop, from int64) {
 	}
 }
 
+// rests tells that this rank has no part in a training.
+func (v *voice) rests(t *training, s *session) {
+	if v != nil {
+		v.Say(status.Report{Rank: v.rank, Host: v.host, Role: status.Resting, Training: filepath.Base(t.dir), Device: s.device.Info().Name, Total: t.Train.Steps})
+	}
+}
+
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }
 
 // waits adds up the time spent in what ranks do together, most of which is waiting for the slowest of them.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 
+	"saltern/cluster"
 	"saltern/distill"
 	"saltern/slurm"
 )
@@ -65,7 +66,8 @@ The job is "saltern run" with one rank on each GPU; without GPUs, one on each no
 --chain makes one job of each step, so that what needs no GPU does not hold any, and a step that
 fails leaves those that are done: its log says which step failed, and Slurm removes the rest.
 --seeds runs "saltern compare", a seed in each task of a job array, and joins the results.
---teacher-nodes asks for nodes of another kind in the same job, whose ranks are the teachers.
+--teacher-nodes asks for nodes of another kind in the same job, whose ranks are the teachers, unless cluster.roles
+says otherwise: with "auto" they are those whose devices are too small or too slow to train.
 
 Two minutes before the time limit (--grace) all ranks finish their step and save; the job is put
 back into the queue and goes on from there, as often as it takes.
@@ -199,8 +201,9 @@ func (f *submitFlags) steps(job *Job, arguments func(...string) []string) []slur
 	teachers := []string(nil)
 	if f.teacherNodes > 0 {
 		g := f.teachers()
-		all = append(all, g)
-		teachers = []string{"--set", fmt.Sprintf("cluster.teachers=%d", g.Nodes*g.Tasks)}
+		if all = append(all, g); job.Cluster.Roles == cluster.RolesLast { // else the job says who teaches
+			teachers = []string{"--set", fmt.Sprintf("cluster.teachers=%d", g.Nodes*g.Tasks)}
+		}
 	}
 	one := f.students()
 	one.Nodes, one.Tasks = 1, 1

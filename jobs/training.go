@@ -50,10 +50,14 @@ type training struct {
 	made   string // the command that trains it
 	trace  traceFlags
 
-	ranks    int  // that share its batches; 0: one
-	shard    bool // each of them keeps its part of the optimizer's state
-	teachers int  // of them, the last, that run the teacher in its stead while it helps; see roles.go
-	prefetch int  // steps that these may be ahead
+	order    []int // by seat, the ranks of the job; nil: as they are numbered; see seating.go
+	party    int   // of them, in the first seats, that have a part in it; 0: all
+	ranks    int   // of these the first, that share its batches; 0: one
+	memory   int64 // bytes that their devices have, each; 0: unknown
+	shard    bool  // each of them keeps its part of the optimizer's state
+	teachers int   // in the last seats, that run the teacher in its stead while it helps; see roles.go
+	teaching int64 // bytes that their devices have, each; 0: unknown
+	prefetch int   // steps that these may be ahead
 
 	shares string // how the ranks' shares are found: see cluster.Config
 
@@ -137,11 +141,15 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, obj
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	settle := func() error { return s.settleKernels(ctx, t.label, t.dir, trainer.Programs()) }
+	programs := trainer.Programs()
+	if t.rests(s.ranks) {
+		programs = nil // it could not hold them, and only teaches
+	}
+	settle := func() error { return s.settleKernels(ctx, t.label, t.dir, programs) }
 	if err := s.ranks.firstOfNode(ctx, settle); err != nil { // to measure undisturbed by others
 		return nil, nil, nil, err
 	}
-	if err := s.sameKernels(ctx, trainer.Programs()); err != nil {
+	if err := s.sameKernels(ctx, programs); err != nil {
 		return nil, nil, nil, err
 	}
 	var r *rounds
@@ -149,11 +157,13 @@ func (t *training) start(ctx context.Context, s *session, b compute.Backend, obj
 	case t.Apart != nil:
 		r = &rounds{ranks: s.ranks}
 		r.Outer, err = trainer.Apart(s.ranks.training(b), t.Apart.outer(), t.Apart.sums(s.ranks, len(m.Buckets)))
-	case s.ranks != nil:
-		own := s.ranks.training(b)
-		s.ranks.round(cluster.Config{Wire: t.Wire}.Format(), len(m.Buckets))
-		err = trainer.Across(own)
-		s.ranks.follows(t.shard)
+	case s.ranks != nil && !t.rests(s.ranks):
+		err = s.ranks.among(t.ranks, func() error {
+			own := s.ranks.training(b)
+			s.ranks.round(cluster.Config{Wire: t.Wire}.Format(), len(m.Buckets))
+			s.ranks.follows(t.shard)
+			return trainer.Across(own)
+		})
 	}
 	if err != nil {
 		return nil, nil, nil, err
@@ -169,6 +179,7 @@ func (t *training) earlyStep(c *distill.SelectConfig) int64 {
 // run trains to the end, going on from the last checkpoint if there is one. A canceled context ends it after the step
 // under way, with a checkpoint.
 func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) {
+	defer s.ranks.arrange(t.order)()
 	if err := s.ranks.first(ctx, t.claim); err != nil {
 		return nil, err
 	}
@@ -194,6 +205,17 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+	part := t.ranks
+	if t.teachers > 0 {
+		part = t.party
+	}
+	if s.ranks.leaves(part) {
+		if s.ranks.rank() >= part {
+			return t.rest(s)
+		}
+		leave := s.ranks.enter(part)
+		defer func() { err = leave(err) }()
+	}
 	var help *teaching
 	if t.Distill.Method != "baseline" {
 		if help, err = t.teach(ctx, s); err != nil {

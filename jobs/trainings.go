@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,9 +27,11 @@ func trainings(job *Job, corpusKey string) []*training {
 
 // training is one of the job's, in the run folder.
 func (j *Job) training(name, label string, m ModelConfig, d distill.Config, corpusKey string) *training {
+	crew := j.seating.of(name)
 	return &training{
 		Model: m.Model, Train: m.Train, Distill: d, Seed: j.Seed, Corpus: corpusKey,
-		name: name, label: label, dir: filepath.Join(j.RunDir, name), scores: j.scoreDir(), ranks: j.ranks, shard: j.Cluster.ShardOptimizer, shares: j.Cluster.Shares, Apart: j.apart(), Wire: j.rounding(),
+		name: name, label: label, dir: filepath.Join(j.RunDir, name), scores: j.scoreDir(), ranks: cmp.Or(crew.Ranks, j.ranks), memory: crew.Limits.Memory, order: j.seating.Order, party: j.seating.Party,
+		shard: j.Cluster.ShardOptimizer, shares: j.Cluster.Shares, Apart: j.apart(), Wire: j.rounding(),
 	}
 }
 
@@ -56,7 +59,7 @@ func (j *Job) student(corpusKey string) *training {
 	t := j.training(methodName(j.Distill.Method), methodLabel(j.Distill.Method), j.LLM, j.Distill, corpusKey)
 	t.from = j.LLM.From
 	if j.teaches() {
-		t.giveRoles(j.Cluster)
+		t.giveRoles(j.Cluster, j.seating.Teaching)
 	}
 	var slm *training
 	if j.Distill.NeedsSLM() {

@@ -211,7 +211,7 @@ func jobPrograms(job *Job, memory int64) ([]*compute.Program, error) {
 func (j *Job) taught() (llm *training, teacher *model.Model, err error) {
 	llm = j.student("")
 	if llm.Distill = j.Distill; j.teaches() {
-		llm.giveRoles(j.Cluster)
+		llm.giveRoles(j.Cluster, 0)
 	}
 	config := j.SLM.Model
 	if llm.teacher != nil || llm.named != nil {

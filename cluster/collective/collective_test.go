@@ -401,3 +401,53 @@ func TestFirst(t *testing.T) {
 		return nil
 	}))
 }
+
+// TestOrdered: under other numbers ranks do what they do under their own: sums have the order of the numbers, messages arrive, and errors
+// name a rank as all know it.
+func TestOrdered(t *testing.T) {
+	order := []int{0, 3, 1, 2}
+	in := inputs(4, 1000)
+	want := make([][]float32, 4)
+	must(t, onRanks(t, 4, func(ctx context.Context, g *Group) error {
+		want[g.Rank()] = slices.Clone(in[g.Rank()])
+		return g.AllReduce(ctx, want[g.Rank()])
+	}))
+	must(t, onRanks(t, 4, func(ctx context.Context, g *Group) error {
+		o := g.Ordered(order)
+		if order[o.Rank()] != g.Rank() || o.Size() != 4 {
+			t.Errorf("rank %d is %d of %d", g.Rank(), o.Rank(), o.Size())
+		}
+		x := slices.Clone(in[o.Rank()])
+		if err := o.AllReduce(ctx, x); err != nil {
+			return err
+		}
+		if !sameBits(x, want[0]) {
+			t.Error("another sum")
+		}
+		x = slices.Clone(in[g.Rank()])
+		if err := g.AllReduce(ctx, x); err != nil || !sameBits(x, want[0]) {
+			t.Errorf("the group itself has another sum, %v", err)
+		}
+		all, err := o.Gather(ctx, 0, []byte{byte(g.Rank())})
+		if o.Rank() == 0 && fmt.Sprint(all) != "[[0] [3] [1] [2]]" {
+			t.Errorf("gathered %v", all)
+		}
+		if err != nil || o.Rank() > 1 {
+			return err
+		}
+		pair, word := o.First(2), make([]byte, 1)
+		if pair.Rank() == 0 {
+			return pair.Send(ctx, 1, []byte{7})
+		}
+		if _, err := pair.Receive(ctx, 0, word); err != nil || word[0] != 7 || g.Rank() != 3 {
+			t.Errorf("rank %d receives %v, %v", g.Rank(), word, err)
+		}
+		return nil
+	}))
+	ended, end := context.WithCancel(t.Context())
+	end()
+	err := New(Memory(4)[3], 3, 4).Ordered(order).Barrier(ended)
+	if err == nil || !strings.Contains(err.Error(), "rank 3 of 4: barrier") {
+		t.Errorf("%v", err)
+	}
+}

@@ -21,6 +21,7 @@ type Transport interface {
 type Group struct {
 	t          Transport
 	rank, size int
+	name       int // its rank in the Group that New made, for people
 	stream     string
 	format     wire.Format
 	feedback   *wire.Feedback
@@ -29,7 +30,7 @@ type Group struct {
 
 // New is the Group of rank among size ranks.
 func New(t Transport, rank, size int) *Group {
-	return &Group{t: t, rank: rank, size: size, stream: "g", count: new(atomic.Int64)}
+	return &Group{t: t, rank: rank, size: size, name: rank, stream: "g", count: new(atomic.Int64)}
 }
 
 // Rank is which of the ranks this is, from 0.
@@ -95,7 +96,7 @@ func Segment(n, size, rank int) (first, length int) {
 // wrap says where an error happened.
 func (g *Group) wrap(what string, err *error) {
 	if *err != nil {
-		*err = fmt.Errorf("rank %d of %d: %s: %w", g.rank, g.size, what, *err)
+		*err = fmt.Errorf("rank %d of %d: %s: %w", g.name, g.size, what, *err)
 	}
 }
 

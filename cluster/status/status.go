@@ -28,13 +28,14 @@ import (
 const (
 	Student = "student" // trains the model
 	Teacher = "teacher" // makes soft labels for those who train
+	Resting = "resting" // has no part in the training
 )
 
 // Report is how a rank is doing. Counters count from when it joined.
 type Report struct {
 	Rank     int    `json:"rank"`
 	Host     string `json:"host"`
-	Role     string `json:"role"`     // Student or Teacher
+	Role     string `json:"role"`     // Student, Teacher or Resting
 	Training string `json:"training"` // folder of what is trained, within the run's: "llm-salt"
 	Device   string `json:"device"`
 

@@ -111,7 +111,7 @@ func straggles(r Rank, ranks []Rank, now time.Time) string {
 	switch {
 	case len(like) > 1 && r.Own > slowFrom*m && r.Own > m+slowByMS:
 		return fmt.Sprintf("slow: %.1fx the median", r.Own/m)
-	case steps > r.Step+1 && r.Role != status.Teacher:
+	case steps > r.Step+1 && r.Role == status.Student:
 		return fmt.Sprintf("%d steps behind", steps-r.Step)
 	}
 	return ""
@@ -129,7 +129,7 @@ func median(list []float64) float64 {
 // students are the ranks that train t and are heard.
 func (s *State) students(t *Training) (list []Rank) {
 	for _, r := range s.Ranks {
-		if r.Role != status.Teacher && r.Training == t.Folder && !r.silent(s.Now) {
+		if r.Role == status.Student && r.Training == t.Folder && !r.silent(s.Now) {
 			list = append(list, r)
 		}
 	}

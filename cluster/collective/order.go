@@ -1,0 +1,28 @@
+package collective
+
+import (
+	"context"
+	"slices"
+)
+
+// Ordered is g's ranks under other numbers, on a stream of its own within g's: its rank i is g's rank order[i]. Every rank calls it with the
+// same order, which names each of g's ranks once.
+func (g *Group) Ordered(order []int) *Group {
+	h := g.Stream("ordered")
+	h.t, h.rank = ordered{g.t, order}, slices.Index(order, g.rank)
+	return h
+}
+
+// ordered is a transport between ranks that are numbered otherwise.
+type ordered struct {
+	t     Transport
+	order []int
+}
+
+func (o ordered) Send(ctx context.Context, to int, stream string, data []byte) error {
+	return o.t.Send(ctx, o.order[to], stream, data)
+}
+
+func (o ordered) Receive(ctx context.Context, from int, stream string, into []byte) (int, error) {
+	return o.t.Receive(ctx, o.order[from], stream, into)
+}
