@@ -70,6 +70,10 @@ func (f *fleet) several(t *testing.T) {
 		p.chooses(t, 1, "CUDA_VISIBLE_DEVICES=0")
 		p.chooses(t, 1, "SLURM_STEP_GPUS=3")
 		p.chooses(t, 2, "CUDA_VISIBLE_DEVICES=")
+		out, _ := p.run(t, OK, []string{"SLURM_STEP_GPUS=3"}, "devices", "--slurm", "--json")
+		if want := `"local_rank": 0, "index": 1, "name": "NVK", "pci": "0000:01:00.0"`; strings.Count(out, "local_rank") != 1 || !strings.Contains(out, want) || !strings.Contains(out, `"by": "SLURM_STEP_GPUS=3"`) {
+			t.Errorf("not one rank with %s, granted by Slurm:\n%s", want, out)
+		}
 	})
 	t.Run("runs nothing", func(t *testing.T) {
 		if _, said := p.run(t, Failed, nil, "doctor", "--op", "add", "--random", "0"); !strings.Contains(said, "checks failed on NVK (NVK Mesa ") {
