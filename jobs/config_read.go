@@ -22,6 +22,7 @@ type Job struct {
 	draft   *draft            // what it was resolved from
 	ranks   int               // that share its batches; 0: one
 	seating seating           // of them
+	named   *namedTeacher     // nil: nobody has asked for it, or there is none
 	listen  string            // where the first of them shows metrics; empty: nowhere
 }
 

@@ -54,6 +54,7 @@ type ranks struct {
 	rounding    rounding                        // likewise
 	left        string                          // once a rank is lost: what there is to go on from, for people
 	asked       atomic.Bool                     // a rank that has no vote has been asked to stop
+	unheed      func()                          // ends the listening to those that rest; nil: nobody does
 }
 
 // size is how many there are.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
+	"saltern/cluster/collective"
 	"saltern/cluster/link"
 )
 
@@ -28,6 +30,8 @@ func (r *ranks) among(n int, f func() error) error {
 // enter has the first n ranks, of which this is one, be all that there are, until leave is called with how it ended.
 func (r *ranks) enter(n int) (leave func(err error) error) {
 	whole := r.whole
+	r.narrow(n)
+	r.heed()
 	r.whole = whole.First(n)
 	r.widen()
 	return func(err error) error {
@@ -67,26 +71,57 @@ func (r *ranks) tellRest(v verdict) error {
 	return err
 }
 
-// hearVerdict waits for that, however long it takes, as long as nobody is lost.
+// hearVerdict waits for that.
 func (r *ranks) hearVerdict() (v verdict, err error) {
 	text := make([]byte, 1<<16)
-	n := 0
-	for late := (*link.Timeout)(nil); ; {
-		n, err = r.whole.Stream("rest").Receive(r.all, 0, text)
-		if !errors.As(err, &late) || r.all.Err() != nil {
-			break
-		}
-	}
+	n, err := hear(r.all, r.whole.Stream("rest"), 0, text)
 	if err != nil {
 		return v, r.waited(r.all, err)
 	}
 	return v, json.Unmarshal(text[:n], &v)
 }
 
+// hear receives a message, however long that takes: a rank that lives need have nothing to say.
+func hear(ctx context.Context, g *collective.Group, from int, into []byte) (n int, err error) {
+	for {
+		n, err = g.Receive(ctx, from, into)
+		if ctx.Err() != nil || !errors.As(err, new(*link.Timeout)) {
+			return n, err
+		}
+	}
+}
+
+// heed has rank 0 take note when one of the rest is asked to stop, until the group parts: those in it decide on that.
+func (r *ranks) heed() {
+	if !r.leads() || r.size() == r.whole.Size() {
+		return
+	}
+	ctx, cancel := context.WithCancel(r.all)
+	var ears sync.WaitGroup
+	stream, before := r.whole.Stream("asked"), r.unheed
+	for rank := r.size(); rank < r.whole.Size(); rank++ {
+		ears.Go(func() {
+			if _, err := hear(ctx, stream, rank, make([]byte, 1)); err == nil {
+				r.asked.Store(true)
+			}
+		})
+	}
+	r.unheed = func() {
+		cancel()
+		ears.Wait()
+		if r.unheed = before; before != nil {
+			before()
+		}
+	}
+}
+
 // part ends what the group has done without the rest, and brings all back together. err is how it ended, and what comes of it.
 func (r *ranks) part(err error) error {
 	if r == nil || r.size() == r.whole.Size() {
 		return err
+	}
+	if r.unheed != nil {
+		r.unheed()
 	}
 	failed := r.tellRest(verdict{Over: true, Kind: KindOf(err), Words: fmt.Sprint(err)})
 	r.widen()
@@ -103,8 +138,10 @@ func (r *ranks) meetAgain() error { return r.first(r.all, func() error { return 
 func (t *training) rests(r *ranks) bool { return r.leaves(t.ranks) && r.rank() >= t.ranks }
 
 // rest is what such a rank does while the others train.
-func (t *training) rest(s *session) (*outcome, error) {
+func (t *training) rest(ctx context.Context, s *session) (*outcome, error) {
 	r := s.ranks
+	stream := r.whole.Stream("asked")
+	defer context.AfterFunc(ctx, func() { _ = stream.Send(r.all, 0, []byte{1}) })() // who cannot be told that has ended
 	s.say("%s: this rank waits for the %d of %d that train", t.label, t.ranks, r.size())
 	r.voice.rests(t, s)
 	v, err := r.hearVerdict()

@@ -134,9 +134,10 @@ func (l *loop) inRoles(ctx context.Context) (*outcome, error) {
 // stageTwo trains with all ranks that can hold the model, while the rest wait.
 func (l *loop) stageTwo(ctx context.Context, newcomer bool) (*outcome, error) {
 	if l.rests(l.s.ranks) {
-		return l.rest(l.s)
+		return l.rest(ctx, l.s)
 	}
 	l.s.ranks.narrow(l.training.ranks)
+	l.s.ranks.heed()
 	err := l.meet(newcomer)
 	if err != nil {
 		return nil, err
@@ -207,6 +208,7 @@ func (l *loop) regroup() error {
 		return err
 	}
 	all.narrow(l.training.ranks)
+	all.heed()
 	if all.leads() {
 		l.s.say("%s: step %d: the teacher helps no more, and %s", l.label, l.step, l.whoTrainsNow())
 	}

@@ -209,7 +209,7 @@ func testRoles(t *testing.T, saltern program) {
 		if !p.at(t, after("llm-salt", 20), 0) { // in stage 2
 			t.Fatalf("ended by itself: %v\n%s", p.ProcessState, p.stderr.String())
 		}
-		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		if err := syscall.Kill(child(t, p, 1), syscall.SIGTERM); err != nil { // the one that rests: the others stop for it
 			t.Fatal(err)
 		}
 		<-p.ended

@@ -211,7 +211,7 @@ func (t *training) run(ctx context.Context, s *session) (o *outcome, err error) 
 	}
 	if s.ranks.leaves(part) {
 		if s.ranks.rank() >= part {
-			return t.rest(s)
+			return t.rest(ctx, s)
 		}
 		leave := s.ranks.enter(part)
 		defer func() { err = leave(err) }()

@@ -78,7 +78,10 @@ func (j *Job) student(corpusKey string) *training {
 		t.label += ", label smoothing"
 	}
 	if j.Distill.Named() {
-		t.named = &namedTeacher{path: j.Distill.Teacher}
+		if j.named == nil || j.named.path != j.Distill.Teacher {
+			j.named = &namedTeacher{path: j.Distill.Teacher}
+		}
+		t.named = j.named
 	}
 	if j.Distill.Method == "salt-ds" {
 		t.judge, t.Select = slm, &j.Select
