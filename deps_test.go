@@ -25,6 +25,7 @@ model < distill        # a teacher adds to a model's training; the model knows n
 slurm < jobs           # the queue's side: names, scripts and the environment of a task, nothing of models
 cluster < slurm, jobs  # ranks meet and send bytes; what they compute is nothing to the network, and the network nothing to models
 cluster/wire < cluster/collective, cluster # how numbers are written; it knows no ranks
+cluster/memconn < cluster # a connection through memory; it knows nothing of ranks and servers
 cluster/link < cluster # servers hold as much as its windows let be under way
 cluster/link, cluster/collective < jobs # neither knows models; sums know nothing of what carries them, nor that of what it carries
 distill < jobs         # jobs compose; the method knows nothing of job files and command lines

@@ -134,8 +134,57 @@ func (c *Cluster) dismantle() error {
 // once are the options of a connection that is tried once and not restored.
 var once = []nats.Option{nats.NoReconnect()}
 
-// connect connects to a server that runs within this process, or to the one at address, or to Config.URL's.
-func (j *joiner) connect(k *credentials, address string, in *node, more ...nats.Option) (*nats.Conn, error) {
+// connect connects to the server of a node: within this process, through memory where it is this rank's node, or at its address. With
+// Config.URL it connects there.
+func (j *joiner) connect(k *credentials, at int, address string, in *node, more ...nats.Option) (*nats.Conn, error) {
+	if j.config.external() {
+		auth, err := j.config.options()
+		if err != nil {
+			return nil, err
+		}
+		conn, err := j.dial(j.config.URL, append(auth, more...))
+		if err != nil {
+			return nil, err
+		}
+		if err := permitted(conn, j.id.Job); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return conn, nil
+	}
+	var inside nats.InProcessConnProvider
+	switch {
+	case in != nil:
+		inside = in.Server
+	case at == j.id.Node:
+		inside = nearName(k.Attempt, at)
+	}
+	var missed error
+	if inside != nil {
+		auth, err := nkeyOptions(k.Seed, "")
+		if err != nil {
+			return nil, err
+		}
+		conn, err := j.dial("nats://"+address, append(auth, append(more, nats.InProcessServer(inside))...))
+		if err == nil || in != nil {
+			return conn, err
+		}
+		missed = err
+	}
+	auth, err := k.options()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := j.dial(k.url(address), append(auth, more...))
+	if err == nil && missed != nil && !j.far {
+		j.far = true
+		j.logf("this rank speaks to its node's server by TCP, with TLS, and not through memory, which takes more than twice as much of the processor: %v", missed)
+	}
+	return conn, err
+}
+
+// dial connects as ranks do.
+func (j *joiner) dial(url string, more []nats.Option) (*nats.Conn, error) {
 	options := []nats.Option{
 		nats.Name(fmt.Sprintf("saltern %s rank %d", j.id.Job, j.id.Rank)),
 		nats.CustomInboxPrefix(prefix(j.id.Job) + "inbox"),
@@ -148,35 +197,9 @@ func (j *joiner) connect(k *credentials, address string, in *node, more ...nats.
 			}
 		}),
 	}
-	own := j.config.options
-	if !j.config.external() {
-		own = k.options
-	}
-	if in != nil { // nothing leaves the process: there is nothing to encrypt
-		options = append(options, nats.InProcessServer(in.Server))
-		own = func() ([]nats.Option, error) { return nkeyOptions(k.Seed, "") }
-	}
-	auth, err := own()
-	if err != nil {
-		return nil, err
-	}
-	options = append(options, auth...)
-	url := j.config.URL
-	switch {
-	case in != nil:
-		url = "nats://" + address
-	case !j.config.external():
-		url = k.url(address)
-	}
 	conn, err := nats.Connect(url, append(options, more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS at %s: %w", url, err)
-	}
-	if j.config.external() {
-		if err := permitted(conn, j.id.Job); err != nil {
-			conn.Close()
-			return nil, err
-		}
 	}
 	return conn, nil
 }

@@ -29,12 +29,6 @@ type Config struct {
 	// that is up. One node alone uses its loopback.
 	Host string `toml:"host"`
 
-	// TLS says where the servers that a job runs itself encrypt: "auto", wherever one listens at another address than its node's loopback,
-	// so always between nodes; on the loopback of one node ranks are known by their credentials all the same, and servers by the user who
-	// runs them. "always" encrypts there too, which takes as much of the processor again as all else that sums over ranks take. Empty means
-	// "auto". With URL the servers decide.
-	TLS string `toml:"tls"`
-
 	// JoinTimeout is how many seconds a rank waits for the others to start. Zero means 120. At least 1, at most 86400.
 	JoinTimeout float64 `toml:"join_timeout"`
 
@@ -128,9 +122,6 @@ type Config struct {
 
 // Defaults returns c with every zero field chosen. It is idempotent.
 func (c Config) Defaults() Config {
-	if c.TLS == "" {
-		c.TLS = "auto"
-	}
 	if c.JoinTimeout == 0 {
 		c.JoinTimeout = 120
 	}
@@ -166,9 +157,6 @@ func (c Config) Check(bad func(key, message string)) {
 				bad(f.key, fmt.Sprintf("%s = %q is for servers that run already, but url names none; the servers that a job runs itself have credentials of their own", f.key, f.value))
 			}
 		}
-	}
-	if c.TLS != "auto" && c.TLS != "always" {
-		bad("tls", fmt.Sprintf(`tls = %q is unknown; use "auto" or "always"`, c.TLS))
 	}
 	if strings.Contains(c.Host, "/") {
 		if _, _, err := net.ParseCIDR(c.Host); err != nil {

@@ -21,8 +21,6 @@ func TestConfigCheck(t *testing.T) {
 		{Config{CA: "x"}, `ca: ca = "x" is for servers`},
 		{Config{Host: "10.1.0.0/33"}, `host: host = "10.1.0.0/33" is no network`},
 		{Config{Host: "ib0"}, ""},
-		{Config{TLS: "always"}, ""},
-		{Config{TLS: "never"}, `tls: tls = "never" is unknown; use "auto" or "always"`},
 		{Config{JoinTimeout: 0.5}, "join_timeout: join_timeout = 0.5 is out of bounds; use 1 to 86400 seconds"},
 		{Config{JoinTimeout: -1}, "join_timeout: "},
 		{Config{Heartbeat: 0.1}, "heartbeat: heartbeat = 0.1 is out of bounds; use 0.5 to 3600 seconds"},

@@ -34,7 +34,7 @@ type credentials struct {
 	Seed        string `json:"seed"`         // nkey of the ranks
 	Observer    string `json:"observer"`     // nkey of those who watch, see Invite
 	RouteSecret string `json:"route_secret"` // what servers tell each other
-	Certificate string `json:"certificate"`  // PEM; every server of the job shows it, and it is the only one that is trusted; empty: no TLS
+	Certificate string `json:"certificate"`  // PEM; every server of the job shows it, and it is the only one that is trusted
 	Key         string `json:"key"`          // PEM, its private key
 }
 
@@ -45,8 +45,8 @@ const certName = "servers.saltern.internal"
 // array do.
 func credentialsFile(dir, job string) string { return filepath.Join(dir, job+".json") }
 
-// newCredentials makes credentials for an attempt at a job; plain ones are for servers without TLS.
-func newCredentials(job string, rank0 Member, plain bool) (*credentials, error) {
+// newCredentials makes credentials for an attempt at a job.
+func newCredentials(job string, rank0 Member) (*credentials, error) {
 	seed, err := newSeed()
 	if err != nil {
 		return nil, err
@@ -56,10 +56,7 @@ func newCredentials(job string, rank0 Member, plain bool) (*credentials, error) 
 		return nil, err
 	}
 	k := &credentials{Job: job, Attempt: newAttempt(), Rank0: rank0, Seed: seed, Observer: observer, RouteSecret: rand.Text()}
-	if !plain {
-		err = k.certify()
-	}
-	return k, err
+	return k, k.certify()
 }
 
 // certify makes the certificate of k's servers.
@@ -93,12 +90,7 @@ func (k *credentials) certify() error {
 }
 
 // url is that of one of k's servers.
-func (k *credentials) url(address string) string {
-	if k.Certificate == "" {
-		return "nats://" + address
-	}
-	return "tls://" + address
-}
+func (k *credentials) url(address string) string { return "tls://" + address }
 
 // newSeed is the secret half of a new nkey.
 func newSeed() (string, error) {
@@ -215,7 +207,7 @@ func public(seed string) (string, error) {
 func (k *credentials) options() ([]nats.Option, error) { return nkeyOptions(k.Seed, k.Certificate) }
 
 // nkeyOptions are what a connection takes that is known by an nkey, to servers that are known by a certificate; without one it has no
-// TLS, and they are known by their user.
+// TLS, as within a process and through memory.
 func nkeyOptions(seed, certificate string) ([]nats.Option, error) {
 	public, err := public(seed)
 	if err != nil {
@@ -228,9 +220,9 @@ func nkeyOptions(seed, certificate string) ([]nats.Option, error) {
 		}
 		return user.Sign(nonce)
 	}
-	known := nats.SetCustomDialer(ownDialer{})
+	options := []nats.Option{nats.Nkey(public, sign)}
 	if certificate != "" {
-		known = nats.Secure(trusting(certificate))
+		options = append(options, nats.Secure(trusting(certificate)))
 	}
-	return []nats.Option{nats.Nkey(public, sign), known}, nil
+	return options, nil
 }

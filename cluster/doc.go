@@ -12,9 +12,9 @@
 //	c.Conn().Publish(c.Subject("grads.0.1"), chunk)        // at most c.Conn().MaxPayload() bytes
 //
 // Nothing has to be running before. The first rank of each node runs a NATS server within its process, at ports that are free, and
-// speaks to it without a socket and without TLS; the node's other ranks connect to it. The servers of several nodes have routes each to
-// each, so that a message crosses the network once. All that is by TLS, but for the loopback of a node that is alone (loopback.go), unless
-// Config.TLS wants it there too. With Config.URL nobody runs a server.
+// speaks to it without a socket and without TLS; so do the node's other ranks, through memory that they share with it (near.go, package
+// memconn). The servers of several nodes have routes each to each, by TLS, so that a message crosses the network once. With Config.URL
+// nobody runs a server.
 //
 // Rank 0 makes credentials for this one attempt at the job: an nkey that all ranks share, a certificate that all servers show and
 // that alone is trusted, a password for routes. It writes them and its address to a file in Identity.Dir, JOB.json; the others look for
@@ -36,8 +36,8 @@
 // What holds, and must go on holding:
 //
 //  1. Who has not the credentials neither reads nor sends: plaintext, no nkey and another job's are refused
-//     (TestOthersAreRefused), and where there is no TLS the latter two, and another user's server too (TestOthersAreRefusedOnLoopback,
-//     TestForeignListener).
+//     (TestOthersAreRefused), and through memory the latter two (TestOthersAreRefusedNear), and another user at either end (memconn's
+//     TestOtherUser).
 //     With them, only subjects below saltern.JOB. are allowed.
 //
 //  2. The file of credentials is its owner's alone from the first byte, appears whole, and is used only if nobody else could read or
@@ -62,8 +62,8 @@
 // Core NATS loses messages of a receiver that does not keep up, and all that is under way when a connection breaks; whoever sends
 // through a Cluster must number and acknowledge.
 //
-// TLS costs about as much again as the rest of the way: 1 MiB from one process to another of the same node took 1.2 ms of CPU without
-// it and 2.3 ms with it, servers and both ends together (BenchmarkStream; two cores with AES instructions).
+// TLS costs about as much again as the rest of the way by TCP: 1 MiB from one process to another of the same node took 1.2 ms of CPU without
+// it and 2.3 ms with it, servers and both ends together. Through memory it takes less still (docs/PERFORMANCE.md, "Sharing gradients").
 //
 // Sources: NATS's own pages on clustering, nkeys and TLS (docs.nats.io).
 package cluster

@@ -123,7 +123,7 @@ func TestStaleFile(t *testing.T) {
 		{"another job, alive", func(k *credentials) { *k = *live.credentials }},
 	} {
 		ids := layout(t, 2, 1)
-		k, err := newCredentials(ids[0].Job, Member{}, false)
+		k, err := newCredentials(ids[0].Job, Member{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +180,7 @@ func TestCredentialsFile(t *testing.T) {
 	if _, err := os.Stat(credentialsFile(dir, ids[0].Job)); !os.IsNotExist(err) {
 		t.Errorf("it is still there: %v", err)
 	}
-	k, err := newCredentials("test", Member{}, false)
+	k, err := newCredentials("test", Member{})
 	if err == nil {
 		err = k.write(dir)
 	}

@@ -70,6 +70,7 @@ type joiner struct {
 	began  time.Time
 	parent context.Context // Join's, without the limit of time
 	hello  hello
+	far    bool // it has been said that this rank speaks to its node's server by TCP
 }
 
 // failure adds who could not join.
@@ -157,7 +158,7 @@ func (j *joiner) lead(ctx context.Context) (_ *Cluster, err error) {
 	if err := j.alone(ctx); err != nil {
 		return nil, err
 	}
-	k, err := newCredentials(j.id.Job, j.hello.Member, j.config.plain(j.id, j.host))
+	k, err := newCredentials(j.id.Job, j.hello.Member)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +175,7 @@ func (j *joiner) lead(ctx context.Context) (_ *Cluster, err error) {
 		k.Server, k.Route = c.node.clientAddress(), c.node.routeAddress()
 		j.hello.Server = k.Server
 	}
-	if c.conn, err = j.connect(k, k.Server, c.node); err != nil {
+	if c.conn, err = j.connect(k, 0, k.Server, c.node); err != nil {
 		return nil, err
 	}
 	r := &desk{roster: newRoster(k.Attempt, !j.config.external(), j.hello), changed: make(chan struct{}, 1)}
@@ -256,7 +257,7 @@ func (j *joiner) knock(ctx context.Context, k *credentials) error {
 	if k != nil {
 		address = k.Server
 	}
-	conn, err := j.connect(k, address, nil, once...)
+	conn, err := j.connect(k, 0, address, nil, once...)
 	if err != nil {
 		if j.config.external() {
 			return err
@@ -348,7 +349,7 @@ func (j *joiner) enter(ctx context.Context, k *credentials) (_ *Cluster, err err
 	if k != nil {
 		address, route = k.Server, k.Route
 	}
-	door, err := j.connect(k, address, nil, once...)
+	door, err := j.connect(k, 0, address, nil, once...)
 	switch {
 	case err != nil && j.config.external():
 		return nil, err
@@ -388,7 +389,7 @@ func (j *joiner) enter(ctx context.Context, k *credentials) (_ *Cluster, err err
 		}
 	}
 	for tries := 0; ; tries++ { // a server that many ranks come to at once may be slow
-		if c.conn, err = j.connect(k, all.Servers[j.id.Node], c.node); err == nil {
+		if c.conn, err = j.connect(k, j.id.Node, all.Servers[j.id.Node], c.node); err == nil {
 			break
 		}
 		if j.config.external() || !sleep(ctx, pause(tries)) {

@@ -22,7 +22,7 @@ type invitation struct {
 	Subjects string `json:"subjects"` // what those of this attempt begin with
 	URL      string `json:"url"`      // of rank 0's server, or Config.URL
 
-	Seed        string `json:"seed,omitempty"` // nkey of observers, and the certificate that the servers show, if they do; empty with Config.URL,
+	Seed        string `json:"seed,omitempty"` // nkey of observers, and the certificate that the servers show; empty with Config.URL,
 	Certificate string `json:"certificate,omitempty"`
 
 	Credentials string `json:"credentials,omitempty"` // which has these files in their place

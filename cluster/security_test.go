@@ -44,7 +44,7 @@ func TestOthersAreRefused(t *testing.T) {
 	ids[0].Job, ids[1].Job = "mine", "mine"
 	all := together(t, ids, quick())
 	mine := all[0].credentials
-	other, err := newCredentials("mine", Member{}, false) // another attempt, even
+	other, err := newCredentials("mine", Member{}) // another attempt, even
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,11 +80,9 @@ func TestOthersAreRefused(t *testing.T) {
 	})
 }
 
-// TestPlaintextIsRefused speaks to the server without TLS, where it is asked for and where there are several nodes.
+// TestPlaintextIsRefused speaks to the server without TLS, of one node and of several.
 func TestPlaintextIsRefused(t *testing.T) {
-	always := quick()
-	always.TLS = "always"
-	plaintextIsRefused(t, together(t, layout(t, 1), always)[0])
+	plaintextIsRefused(t, together(t, layout(t, 2), quick())[0])
 	plaintextIsRefused(t, together(t, layout(t, 1, 1), quick())[0])
 }
 
@@ -169,7 +167,7 @@ func violated(t *testing.T, problems chan error, what string) {
 func TestForeignServer(t *testing.T) {
 	all := together(t, layout(t, 1, 1), quick())
 	mine := all[0].credentials
-	other, err := newCredentials("test", Member{}, false)
+	other, err := newCredentials("test", Member{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,8 @@ import (
 // node is a server that runs within this process, for the ranks of one node.
 type node struct {
 	*server.Server
-	log *serverLog
+	log  *serverLog
+	near *bridges // nil: this process has the node to itself, or others come by TCP alone
 }
 
 // startNode starts the server of id's node at an address and has it connect to the route, if that is not empty.
@@ -32,7 +33,7 @@ func startNode(id Identity, k *credentials, host, route string, heartbeat time.D
 	if err != nil {
 		return nil, fmt.Errorf("the NATS server of node %d: %w", id.Node, err)
 	}
-	n := &node{s, &serverLog{node: id.Node, logf: logf}}
+	n := &node{Server: s, log: &serverLog{node: id.Node, logf: logf}}
 	s.SetLoggerV2(n.log, false, false, false)
 	s.Start()
 	for began := time.Now(); !s.ReadyForConnections(50 * time.Millisecond); {
@@ -43,6 +44,9 @@ func startNode(id Identity, k *credentials, host, route string, heartbeat time.D
 			}
 			return nil, fmt.Errorf("the NATS server of node %d does not start at %s: %s; is that address one of this node's? cluster.host chooses another", id.Node, host, *reason)
 		}
+	}
+	if id.LocalSize > 1 {
+		n.near, _ = nearName(k.Attempt, id.Node).bridge(s) // those who miss it say so
 	}
 	return n, nil
 }
@@ -72,9 +76,6 @@ func serverOptions(id Identity, k *credentials, host, route string, heartbeat ti
 		MaxPayload:    link.Chunk + 64<<10,
 		MaxPending:    max(256<<20, int64(id.Size)*link.UnderWay),
 		WriteDeadline: max(30*time.Second, 2*heartbeat), // a rank that takes that long is lost already
-	}
-	if k.Certificate == "" {
-		return o, nil
 	}
 	if o.TLSConfig, err = k.tls(); err != nil {
 		return nil, err
@@ -137,6 +138,10 @@ func (n *node) emptied(limit time.Duration) {
 // stop ends n and waits for it.
 func (n *node) stop() {
 	n.log.closing.Store(true)
+	if n.near != nil {
+		defer n.near.close()
+		defer time.AfterFunc(time.Second, n.near.cut).Stop() // a rank that reads nothing would hold it up for WriteDeadline
+	}
 	n.Shutdown()
 	n.WaitForShutdown()
 }
