@@ -106,7 +106,7 @@ func TestAdmitWithoutWaiting(t *testing.T) {
 	ids := layout(t, 3)
 	all := together(t, ids, elastic())
 	impatient := elastic()
-	impatient.JoinTimeout = 4 // in which a busy machine too gets an answer
+	impatient.JoinTimeout = 8 // in which a busy machine too gets an answer
 	if j := <-newcomer(t, t.Context(), ids[1], impatient); j.err == nil || !strings.Contains(j.err.Error(), "is there, or nobody misses it yet") {
 		t.Errorf("a second rank 1: %v", j.err)
 	}
