@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -63,5 +64,34 @@ func TestNotShared(t *testing.T) {
 	processor.Type = vk.CPU
 	if err := errors.Join(share(device, true), share(processor, false)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMostMemory: a process plans with as much of its device as it may take, and never with more than there is.
+func TestMostMemory(t *testing.T) {
+	open := func(text string) (int64, error) {
+		d, err := openDevice(IO{Env: func(name string) (string, bool) {
+			if name == "SALTERN_MEMORY" {
+				return text, true
+			}
+			return os.LookupEnv(name)
+		}}, "")
+		if err != nil {
+			return 0, err
+		}
+		defer d.Close()
+		return d.Limits().Memory, nil
+	}
+	all, err := open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int64{"3MiB": 3 << 20, "1000TiB": all} {
+		if got, err := open(text); err != nil || got != want {
+			t.Errorf("SALTERN_MEMORY=%s: %d, want %d (%v)", text, got, want, err)
+		}
+	}
+	if _, err := open("much"); KindOf(err) != Usage || !strings.Contains(err.Error(), `SALTERN_MEMORY: "much" is no size; write it as 24GiB`) {
+		t.Errorf("%v", err)
 	}
 }

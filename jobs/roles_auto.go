@@ -11,8 +11,9 @@ import (
 	"saltern/model"
 )
 
-// Roles that follow the hardware. A device that cannot hold the student teaches; of the others the slowest do, as far as the training is
-// done sooner by that. All is decided by numbers: bytes and arithmetic as planned, rates as measured.
+// Roles that follow the hardware. A device that is too small for the student, or so slow that all would wait for it, teaches; of the others the
+// slowest do while the teacher helps, as far as the training is done sooner by that. All is decided by numbers: bytes and arithmetic as
+// planned, rates as measured.
 
 // roleWork is what the training of a student asks of devices.
 type roleWork struct {

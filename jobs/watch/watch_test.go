@@ -160,6 +160,7 @@ func TestStragglers(t *testing.T) {
 		{"it is the slow one for which the others wait", []Rank{student(0, 9, 600, 300), student(1, 9, 600, 310), student(2, 9, 600, 10)}, []string{"", "", "slow: 2.0x the median"}},
 		{"small steps vary", []Rank{student(0, 9, 2, 0), student(1, 9, 2, 0), student(2, 9, 4, 0)}, []string{"", "", ""}},
 		{"a teacher's step is another", []Rank{student(0, 9, 600, 300), student(1, 9, 600, 300), rank(2, status.Teacher, 3, 5000, 0)}, []string{"", "", ""}},
+		{"who rests makes no steps", []Rank{student(0, 9, 600, 300), student(1, 9, 600, 300), rank(2, status.Resting, 0, 0, 0)}, []string{"", "", ""}},
 		{"left behind", []Rank{student(0, 9, 600, 300), student(1, 9, 600, 300), student(2, 6, 600, 300)}, []string{"", "", "3 steps behind"}},
 		{"alone", []Rank{student(0, 9, 600, 0)}, []string{""}},
 	} {
