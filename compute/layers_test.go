@@ -3,6 +3,7 @@ package compute
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -147,6 +148,26 @@ func TestSwiGLUGradient(t *testing.T) {
 		y := r.SwiGLU(r.Add(x, x))
 		return r.Add(y, y)
 	}, nil)
+}
+
+// TestGatesAreFused: behind a product the gradient of SwiGLU is a part of that product's, and right.
+func TestGatesAreFused(t *testing.T) {
+	x, w := NewTensor(State, "x", F32, 3, 16), NewTensor(State, "w", F32, 8, 4)
+	build := func(r *Recorder) *Tensor { return r.MatMul(r.SwiGLU(r.Add(x, x)), w, NN) }
+	gradientOf(t, []*Tensor{x, w}, build, nil)
+	r := NewRecorder()
+	r.Track(x, NewTensor(State, "dx", F32, 3, 16))
+	r.Seed(build(r), NewTensor(State, "seed", F32, 3, 4))
+	r.Backward()
+	p, err := r.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gates := slices.ContainsFunc(p.Nodes, func(n *Node) bool { return n.Op == opMatMul && n.Attr.(MatMul).Gates })
+	if !gates || slices.ContainsFunc(p.Nodes, func(n *Node) bool { return n.Op == opSwiGLUGrad }) {
+		t.Error("want a product with gates, and no gradient of them alone:")
+		p.Print(t.Output())
+	}
 }
 
 func TestEmbedGradient(t *testing.T) {

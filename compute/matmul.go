@@ -29,6 +29,9 @@ type MatMul struct {
 	Bias bool
 	// Act is applied then. With one there is a second output, the sum before it, which its gradient needs.
 	Act Activation
+	// Gates says that the product is the gradient of SwiGLU's y [M,N]. The third input is SwiGLU's own, [M,2N], and the output is the
+	// gradient of that: the planner makes such products of two nodes.
+	Gates bool
 }
 
 // Columns are those from From to To (exclusive) of a matrix; the zero value is all of them.
@@ -46,6 +49,9 @@ func (m MatMul) String() string {
 	}
 	if m.Act != NoActivation {
 		s += " " + m.Act.String()
+	}
+	if m.Gates {
+		s += " gates"
 	}
 	return s
 }
@@ -77,7 +83,7 @@ func (m MatMul) dims(a, b Shape) (batch, rows, cols, inner int) {
 
 func (m MatMul) shapes(in []*Tensor) ([]Shape, error) {
 	want := 2
-	if m.Bias {
+	if m.Bias || m.Gates {
 		want = 3
 	}
 	if len(in) != want {
@@ -103,6 +109,12 @@ func (m MatMul) shapes(in []*Tensor) ([]Shape, error) {
 	if inner != other {
 		return nil, fmt.Errorf("inner dimensions %d and %d differ", inner, other)
 	}
+	if m.Gates {
+		if m.Bias || m.Act != NoActivation || len(a) != 2 || in[0].DType != F32 || in[2].DType != F32 || !in[2].Shape.Equal(Shape{rows, 2 * cols}) {
+			return nil, fmt.Errorf("gates want one product of float32 alone, and [%d,%d] beside it, not %v", rows, 2*cols, in)
+		}
+		return []Shape{in[2].Shape}, nil
+	}
 	if m.Bias && !in[2].Shape.Equal(Shape{cols}) {
 		return nil, fmt.Errorf("the bias is %v, not [%d]", in[2].Shape, cols)
 	}
@@ -127,6 +139,10 @@ var opMatMul = &Op{
 			return ref.Columns(t.Data, t.Shape[len(t.Shape)-1], c.From, c.To)
 		}
 		a, b, y := dense(in[0], m.A), dense(in[1], m.B), out[0].Data
+		if m.Gates {
+			y = make([]float64, rows*cols)
+			defer func() { ref.SwiGLUGrad(in[2].Data, y, out[0].Data, cols) }()
+		}
 		for i := range batch {
 			ref.MatMul(a[i*rows*inner:], b[i*inner*cols:], y[i*rows*cols:], rows, cols, inner, m.Form == TN, m.Form == NT)
 		}
@@ -149,6 +165,9 @@ var opMatMul = &Op{
 		if m.Bias {
 			elements += cols
 		}
+		if m.Gates {
+			elements = 4 * size
+		}
 		if n.HasAddend {
 			elements += size
 		}
@@ -165,6 +184,10 @@ var opMatMul = &Op{
 // An operand of which only some columns take part stays as it is in the other's gradient, but has none of its own.
 func matmulGrad(r *Recorder, n *Node, dy []*Tensor) []*Tensor {
 	m, a, b, g := n.Attr.(MatMul), n.In[0], n.In[1], dy[0]
+	if m.Gates {
+		r.Fail(fmt.Errorf("bug: %s: a product that is a gradient has none: %v", n.at, n))
+		return nil
+	}
 	if m.A != (Columns{}) || m.B != (Columns{}) {
 		r.Fail(fmt.Errorf("bug: %s: the product of some columns of a matrix has no gradient: %v", n.at, n))
 		return nil

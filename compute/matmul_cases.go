@@ -27,6 +27,10 @@ var matmulCases = []Case{
 	{Why: "few tiles, long K, as a small weight's gradient", In: []Shape{{2051, 20}, {2051, 72}}, Attr: MatMul{Form: TN}, Addend: true, InPlace: map[int]int{0: 2}},
 	{Why: "few tiles, long K", In: []Shape{{20, 1024}, {1024, 12}}, Attr: MatMul{Form: NN}},
 	{Why: "columns of wider matrices", In: []Shape{{20, 96}, {36, 64}}, Attr: MatMul{Form: NT, A: Columns{32, 64}, B: Columns{8, 40}}},
+	{Why: "the gradient of gates, as in a layer", In: []Shape{{64, 32}, {32, 64}, {64, 128}}, Attr: MatMul{Form: NN, Gates: true}},
+	{Why: "gates, rims of tiles, B packed", In: []Shape{{133, 36}, {36, 100}, {133, 200}}, Attr: MatMul{Form: NN, Gates: true}},
+	{Why: "gates, rows that start anywhere", In: []Shape{{70, 13}, {13, 37}, {70, 74}}, Attr: MatMul{Form: NN, Gates: true}},
+	{Why: "gates, long sums: in parts, and cut by what a device binds", In: []Shape{{1100, 20}, {1100, 12}, {20, 24}}, Attr: MatMul{Form: TN, Gates: true}},
 	halfMatMul("whole tiles of float16, as in a layer", 128, 128, 96, NT, F16),
 	halfMatMul("the same of bfloat16", 128, 128, 96, NT, BF16),
 	halfMatMul("rims of float16 tiles", 129, 72, 40, NN, F16),
@@ -74,6 +78,10 @@ func randomMatMul(rng *rand.Rand) Case {
 		a, b = append(Shape{items}, a...), append(Shape{items}, b...)
 	}
 	c := Case{In: []Shape{a, b}, Addend: rng.IntN(2) == 0}
+	if len(a) == 2 && rng.IntN(6) == 0 {
+		attr.Gates = true
+		return Case{In: []Shape{a, b, {m, 2 * n}}, Attr: attr}
+	}
 	if rng.IntN(3) == 0 {
 		attr.Bias, attr.Act = true, Activation(rng.IntN(3))
 		c.In = append(c.In, Shape{n})

@@ -18,6 +18,7 @@ const (
 	epilogueSiLU
 	epilogueGELU
 	epilogueResume
+	epilogueGates
 )
 
 // block is a part of a matrix product whose operands a device can bind: rows m, columns n, inner k, each [from, to).
@@ -61,7 +62,8 @@ type product struct {
 	batch, m, n, k        int
 	a, b, y               *Tensor
 	addend, bias, pre     *Tensor // nil: none
-	lda, ldb              int     // elements of a stored row
+	gates                 *Tensor // nil: none; else pre is y
+	lda, ldb, ldy         int     // elements of a stored row
 	itemA, itemB, itemOut int     // elements of an item of the batch
 	workspace             *Tensor // nil: none
 }
@@ -71,12 +73,16 @@ func productOf(n *Node) product {
 	p := product{MatMul: m, a: n.In[0], b: n.In[1], y: n.Out[0], addend: n.AddendOr(nil), workspace: n.Workspace}
 	p.batch, p.m, p.n, p.k = m.dims(p.a.Shape, p.b.Shape)
 	p.lda, p.ldb = p.a.Shape[len(p.a.Shape)-1], p.b.Shape[len(p.b.Shape)-1]
-	p.itemA, p.itemB, p.itemOut = p.a.Len()/p.batch, p.b.Len()/p.batch, p.m*p.n
+	p.ldy = p.y.Shape[len(p.y.Shape)-1]
+	p.itemA, p.itemB, p.itemOut = p.a.Len()/p.batch, p.b.Len()/p.batch, p.m*p.ldy
 	if m.Bias {
 		p.bias = n.In[2]
 	}
 	if m.Act != NoActivation {
 		p.pre = n.Out[1]
+	}
+	if m.Gates {
+		p.gates, p.pre = n.In[2], p.y
 	}
 	return p
 }
@@ -90,7 +96,7 @@ func (s matmulShader) launches(n *Node, l *Limits) (list []Launch) {
 		items = max(1, min(items, maxIn/max(p.itemA, p.itemB), maxOut/p.itemOut, maxItems))
 	}
 	for z := 0; z < p.batch; z += items {
-		for _, b := range blocks(p.Form, p.m, p.n, p.k, p.lda, p.ldb, maxIn, maxOut, s.maxStretch(p.k, l)) {
+		for _, b := range blocks(p.Form, p.m, p.n, p.k, p.lda, p.ldb, maxIn, maxOut*p.n/p.ldy, s.maxStretch(p.k, l)) {
 			list = append(list, s.launch(p, b, z, min(items, p.batch-z)))
 		}
 	}
@@ -135,15 +141,15 @@ func (s matmulShader) launch(p product, b block, z, items int) Launch {
 	}
 	aw, a0 := at(p.a, p.itemA, p.lda, ra)
 	bw, b0 := at(p.b, p.itemB, p.ldb, rb)
-	yw, y0 := at(p.y, p.itemOut, p.n, b.m)
+	yw, y0 := at(p.y, p.itemOut, p.ldy, b.m)
 	l := Launch{
 		Shader: s.name, Subgroup: s.subgroup, Ordered: b.k[0] > 0,
-		Push: words(b.m[1]-b.m[0], b.n[1]-b.n[0], b.k[1]-b.k[0], p.lda, p.ldb, p.n,
+		Push: words(b.m[1]-b.m[0], b.n[1]-b.n[0], b.k[1]-b.k[0], p.lda, p.ldb, p.ldy,
 			a0+p.A.From+ca, b0+p.B.From+cb, y0+b.n[0], b.n[0], p.itemA, p.itemB, p.itemOut, items*(b.k[1]-b.k[0]), tileB),
 		Bind: []*Tensor{aw, bw, yw, yw, yw, yw}, // what the epilogue does not touch must be bound nevertheless
 		Grid: [3]int{ceilDiv(b.m[1]-b.m[0], s.rows), ceilDiv(b.n[1]-b.n[0], s.cols), items},
 	}
-	out := func(t *Tensor) *Tensor { w, _ := at(t, p.itemOut, p.n, b.m); return w }
+	out := func(t *Tensor) *Tensor { w, _ := at(t, p.itemOut, p.ldy, b.m); return w }
 	l.Spec = append(words(s.group, p.epilogue(b, l.Bind, out)), s.spec...)
 	if s.texel {
 		l.Bind = append(l.Bind, yw)
@@ -183,6 +189,10 @@ func (p product) epilogue(b block, bind []*Tensor, out func(*Tensor) *Tensor) (b
 	}
 	if p.bias != nil {
 		bind[4], bits = p.bias, bits|epilogueBias
+	}
+	if p.gates != nil {
+		bind[2], bind[5] = out(p.gates), out(p.pre)
+		return bits | epilogueGates
 	}
 	if p.pre != nil {
 		bind[5], bits = out(p.pre), bits|map[Activation]int{SiLU: epilogueSiLU, GELU: epilogueGELU}[p.Act]

@@ -50,7 +50,7 @@ func (s matmulShader) splits(p product, l *Limits, few int) bool {
 // time as the workspace holds.
 func (s matmulShader) packed(p product, l *Limits, loads string) (list []Launch) {
 	room := min(p.workspace.Len(), s.maxIn)
-	for _, whole := range blocks(p.Form, p.m, p.n, p.k, p.lda, p.ldb, s.maxIn, s.maxOut(l), s.maxStretch(p.k, l)) {
+	for _, whole := range blocks(p.Form, p.m, p.n, p.k, p.lda, p.ldb, s.maxIn, s.maxOut(l)*p.n/p.ldy, s.maxStretch(p.k, l)) {
 		depth := whole.k[1] - whole.k[0]
 		step := room / depth / s.cols * s.cols
 		for from := whole.n[0]; from < whole.n[1]; from += step {
@@ -82,7 +82,7 @@ func (s matmulShader) split(p product, l *Limits) []Launch {
 	depth := ceilDiv(ceilDiv(p.k, parts), 4) * 4
 	parts = ceilDiv(p.k, depth)
 	part := product{MatMul: MatMul{Form: p.Form, A: p.A, B: p.B}, batch: parts, m: p.m, n: p.n, k: p.k,
-		a: p.a, b: p.b, y: p.workspace.View(0, parts*p.m*p.n), lda: p.lda, ldb: p.ldb, itemA: depth, itemB: depth, itemOut: p.m * p.n}
+		a: p.a, b: p.b, y: p.workspace.View(0, parts*p.m*p.n), lda: p.lda, ldb: p.ldb, ldy: p.n, itemA: depth, itemB: depth, itemOut: p.m * p.n}
 	if p.Form == TN {
 		part.itemA *= p.lda
 	}
@@ -98,6 +98,6 @@ func (s matmulShader) split(p product, l *Limits) []Launch {
 	group := int(l.group())
 	return []Launch{one, {
 		Shader: "matmul_sum", Bind: append([]*Tensor{part.y}, bind[2:]...), Spec: words(group, bits), Ordered: true,
-		Push: words(p.m, p.n, parts, 0, 0, p.n, 0, 0, 0, 0, 0, 0, 0, 0, 0), Grid: gridFor(p.m*p.n, group, l),
+		Push: words(p.m, p.n, parts, 0, 0, p.ldy, 0, 0, 0, 0, 0, 0, 0, 0, 0), Grid: gridFor(p.m*p.n, group, l),
 	}}
 }

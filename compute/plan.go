@@ -19,29 +19,77 @@ type Program struct {
 }
 
 // passes turn a recording into a plan. The order matters:
-//   - fuse-add first: it removes nodes and temporaries that the others would plan for;
+//   - fuse-gates and fuse-add first: each removes nodes and temporaries that the others would plan for;
 //   - workspace after it, for what is left, and before the arena, which places it;
 //   - arena before barriers: two temporaries that share memory conflict, and only the arena knows that they do.
 var passes = []struct {
 	name string
 	run  func(*Program) error
 }{
+	{"fuse-gates", fuseGates},
 	{"fuse-add", fuseAdd},
 	{"workspace", addWorkspaces},
 	{"arena", placeTemps},
 	{"barriers", placeBarriers},
 }
 
-// fuseAdd folds an add into the kernel that made one of its operands, where that kernel can add (Op.Addend): residuals,
-// and gradients that accumulate into their place.
-func fuseAdd(p *Program) error {
+// fuseGates folds SwiGLU's gradient into the product of float32 that made what it starts from, which then is never stored.
+func fuseGates(p *Program) error {
+	uses, maker := usesOf(p.Nodes), map[*Storage]int{}
+	dead := make([]bool, len(p.Nodes))
+	for i, n := range p.Nodes {
+		if n.Op == opSwiGLUGrad {
+			j, made := maker[n.In[1].Storage]
+			if made && p.Nodes[j].Op == opMatMul && p.Nodes[j].gateable() && fusable(p.Nodes, j, i, uses[n.In[1].Storage]) {
+				m := *p.Nodes[j]
+				attr := m.Attr.(MatMul)
+				attr.Gates = true
+				m.Attr, m.In, m.Out = attr, append(slices.Clone(m.In), n.In[0]), n.Out
+				p.Nodes[i], dead[j] = &m, true
+			}
+		}
+		for _, t := range p.Nodes[i].Out {
+			if t.Storage.Kind == Temp {
+				maker[t.Storage] = i
+			}
+		}
+	}
+	p.drop(dead)
+	return nil
+}
+
+// gateable says that a product may have gates: it is one of float32 and nothing else yet.
+func (n *Node) gateable() bool {
+	m := n.Attr.(MatMul)
+	return !m.Bias && m.Act == NoActivation && len(n.In) == 2 && n.In[0].DType == F32 && len(n.In[0].Shape) == 2
+}
+
+// usesOf counts the inputs that each storage is.
+func usesOf(nodes []*Node) map[*Storage]int {
 	uses := map[*Storage]int{}
-	for _, n := range p.Nodes {
+	for _, n := range nodes {
 		for _, t := range n.In {
 			uses[t.Storage]++
 		}
 	}
-	maker := map[*Storage]int{}
+	return uses
+}
+
+// drop takes out the nodes that are dead.
+func (p *Program) drop(dead []bool) {
+	kept := p.Nodes[:0:0]
+	for i, n := range p.Nodes {
+		if !dead[i] {
+			kept = append(kept, n)
+		}
+	}
+	p.Nodes = kept
+}
+
+// fuseAdd folds an add into the kernel that made one of its operands, where that kernel can add (Op.Addend): residuals,
+// and gradients that accumulate into their place.
+func fuseAdd(p *Program) error {
+	uses, maker := usesOf(p.Nodes), map[*Storage]int{}
 	dead := make([]bool, len(p.Nodes))
 	for i, n := range p.Nodes {
 		if n.Op == opAdd {
@@ -64,13 +112,7 @@ func fuseAdd(p *Program) error {
 			}
 		}
 	}
-	kept := p.Nodes[:0:0]
-	for i, n := range p.Nodes {
-		if !dead[i] {
-			kept = append(kept, n)
-		}
-	}
-	p.Nodes = kept
+	p.drop(dead)
 	return nil
 }
 

@@ -35,6 +35,8 @@ func Typical() (*Program, error) {
 		normed := r.LayerNorm(x, weight("norm", d), weight("norm_bias", d), 1e-5)
 		h := r.Product(MatMul{Form: NT, Bias: true, Act: GELU}, r.Cast(normed, half), r.Cast(weight("half", d, d), half), weight("bias", d))
 		x = r.Add(x, r.MatMul(r.Cast(h, half), r.Cast(weight("half", d, d), half), NT))
+		gated := r.Cast(r.SwiGLU(r.MatMul(x, weight("up", 2*typicalFFN, d), NT)), half)
+		x = r.Add(x, r.MatMul(gated, r.Cast(weight("down", d, typicalFFN), half), NT))
 		a := Attention{Heads: d / 64, KVHeads: d / 128, HeadSize: 64, T: typicalSequence}
 		qkv := r.Cast(r.MatMul(x, weight("qkv", a.width(), d), NT), half)
 		x = r.Add(x, r.MatMul(r.Attention(qkv, a), weight("out", d, d), NT))

@@ -36,8 +36,7 @@ void main() {
 		dv[r][c] = LEFT(queries.x < s0, before, n + values);
 	}
 	if (QUADS == 1) from -= (from - first) % 4; // queries before see no own key
-	for (uint h = head * (H / KV); h < (head + 1) * (H / KV); h++)
-	for (uint i0 = from; i0 < to; i0 += STEP) {
+	for (uint h = head * (H / KV), i0 = from;;) { // see attention_texel.glsl
 		vec4 p[ROWS], d[ROWS];
 		UPTO(r, ROWS) p[r] = d[r] = vec4(0);
 		UPTO(i, ROWS / 4) { // ds has ROWS * STEP / 16 lines of 16 elements here, of which a lane loads one after the other
@@ -73,6 +72,10 @@ void main() {
 		}
 		COMBINE(dv, p, dout, i0, to, H * NT, h * NT)
 		COMBINE(dk, d, theirs, i0, to, stride, h * NT)
+		if ((i0 += STEP) >= to) {
+			if (++h == (head + 1) * (H / KV)) break;
+			i0 = from;
+		}
 	}
 	UPTO(r, ROWS) if (own_row(r) == begin + r) UPTO(c, COLS) if (c * LANES + lane < NT) {
 		uint n = (begin + r - m0) * stride + c * LANES + lane;

@@ -44,7 +44,7 @@ void main() {
 		UPTO(c, COLS) y[r][c] = LEFT(again, before, ((own_row(r) - m0) * H + head) * NT + column(c));
 		sum[r] = again && lane == 0 ? 1 : 0;
 	}
-	for (uint j0 = from; j0 < to; j0 += STEP) {
+	for (uint j0 = from;;) { // see attention_texel.glsl
 		vec4 p[ROWS];
 		UPTO(r, ROWS) p[r] = vec4(0);
 		uvec4 key = j0 + 4 * lane + uvec4(0, 1, 2, 3);
@@ -71,6 +71,7 @@ void main() {
 			}
 		}
 		COMBINE(y, p, theirs, j0, to, stride, values)
+		if ((j0 += STEP) >= to) break;
 	}
 	UPTO(i, NA) {
 		float whole[8];

@@ -2,6 +2,9 @@
 // memory, no barrier. It owns ROWS rows and meets the other side's rows 4 * LANES at a time, four to a lane, in register tiles
 // as matmul_texel.comp's: one operand's texels lie one to a lane and are handed round by subgroupShuffle. DH % 4 = 0.
 // Blocks of one head follow each other, so that they find the other side in the cache. Include after index.glsl.
+// Old drivers run a loop's body once more with all lanes masked after the test at its beginning has ended it, as nothing but the end
+// of a loop jumps. Hence the loops over tiles, of which there are few, are left at their end. (Not so the products: what they sum
+// up would be copied in every trip.)
 #extension GL_KHR_shader_subgroup_shuffle : require
 #include "attention.glsl"
 #include "texels.glsl"

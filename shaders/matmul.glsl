@@ -24,6 +24,7 @@ layout(push_constant) uniform P {
 layout(constant_id = 1) const uint EPILOGUE = 0; // these, together:
 const uint ADDEND = 1, BIAS = 2, SILU = 4, GELU = 8;
 const uint RESUME = 16; // sums of an earlier stretch of K lie in pre
+const uint GATES = 32; // the results are the gradient of swiglu.comp's y: see gated
 #ifdef TEXEL
 TEXELS(RESULTS, addend);
 #define ADDED(i) imageLoad(addend, int(i))
@@ -61,11 +62,22 @@ REAL result(uint o, uint n, REAL s) {
 	return (EPILOGUE & ADDEND) != 0 ? s + ADDED(o) : s;
 }
 
+// gated makes of d, the gradient of SwiGLU's y, that of its gates, at place o of y, and of its ups, beside them (swiglu_grad.comp); their
+// values are in addend, as y has them.
+#define UPS (ldy / 2 / WIDE)
+void gated(uint o, REAL d, out REAL dgate, out REAL dup) {
+	REAL gate = ADDED(o), s = 1 / (1 + exp(-gate));
+	dgate = d * ADDED(o + UPS) * s * (1 + gate * (1 - s));
+	dup = d * gate * s;
+}
+
 #ifndef TEXEL
 // finish stores the results at row m, columns n to n + WIDE - 1, given their sums.
 void finish(uint m, uint n, REAL s) {
 	uint o = place(m, n);
-	y[o] = result(o, n, s);
+	REAL v = result(o, n, s);
+	if ((EPILOGUE & GATES) != 0) gated(o, v, y[o], y[o + UPS]);
+	else y[o] = v;
 }
 #endif
 

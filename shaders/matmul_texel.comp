@@ -56,10 +56,13 @@ void main() {
 
 	vec4 s[ROWS][COLS];
 	for (uint r = 0; r < ROWS; r++) for (uint c = 0; c < COLS; c++) s[r][c] = vec4(0);
-	// Rows of y lie far apart, and nothing else brings them into the cache.
+	// Rows of y lie far apart, and nothing else brings them into the cache; nor those of the gates' values.
 	uint col = n0 + 4 * COLS * lane;
-	for (uint r = 0; r < ROWS; r++)
-		s[r][0].x = nothing_of(imageLoad(before, int(place(min(m0 + r, M - 1), min(col, N - 4)))).x);
+	for (uint r = 0; r < ROWS; r++) {
+		uint o = place(min(m0 + r, M - 1), min(col, N - 4));
+		s[r][0].x = nothing_of(imageLoad(before, int(o)).x);
+		if ((EPILOGUE & GATES) != 0) s[r][0].yzw = vec3(nothing_of(imageLoad(before, int(o + UPS)).x), nothing_of(ADDED(o).x), nothing_of(ADDED(o + UPS).x));
+	}
 
 	for (uint k = 0; k < depth; k += 4) {
 		vec4 va[ROWS / 8];
@@ -87,8 +90,12 @@ void main() {
 	uint o = place(m0, col);
 	for (uint r = 0; r < ROWS; r++) {
 		if (m0 + r >= M) break;
-		vec4 v[COLS];
-		for (uint c = 0; c < COLS; c++) if (WHOLE == 1 || col + 4 * c < N) v[c] = result(o + c, col + 4 * c, s[r][c]);
+		vec4 v[COLS], ups[COLS];
+		for (uint c = 0; c < COLS; c++) if (WHOLE == 1 || col + 4 * c < N) {
+			v[c] = result(o + c, col + 4 * c, s[r][c]);
+			if ((EPILOGUE & GATES) != 0) gated(o + c, v[c], v[c], ups[c]);
+		}
+		if ((EPILOGUE & GATES) != 0) store(o + UPS, (N - col) / 4, ups);
 		store(o, (N - col) / 4, v);
 		o += ldy / 4;
 	}

@@ -15,17 +15,22 @@ layout(push_constant) uniform P { uint N, F, rows; };
 
 void main() {
 	uint n = group_index() * rows, end = min(n + rows, N), lanes = gl_WorkGroupSize.x, cols = F / WIDE;
-	for (; n < end; n++)
-		for (uint c = RUN * gl_LocalInvocationID.x; c < cols; c += RUN * lanes) {
-			uint i = 2 * n * cols + c;
-			REAL dgate[RUN], dup[RUN];
-			EACH(k) {
-				REAL a = AT(gu, i + k), up = AT(gu, i + cols + k), d = AT(dy, n * cols + c + k);
-				REAL s = 1 / (1 + exp(-a));
-				dgate[k] = d * up * s * (1 + a * (1 - s));
-				dup[k] = d * a * s;
-			}
-			PUT_RUN(dgu, i, dgate, cols - c);
-			PUT_RUN(dgu, i + cols, dup, cols - c);
+	uint first = RUN * gl_LocalInvocationID.x;
+	if (n >= end || first >= cols) return;
+	// One loop, left at its end: where only the ends of loops jump, others run their body once more for nothing.
+	for (uint c = first;;) {
+		uint i = 2 * n * cols + c;
+		REAL dgate[RUN], dup[RUN];
+		EACH(k) {
+			REAL a = AT(gu, i + k), up = AT(gu, i + cols + k), d = AT(dy, n * cols + c + k);
+			REAL s = 1 / (1 + exp(-a));
+			dgate[k] = d * up * s * (1 + a * (1 - s));
+			dup[k] = d * a * s;
 		}
+		PUT_RUN(dgu, i, dgate, cols - c);
+		PUT_RUN(dgu, i + cols, dup, cols - c);
+		if ((c += RUN * lanes) < cols) continue;
+		if (++n == end) break;
+		c = first;
+	}
 }
