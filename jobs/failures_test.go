@@ -84,9 +84,10 @@ func testKills(t *testing.T, saltern program, undisturbed string) {
 			t.Fatalf("rank %d killed %s: %v\n%s", victim, moment, p.ProcessState, text)
 		}
 		named := regexp.MustCompile(`(?m)^saltern: .*\brank (\d)\b`).FindAllStringSubmatch(text, -1)
-		if len(named) != 1 {
-			t.Errorf("rank %d killed %s: the culprit is named in %d lines:\n%s", victim, moment, len(named), text)
-		} else if named[0][1] == strconv.Itoa(victim) { // else another was too busy to be heard of, which is no mistake
+		switch n := len(named); {
+		case n != 1 && (n == 0 || moment != "as they start"): // as they start one that is slow may say that it cannot join, too
+			t.Errorf("rank %d killed %s: the culprit is named in %d lines:\n%s", victim, moment, n, text)
+		case named[n-1][1] == strconv.Itoa(victim): // else another was too busy to be heard of, which is no mistake
 			kills++
 		}
 		if strings.Contains(text, "which is saved") {
