@@ -66,7 +66,7 @@ func transfer(t *testing.T, from, to *Links, rounds int, between func(message in
 		var err error
 		for i := 0; i < rounds*len(sizes) && err == nil; i++ {
 			data := pattern(uint64(i), sizes[i%len(sizes)])
-			err = from.Send(ctx, to.rank, "s", data)
+			err = from.Send(ctx, []int{to.rank}, "s", data)
 			clear(data) // Send has returned: this must harm nobody
 		}
 		sent <- err
@@ -193,7 +193,7 @@ func TestWindow(t *testing.T) {
 	a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	err := a.Send(ctx, 1, "s", make([]byte, 10*short))
+	err := a.Send(ctx, []int{1}, "s", make([]byte, 10*short))
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "12288 of 40960 bytes") {
 		t.Errorf("%v", err)
 	}
@@ -203,10 +203,10 @@ func TestWindow(t *testing.T) {
 		t.Errorf("%d chunks are unread, the window is 3", len(i.queue))
 	}
 	i.mu.Unlock()
-	if err := a.Send(t.Context(), 1, "s", nil); err == nil || !strings.Contains(err.Error(), "broke before") {
+	if err := a.Send(t.Context(), []int{1}, "s", nil); err == nil || !strings.Contains(err.Error(), "broke before") {
 		t.Errorf("a broken stream went on: %v", err)
 	}
-	if err := a.Send(t.Context(), 1, "other", make([]byte, 2*short)); err != nil {
+	if err := a.Send(t.Context(), []int{1}, "other", make([]byte, 2*short)); err != nil {
 		t.Errorf("another stream was held up: %v", err)
 	}
 }
@@ -220,7 +220,7 @@ func TestDeadPeer(t *testing.T) {
 	var wait sync.WaitGroup
 	var errs [4]error
 	wait.Go(func() { _, errs[0] = b.Receive(t.Context(), 2, "s", nil) })
-	wait.Go(func() { errs[1] = b.Send(t.Context(), 2, "s", make([]byte, 1<<20)) })
+	wait.Go(func() { errs[1] = b.Send(t.Context(), []int{2}, "s", make([]byte, 1<<20)) })
 	wait.Go(func() { _, errs[2] = a.Receive(t.Context(), 1, "s", nil) })
 	wait.Go(func() { _, errs[3] = b.Receive(t.Context(), 0, "u", nil) })
 	wait.Wait()
@@ -248,7 +248,7 @@ func TestCancel(t *testing.T) {
 	a := open(t, s, 0, 2, Options{Deadline: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
 	errs := make(chan error, 2)
-	go func() { errs <- a.Send(ctx, 1, "s", make([]byte, 1<<20)) }()
+	go func() { errs <- a.Send(ctx, []int{1}, "s", make([]byte, 1<<20)) }()
 	go func() { _, err := a.Receive(ctx, 1, "s", nil); errs <- err }()
 	time.Sleep(10 * time.Millisecond)
 	cancel()
@@ -264,16 +264,16 @@ func TestWrongUse(t *testing.T) {
 	s := serve(t, server.Options{})
 	a, b := open(t, s, 0, 2, Options{}), open(t, s, 1, 2, Options{})
 	for _, stream := range []string{"", "a b", "a.*", ".a", "a..b", ">"} {
-		if err := a.Send(t.Context(), 1, stream, nil); err == nil {
+		if err := a.Send(t.Context(), []int{1}, stream, nil); err == nil {
 			t.Errorf("stream %q was taken", stream)
 		}
 	}
 	for _, to := range []int{-1, 0, 2} {
-		if err := a.Send(t.Context(), to, "s", nil); err == nil {
+		if err := a.Send(t.Context(), []int{to}, "s", nil); err == nil {
 			t.Errorf("rank 0 spoke to rank %d of 2", to)
 		}
 	}
-	if err := a.Send(t.Context(), 1, "s", make([]byte, 100)); err != nil {
+	if err := a.Send(t.Context(), []int{1}, "s", make([]byte, 100)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.Receive(t.Context(), 0, "s", make([]byte, 99)); err == nil || !strings.Contains(err.Error(), "rank 0 sent 100 bytes on stream s, there is room for 99") {
@@ -287,7 +287,7 @@ func TestClose(t *testing.T) {
 	a, b := open(t, s, 0, 2, Options{}), open(t, s, 1, 2, Options{})
 	ended := make(chan error)
 	go func() { _, err := a.Receive(t.Context(), 1, "s", nil); ended <- err }()
-	if err := a.Send(t.Context(), 1, "s", []byte("last")); err != nil {
+	if err := a.Send(t.Context(), []int{1}, "s", []byte("last")); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Close(); err != nil {
