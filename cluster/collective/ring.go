@@ -85,7 +85,7 @@ type lane struct {
 	fail       func(error) // ends the other lanes too
 	stream     string
 	x          []float32
-	among      []int // the other ranks
+	among      []int  // the other ranks
 	at, piece  int    // the piece's place in each segment, and its length, where the segment is not at its end
 	code, next []byte // what is sent and what is received, encoded
 	sends      chan message

@@ -102,6 +102,7 @@ func Open(conn *nats.Conn, prefix string, rank, size int, o Options) (*Links, er
 		err = conn.FlushTimeout(o.Deadline)
 	}
 	if err != nil {
+		_ = l.deafen()
 		conn.RemoveStatusListener(l.status)
 		return nil, fmt.Errorf("rank %d: subscribing to %s: %w", rank, l.prefix, err)
 	}

@@ -13,7 +13,7 @@ import (
 // of them. A rank hears it after an invitation; until all have said that they do, each is sent its own.
 type set struct {
 	number uint64 // among this rank's sets
-	ranks  []int
+	ranks  []int  // in order
 
 	mu   sync.Mutex
 	hear []int // those that do
@@ -24,6 +24,7 @@ func (l *Links) setOf(ranks []int) *set {
 	if len(ranks) == 1 {
 		return nil
 	}
+	ranks = slices.Sorted(slices.Values(ranks))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.sets {
@@ -31,7 +32,7 @@ func (l *Links) setOf(ranks []int) *set {
 			return s
 		}
 	}
-	s := &set{number: uint64(len(l.sets)), ranks: slices.Clone(ranks)}
+	s := &set{number: uint64(len(l.sets)), ranks: ranks}
 	l.sets = append(l.sets, s)
 	return s
 }
