@@ -1,6 +1,7 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -101,7 +102,7 @@ func (l *Links) deafen() (err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, sub := range l.subs {
-		if e := sub.Unsubscribe(); e != nil && e != nats.ErrConnectionClosed {
+		if e := sub.Unsubscribe(); e != nil && !errors.Is(e, nats.ErrConnectionClosed) {
 			err = e
 		}
 	}
