@@ -328,6 +328,7 @@ func TestSilentRank(t *testing.T) {
 	const size, silent = 4, 2
 	for name, do := range map[string]func(ctx context.Context, g *Group) error{
 		"all-reduce": func(ctx context.Context, g *Group) error { return g.AllReduce(ctx, make([]float32, 100000)) },
+		"all-gather": func(ctx context.Context, g *Group) error { return g.AllGather(ctx, make([]float32, 100000)) },
 		"barrier":    func(ctx context.Context, g *Group) error { return g.Barrier(ctx) },
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -13,8 +13,9 @@
 // # Ring
 //
 // A vector is cut into one segment per rank (Segment). In size-1 steps the partial sums of the segments travel once round the
-// ring, each rank adding its own numbers, until rank s holds the sum of segment s: ReduceScatter. In size-1 more the sums travel
-// round once again: AllGather. AllReduce is both. Each rank sends 2(size-1)/size of the vector, the least there is. The
+// ring, each rank adding its own numbers, until rank s holds the sum of segment s: ReduceScatter. Then each rank sends its sum to all
+// others at once, which a Transport may well carry as one message for as long as they have the way in common: AllGather. AllReduce is both.
+// Each rank sends, and receives, 2(size-1)/size of the vector, the least there is. The
 // segments are cut into pieces, several of which are under way at once, each a ring of its own, so that a rank adds one while
 // others travel.
 //
@@ -22,7 +23,7 @@
 //
 // Segment s is added in the order s+1, s+2, ..., s (modulo size), in float32, each partial sum written in the wire format once
 // per hop. So the result depends on the inputs, their length, the world size and the format, never on timing, and with
-// another world size it differs in its last bits. Whoever holds a sum reads it back from what it sends, so all ranks end with the same bits in
+// another world size it differs in its last bits. Whoever holds a sum reads it back from what it sends to all, so they end with the same bits in
 // every format. Each element is rounded to the format once on each rank, and with a Feedback that rounding enters the next
 // reduction.
 //
@@ -31,7 +32,8 @@
 // An error says which collective failed on which rank, at what step, and which rank it was waiting for. After one a Group's
 // stream is out of step with the others' and must not be used again.
 //
-// Invariants a change must keep: equal bits on every rank and from run to run (TestAllReduce), the order of addition
+// Invariants a change must keep: equal bits on every rank and from run to run (TestAllReduce), over a network as in memory (TestOverNATS,
+// TestGroupsOverNATS), the order of addition
 // (TestOrder), errors on every rank that is left, with a rank named (TestSilentRank), and that a rounded sum converges
 // (TestFeedbackConverges).
 //

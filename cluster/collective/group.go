@@ -11,8 +11,8 @@ import (
 // Transport moves messages between ranks, in order for each sender, receiver and stream. Different streams and directions do
 // not wait for each other, and a message of up to a piece (1 MiB) is sent without its receiver's asking for it.
 type Transport interface {
-	// Send returns when data may be changed again.
-	Send(ctx context.Context, to int, stream string, data []byte) error
+	// Send sends the same to one rank or to several, which for a stream are always the same. It returns when data may be changed again.
+	Send(ctx context.Context, to []int, stream string, data []byte) error
 	// Receive waits for the next message, copies it into into, and returns its length; one that is longer is an error.
 	Receive(ctx context.Context, from int, stream string, into []byte) (int, error)
 }
@@ -39,8 +39,8 @@ func (g *Group) Rank() int { return g.rank }
 // Size is the number of ranks.
 func (g *Group) Size() int { return g.size }
 
-// Sent is how many bytes of float32 vectors this rank has sent to others so far, as they were written, in this Group and those made
-// from it.
+// Sent is how many bytes of float32 vectors others have been sent by this rank so far, as they were written, in this Group and those made
+// from it. What goes to several ranks at once counts for each of them.
 func (g *Group) Sent() int64 { return g.count.Load() }
 
 // With is g with float32 vectors written in format f. It shares g's stream.
@@ -73,13 +73,21 @@ func (g *Group) First(n int) *Group {
 
 // Send sends a message to one rank, on g's stream: for what concerns two of them, at any time.
 func (g *Group) Send(ctx context.Context, to int, data []byte) error {
-	return g.t.Send(ctx, to, g.stream, data)
+	return g.t.Send(ctx, []int{to}, g.stream, data)
 }
 
 // Receive waits for the next message that a rank sends on g's stream, copies it into into, and returns its length; one that is longer is
 // an error.
 func (g *Group) Receive(ctx context.Context, from int, into []byte) (int, error) {
 	return g.t.Receive(ctx, from, g.stream, into)
+}
+
+// others are all ranks but this one, the one before it first.
+func (g *Group) others() (list []int) {
+	for step := range g.size - 1 {
+		list = append(list, (g.rank+g.size-1-step)%g.size)
+	}
+	return list
 }
 
 // Segment is the part of a vector of n elements that rank holds after ReduceScatter: n/size of them, and one more on the

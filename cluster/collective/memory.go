@@ -40,13 +40,15 @@ type memoryRank struct {
 	rank int
 }
 
-func (m *memoryRank) Send(ctx context.Context, to int, stream string, data []byte) error {
-	select {
-	case m.queue(address{m.rank, to, stream}) <- append([]byte(nil), data...):
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("sending to rank %d, stream %s: %w", to, stream, context.Cause(ctx))
+func (m *memoryRank) Send(ctx context.Context, to []int, stream string, data []byte) error {
+	for _, rank := range to {
+		select {
+		case m.queue(address{m.rank, rank, stream}) <- append([]byte(nil), data...):
+		case <-ctx.Done():
+			return fmt.Errorf("sending to rank %d, stream %s: %w", rank, stream, context.Cause(ctx))
+		}
 	}
+	return nil
 }
 
 func (m *memoryRank) Receive(ctx context.Context, from int, stream string, into []byte) (int, error) {

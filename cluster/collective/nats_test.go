@@ -83,6 +83,53 @@ func TestOverNATS(t *testing.T) {
 	}
 }
 
+// TestGroupsOverNATS has groups of some ranks, in one order and then another, and streams at once, sum and gather over the same links, and wants
+// the bits that memory gives.
+func TestGroupsOverNATS(t *testing.T) {
+	const size, n = 4, 20_001
+	_, groups, _ := network(t, size, link.Options{Chunk: 16 << 10})
+	do := func(g *Group) (all [][]float32, err error) {
+		for round, order := range [][]int{{0, 1, 2, 3}, {3, 1, 0, 2}, {1, 2, 3, 0}, {3, 1, 0, 2}} {
+			o := g.Ordered(order)
+			for _, some := range []*Group{o, o.First(3), o.First(2)} {
+				if some.Rank() >= some.Size() {
+					continue
+				}
+				var wait sync.WaitGroup
+				errs := make([]error, 2*len(wire.Formats()))
+				for i := range errs {
+					x := inputs(size, n+round)[some.Rank()]
+					all = append(all, x)
+					each := some.Stream(fmt.Sprint("s", i)).With(wire.Formats()[i/2])
+					reduce := each.AllReduce
+					if i%2 == 1 {
+						reduce = each.AllGather
+					}
+					wait.Go(func() { errs[i] = reduce(t.Context(), x) })
+				}
+				wait.Wait()
+				if err := errors.Join(errs...); err != nil {
+					return nil, err
+				}
+			}
+			if err := g.Barrier(t.Context()); err != nil {
+				return nil, err
+			}
+		}
+		return all, nil
+	}
+	want, got := make([][][]float32, size), make([][][]float32, size)
+	must(t, onRanks(t, size, func(_ context.Context, g *Group) (err error) { want[g.Rank()], err = do(g); return err }))
+	must(t, together(groups, func(g *Group) (err error) { got[g.Rank()], err = do(g); return err }))
+	for rank := range want {
+		for i, x := range want[rank] {
+			if !sameBits(x, got[rank][i]) {
+				t.Errorf("rank %d, vector %d has other bits than over memory", rank, i)
+			}
+		}
+	}
+}
+
 // TestDeadRank wants every rank that is left to name the one that is gone. On a machine so busy that the word does not get round
 // in time, a longer deadline must do.
 func TestDeadRank(t *testing.T) {
@@ -99,16 +146,21 @@ func deadRank(t *testing.T, deadline time.Duration) (wrong []error) {
 	_, groups, conns := network(t, 4, link.Options{Deadline: deadline})
 	must(t, together(groups, func(g *Group) error { return g.Barrier(t.Context()) }))
 	conns[2].Close()
-	errs := together(groups, func(g *Group) error {
-		if g.Rank() == 2 {
-			return nil
-		}
-		return g.AllReduce(t.Context(), make([]float32, 1<<20))
-	})
-	for rank, err := range errs {
-		var timeout *link.Timeout
-		if rank != 2 && (!errors.As(err, &timeout) || timeout.Missing != 2 || !strings.Contains(err.Error(), fmt.Sprintf("rank %d of 4: all-reduce: adding, step ", rank))) {
-			wrong = append(wrong, fmt.Errorf("after %s, rank %d: %w", deadline, rank, err))
+	for what, do := range map[string]func(g *Group, x []float32) error{
+		"all-reduce: adding, step ": func(g *Group, x []float32) error { return g.AllReduce(t.Context(), x) },
+		"all-gather: gathering: ":   func(g *Group, x []float32) error { return g.Stream("gather").AllGather(t.Context(), x) },
+	} {
+		errs := together(groups, func(g *Group) error {
+			if g.Rank() == 2 {
+				return nil
+			}
+			return do(g, make([]float32, 1<<20))
+		})
+		for rank, err := range errs {
+			var timeout *link.Timeout
+			if rank != 2 && (!errors.As(err, &timeout) || timeout.Missing != 2 || !strings.Contains(err.Error(), fmt.Sprintf("rank %d of 4: %s", rank, what))) {
+				wrong = append(wrong, fmt.Errorf("after %s, rank %d: %w", deadline, rank, err))
+			}
 		}
 	}
 	return wrong

@@ -85,18 +85,26 @@ type lane struct {
 	fail       func(error) // ends the other lanes too
 	stream     string
 	x          []float32
+	among      []int  // the other ranks
 	at, piece  int    // the piece's place in each segment, and its length, where the segment is not at its end
-	code, next []byte // what is sent and what is received meanwhile, encoded
-	sends      chan []byte
+	code, next []byte // what is sent and what is received, encoded
+	sends      chan message
 	sent       chan error
 }
 
+// message is what a lane sends, and where.
+type message struct {
+	to     []int
+	stream string
+	data   []byte
+}
+
 func (g *Group) newLane(ctx context.Context, fail func(error), number int, x []float32, piece int) *lane {
-	l := &lane{Group: g, ctx: ctx, fail: fail, stream: fmt.Sprintf("%s.%d", g.stream, number), x: x, piece: piece, sends: make(chan []byte), sent: make(chan error, 1)}
+	l := &lane{Group: g, ctx: ctx, fail: fail, stream: fmt.Sprintf("%s.%d", g.stream, number), x: x, among: g.others(), piece: piece, sends: make(chan message), sent: make(chan error, 1)}
 	l.code, l.next = make([]byte, g.format.Size(piece)), make([]byte, g.format.Size(piece))
 	go func() {
-		for data := range l.sends {
-			l.sent <- l.t.Send(l.ctx, (l.rank+1)%l.size, l.stream, data)
+		for m := range l.sends {
+			l.sent <- l.t.Send(l.ctx, m.to, m.stream, m.data)
 		}
 	}()
 	return l
@@ -112,35 +120,52 @@ func (l *lane) part(segment int) (x []float32, first int) {
 func (l *lane) run(reduce, gather bool) error {
 	if reduce {
 		for step := range l.size - 1 {
-			out, first := l.part(l.rank - 1 - step)
-			in, _ := l.part(l.rank - 2 - step)
-			code := l.next[:l.format.Size(len(in))]
-			if err := l.exchange("adding", step, l.encode(out, first, false), code); err != nil {
+			if err := l.add(step); err != nil {
 				return err
 			}
-			l.format.Add(in, code)
 		}
 	}
-	if !gather {
-		return nil
-	}
-	own, first := l.part(l.rank)
-	code := l.encode(own, first, true)
-	for step := range l.size - 1 {
-		in, _ := l.part(l.rank - 1 - step)
-		next := l.next[:l.format.Size(len(in))]
-		if l.format == wire.Float32 {
-			next = wire.Bytes(in)
-		}
-		if err := l.exchange("handing on", step, code, next); err != nil {
-			return err
-		}
-		if code = next; l.format != wire.Float32 {
-			l.format.Decode(in, code)
-			l.code, l.next = l.next, l.code
-		}
+	if gather {
+		return l.gather()
 	}
 	return nil
+}
+
+// add hands a partial sum on to the next rank, and adds this rank's numbers to the one from the rank before.
+func (l *lane) add(step int) error {
+	what := fmt.Sprintf("adding, step %d of %d", step+1, l.size-1)
+	out, first := l.part(l.rank - 1 - step)
+	in, _ := l.part(l.rank - 2 - step)
+	code := l.next[:l.format.Size(len(in))]
+	err := l.exchange(what, message{[]int{(l.rank + 1) % l.size}, l.stream, l.encode(out, first, false)}, func() error {
+		return l.receive(l.ctx, (l.rank+l.size-1)%l.size, l.stream, code)
+	})
+	if err == nil {
+		l.format.Add(in, code)
+	}
+	return err
+}
+
+// gather gives this rank's sum to all others at once, and takes theirs.
+func (l *lane) gather() error {
+	own, first := l.part(l.rank)
+	stream := l.stream + ".all"
+	return l.exchange("gathering", message{l.among, stream, l.encode(own, first, true)}, func() error {
+		for _, rank := range l.among {
+			in, _ := l.part(rank)
+			code := l.next[:l.format.Size(len(in))]
+			if l.format == wire.Float32 {
+				code = wire.Bytes(in)
+			}
+			if err := l.receive(l.ctx, rank, stream, code); err != nil {
+				return err
+			}
+			if l.format != wire.Float32 {
+				l.format.Decode(in, code)
+			}
+		}
+		return nil
+	})
 }
 
 // encode is x as it is sent. With keep x then holds what the receiver reads; a partial sum is of no use any more.
@@ -160,17 +185,17 @@ func (l *lane) encode(x []float32, first int, keep bool) []byte {
 	return code
 }
 
-// exchange sends out to the next rank and receives in from the one before, both at once.
-func (l *lane) exchange(what string, step int, out, in []byte) error {
-	l.count.Add(int64(len(out)))
-	l.sends <- out
-	err := l.receive(l.ctx, (l.rank+l.size-1)%l.size, l.stream, in)
+// exchange sends and receives, both at once.
+func (l *lane) exchange(what string, m message, receive func() error) error {
+	l.count.Add(int64(len(m.data) * len(m.to)))
+	l.sends <- m
+	err := receive()
 	if err != nil {
-		err = fmt.Errorf("%s, step %d of %d: %w", what, step+1, l.size-1, err)
+		err = fmt.Errorf("%s: %w", what, err)
 		l.fail(err) // which ends the sending too
 	}
 	if sent := <-l.sent; sent != nil && err == nil {
-		err = fmt.Errorf("%s, step %d of %d: %w", what, step+1, l.size-1, sent)
+		err = fmt.Errorf("%s: %w", what, sent)
 		l.fail(err)
 	}
 	return err

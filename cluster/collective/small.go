@@ -11,7 +11,7 @@ import (
 func (g *Group) Barrier(ctx context.Context) (err error) {
 	defer g.wrap("barrier", &err)
 	for far := 1; far < g.size; far *= 2 {
-		if err := g.t.Send(ctx, (g.rank+far)%g.size, g.stream, nil); err != nil {
+		if err := g.Send(ctx, (g.rank+far)%g.size, nil); err != nil {
 			return err
 		}
 		if err := g.receive(ctx, (g.rank+g.size-far)%g.size, g.stream, nil); err != nil {
@@ -36,7 +36,7 @@ func (g *Group) Broadcast(ctx context.Context, root int, data []byte) (err error
 			}
 		}
 		for _, child := range children {
-			if err := g.t.Send(ctx, (child+root)%g.size, g.stream, piece); err != nil {
+			if err := g.Send(ctx, (child+root)%g.size, piece); err != nil {
 				return err
 			}
 		}
@@ -67,10 +67,10 @@ func (g *Group) Gather(ctx context.Context, root int, data []byte) (all [][]byte
 	var length [8]byte
 	if g.rank != root {
 		binary.LittleEndian.PutUint64(length[:], uint64(len(data)))
-		if err := g.t.Send(ctx, root, g.stream, length[:]); err != nil {
+		if err := g.Send(ctx, root, length[:]); err != nil {
 			return nil, err
 		}
-		return nil, g.t.Send(ctx, root, g.stream, data)
+		return nil, g.Send(ctx, root, data)
 	}
 	all = make([][]byte, g.size)
 	for rank := range all {
@@ -105,7 +105,7 @@ func (g *Group) AllReduce64(ctx context.Context, x []float64) (err error) {
 		binary.LittleEndian.PutUint64(own[8*i:], math.Float64bits(v))
 	}
 	if g.rank != 0 {
-		if err := g.t.Send(ctx, 0, g.stream, own); err != nil {
+		if err := g.Send(ctx, 0, own); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,8 @@ const (
 	answerKind kind = 'a' // the status asked for
 	pingKind   kind = 'p' // asks whether the rank is alive
 	pongKind   kind = 'o' // it is; a is 1 + the rank it misses, or 0
+	inviteKind kind = 'i' // asks a rank to hear one of the sender's sets, a
+	joinedKind kind = 'j' // it hears that set
 )
 
 func (h header) String() string {
@@ -33,7 +35,7 @@ func parseHeader(text string) (h header, ok bool) {
 		return h, false
 	}
 	switch h.kind = kind(text[0]); h.kind {
-	case chunkKind, awaitKind, statusKind, askKind, answerKind, pingKind, pongKind:
+	case chunkKind, awaitKind, statusKind, askKind, answerKind, pingKind, pongKind, inviteKind, joinedKind:
 	default:
 		return h, false
 	}

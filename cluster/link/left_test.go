@@ -15,12 +15,12 @@ func TestLeft(t *testing.T) {
 	s := serve(t, server.Options{})
 	o := Options{Deadline: time.Hour, Rest: 20 * time.Millisecond, Left: func(rank int) bool { return rank == 1 && left.Load() }}
 	a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
-	if err := b.Send(t.Context(), 0, "s", []byte("last")); err != nil {
+	if err := b.Send(t.Context(), []int{0}, "s", []byte("last")); err != nil {
 		t.Fatal(err)
 	}
 	errs := make(chan error, 2)
 	go func() { _, err := a.Receive(t.Context(), 1, "t", nil); errs <- err }()
-	go func() { errs <- a.Send(t.Context(), 1, "u", make([]byte, 5<<20)) }()
+	go func() { errs <- a.Send(t.Context(), []int{1}, "u", make([]byte, 5<<20)) }()
 	select {
 	case err := <-errs:
 		t.Errorf("a rank that is there was not waited for: %v", err)
@@ -58,7 +58,7 @@ func TestPatience(t *testing.T) {
 	if _, err := a.Receive(ctx, 1, "s", nil); !errors.As(err, &late) || late.Peer != 1 || late.Missing != -1 {
 		t.Errorf("receiving: %v", err)
 	}
-	if err := a.Send(ctx, 1, "s", make([]byte, 5<<20)); !errors.As(err, &late) {
+	if err := a.Send(ctx, []int{1}, "s", make([]byte, 5<<20)); !errors.As(err, &late) {
 		t.Errorf("sending: %v", err)
 	}
 	if got := (&Options{Deadline: time.Second}).patience(Patience(ctx, time.Minute)); got != time.Second {

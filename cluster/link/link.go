@@ -1,7 +1,6 @@
 package link
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -39,15 +38,16 @@ type Links struct {
 	rank, size int
 	Options    // as they hold
 
-	sub    *nats.Subscription
 	status chan nats.Status
 	done   chan struct{} // closed by Close, and when the connection is closed for good
 	closed sync.Once
 	tended sync.WaitGroup
 
 	mu    sync.Mutex
-	out   map[end]*outgoing
+	out   map[end]*receiver
 	in    map[end]*incoming
+	sets  []*set               // that this rank sends to
+	subs  []*nats.Subscription // of what is for this rank, and of sets that it is in
 	peers []peer
 }
 
@@ -90,16 +90,19 @@ func Open(conn *nats.Conn, prefix string, rank, size int, o Options) (*Links, er
 		return nil, fmt.Errorf("link: chunks of %d bytes (at least %d, and the server's max_payload is %d), window %d, deadline %s, rest %s", o.Chunk, short, most, o.Window, o.Deadline, o.Rest)
 	}
 	l := &Links{conn: conn, prefix: prefix + ".", rank: rank, size: size, Options: o, done: make(chan struct{}),
-		status: conn.StatusChanged(nats.CONNECTED, nats.CLOSED), out: map[end]*outgoing{}, in: map[end]*incoming{}, peers: make([]peer, size)}
+		status: conn.StatusChanged(nats.CONNECTED, nats.CLOSED), out: map[end]*receiver{}, in: map[end]*incoming{}, peers: make([]peer, size)}
 	for i := range l.peers {
 		l.peers[i].heard.Store(time.Now().UnixNano())
 		l.peers[i].gone = make(chan struct{})
 	}
-	var err error
-	if l.sub, err = conn.Subscribe(fmt.Sprintf("%s*.%d.>", l.prefix, rank), l.arrive); err == nil {
-		err = errors.Join(l.sub.SetPendingLimits(-1, -1), conn.FlushTimeout(o.Deadline)) // a limit would drop; ours is the window
+	l.mu.Lock()
+	err := l.hear(fmt.Sprintf("%s*.%d.>", l.prefix, rank))
+	l.mu.Unlock()
+	if err == nil {
+		err = conn.FlushTimeout(o.Deadline)
 	}
 	if err != nil {
+		_ = l.deafen()
 		conn.RemoveStatusListener(l.status)
 		return nil, fmt.Errorf("rank %d: subscribing to %s: %w", rank, l.prefix, err)
 	}
@@ -119,7 +122,7 @@ func (l *Links) Close() error {
 	l.stop()
 	l.tended.Wait()
 	l.conn.RemoveStatusListener(l.status)
-	if err := l.sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+	if err := l.deafen(); err != nil {
 		return fmt.Errorf("rank %d: %w", l.rank, err)
 	}
 	return nil
@@ -127,9 +130,9 @@ func (l *Links) Close() error {
 
 func (l *Links) stop() { l.closed.Do(func() { close(l.done) }) }
 
-// subject is that of what this rank says to another on a stream.
-func (l *Links) subject(to int, stream string) string {
-	return l.prefix + strconv.Itoa(l.rank) + "." + strconv.Itoa(to) + "." + stream
+// subject is that of what this rank says on a stream to another, or to one of its sets.
+func (l *Links) subject(to, stream string) string {
+	return l.prefix + strconv.Itoa(l.rank) + "." + to + "." + stream
 }
 
 // parse takes a subject apart. Only ranks can write it, but a wrong one must not crash this one.
@@ -144,7 +147,7 @@ func (l *Links) parse(subject string) (e end, ok bool) {
 	return end{rank, stream}, ok && err == nil && rank >= 0 && rank < l.size
 }
 
-// arrive is what each message from another rank comes to, one at a time. It never waits for a caller.
+// arrive is what each message from another rank comes to, one at a time of what is for this rank alone, and of each set. It never waits for a caller.
 func (l *Links) arrive(m *nats.Msg) {
 	e, ok := l.parse(m.Subject)
 	h, fits := parseHeader(m.Reply)
@@ -157,10 +160,16 @@ func (l *Links) arrive(m *nats.Msg) {
 		l.incoming(e).arrive(h, m.Data)
 	case askKind:
 		l.incoming(e).tell(answerKind)
-	case statusKind:
-		l.outgoing(e).learn(h, false)
-	case answerKind:
-		l.outgoing(e).learn(h, true)
+	case statusKind, answerKind:
+		if r := l.receiver(e); r != nil {
+			r.learn(h, h.kind == answerKind)
+		}
+	case inviteKind:
+		l.join(e, h.a)
+	case joinedKind:
+		if r := l.receiver(e); r != nil && r.set != nil && r.set.number == h.a {
+			r.set.joined(e.peer)
+		}
 	case pingKind:
 		l.say(e, header{kind: pongKind, a: uint64(1 + l.misses(e.peer))})
 	case pongKind:
@@ -171,7 +180,7 @@ func (l *Links) arrive(m *nats.Msg) {
 // say sends a header without data. One that gets lost is said again in time.
 func (l *Links) say(e end, h header) {
 	if l.conn.IsConnected() {
-		_ = l.conn.PublishRequest(l.subject(e.peer, e.stream), h.String(), nil)
+		_ = l.conn.PublishRequest(l.subject(strconv.Itoa(e.peer), e.stream), h.String(), nil)
 	}
 }
 

@@ -56,35 +56,59 @@ func pattern(seed uint64, n int) []byte {
 
 var sizes = []int{0, 1, short, short + 1, 64 << 10, 64<<10 + 1, 1 << 20, 3<<20 + 7}
 
-// transfer sends rounds of messages of all sizes, and wants them as they were, in order. between is called before each Receive.
-func transfer(t *testing.T, from, to *Links, rounds int, between func(message int)) {
+// transfer sends rounds of messages of all sizes to one rank or to several, and wants them as they were, in order. between is called before each
+// Receive of the first.
+func transfer(t *testing.T, from *Links, to []*Links, rounds int, between func(message int)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	sent := make(chan error, 1)
-	go func() {
-		var err error
-		for i := 0; i < rounds*len(sizes) && err == nil; i++ {
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for i := range rounds * len(sizes) {
 			data := pattern(uint64(i), sizes[i%len(sizes)])
-			err = from.Send(ctx, to.rank, "s", data)
+			if err := from.Send(ctx, ranks(to), "s", data); err != nil {
+				t.Error(err)
+				return
+			}
 			clear(data) // Send has returned: this must harm nobody
 		}
-		sent <- err
-	}()
-	into := make([]byte, 4<<20)
-	for i := range rounds * len(sizes) {
-		between(i)
-		n, err := to.Receive(ctx, from.rank, "s", into)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(into[:n], pattern(uint64(i), sizes[i%len(sizes)])) {
-			t.Fatalf("message %d: %d bytes that are not those sent, %d bytes", i, n, sizes[i%len(sizes)])
-		}
+	})
+	for k, l := range to {
+		wait.Go(func() {
+			into := make([]byte, 4<<20)
+			for i := range rounds * len(sizes) {
+				if k == 0 {
+					between(i)
+				}
+				n, err := l.Receive(ctx, from.rank, "s", into)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if !bytes.Equal(into[:n], pattern(uint64(i), sizes[i%len(sizes)])) {
+					t.Errorf("rank %d, message %d: %d bytes that are not those sent, %d bytes", l.rank, i, n, sizes[i%len(sizes)])
+					return
+				}
+			}
+		})
 	}
-	if err := <-sent; err != nil {
-		t.Fatal(err)
+	wait.Wait()
+}
+
+func ranks(links []*Links) (list []int) {
+	for _, l := range links {
+		list = append(list, l.rank)
 	}
+	return list
+}
+
+// openAll makes the links of size ranks.
+func openAll(t *testing.T, s *server.Server, size int, o Options) (all []*Links) {
+	t.Helper()
+	for rank := range size {
+		all = append(all, open(t, s, rank, size, o))
+	}
+	return all
 }
 
 // TestTransfer covers every size on servers that take much and that take little.
@@ -95,72 +119,97 @@ func TestTransfer(t *testing.T) {
 		if want := min(int(payload), 1<<20); a.Chunk != want {
 			t.Errorf("chunks of %d bytes, want %d", a.Chunk, want)
 		}
-		transfer(t, a, b, 3, func(int) {})
-		transfer(t, b, a, 1, func(int) {})
+		transfer(t, a, []*Links{b}, 3, func(int) {})
+		transfer(t, b, []*Links{a}, 1, func(int) {})
 	}
 }
 
-// TestSlowReceiver reads slowly where the server drops clients that have little pending.
+// severally calls do for a stream to one rank and for one to three.
+func severally(t *testing.T, do func(t *testing.T, size int)) {
+	for _, size := range []int{2, 4} {
+		t.Run(fmt.Sprint("receivers=", size-1), func(t *testing.T) { do(t, size) })
+	}
+}
+
+// TestSlowReceiver has one rank read slowly where the server drops clients that have little pending.
 func TestSlowReceiver(t *testing.T) {
-	s := serve(t, server.Options{MaxPending: 1 << 20})
-	o := Options{Chunk: 64 << 10, Window: 4}
-	transfer(t, open(t, s, 0, 2, o), open(t, s, 1, 2, o), 2, func(int) { time.Sleep(20 * time.Millisecond) })
-	if n := s.NumSlowConsumers(); n > 0 {
-		t.Errorf("the server dropped a client %d times", n)
-	}
+	severally(t, func(t *testing.T, size int) {
+		s := serve(t, server.Options{MaxPending: 1 << 20})
+		all := openAll(t, s, size, Options{Chunk: 64 << 10, Window: 4})
+		transfer(t, all[0], all[1:], 2, func(int) { time.Sleep(20 * time.Millisecond) })
+		if n := s.NumSlowConsumers(); n > 0 {
+			t.Errorf("the server dropped a client %d times", n)
+		}
+	})
 }
 
-// TestCuts breaks the sender's connection, then the receiver's, again and again, amid messages.
+// TestCuts breaks the connections in turn, again and again, amid messages.
 func TestCuts(t *testing.T) {
-	s := serve(t, server.Options{})
-	o := Options{Chunk: 64 << 10, Rest: 50 * time.Millisecond}
-	a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
-	stop, stopped := make(chan struct{}), make(chan int)
-	go func() {
-		cuts := 0
-		for i := range 20 {
-			select {
-			case <-stop:
-				stopped <- cuts
-				return
-			case <-time.After(30 * time.Millisecond):
+	severally(t, func(t *testing.T, size int) {
+		s := serve(t, server.Options{})
+		all := openAll(t, s, size, Options{Chunk: 64 << 10, Rest: 50 * time.Millisecond})
+		stop, stopped := make(chan struct{}), make(chan int)
+		go func() {
+			cuts := 0
+			for i := range 20 {
+				select {
+				case <-stop:
+					stopped <- cuts
+					return
+				case <-time.After(30 * time.Millisecond):
+				}
+				if id, err := all[i%size].conn.GetClientID(); err == nil && s.DisconnectClientByID(id) == nil {
+					cuts++
+				}
 			}
-			if id, err := []*Links{a, b}[i%2].conn.GetClientID(); err == nil && s.DisconnectClientByID(id) == nil {
-				cuts++
-			}
+			<-stop
+			stopped <- cuts
+		}()
+		transfer(t, all[0], all[1:], 3, func(int) { time.Sleep(10 * time.Millisecond) })
+		close(stop)
+		if cuts := <-stopped; cuts < 4 {
+			t.Errorf("only %d cuts", cuts)
 		}
-		<-stop
-		stopped <- cuts
-	}()
-	transfer(t, a, b, 3, func(int) { time.Sleep(10 * time.Millisecond) })
-	close(stop)
-	if cuts := <-stopped; cuts < 4 {
-		t.Errorf("only %d cuts", cuts)
-	}
-	if r := a.conn.Stats().Reconnects + b.conn.Stats().Reconnects; r < 2 {
-		t.Errorf("only %d reconnections", r)
-	}
+		if r := all[0].conn.Stats().Reconnects + all[1].conn.Stats().Reconnects; r < 2 {
+			t.Errorf("only %d reconnections", r)
+		}
+	})
 }
 
 // TestLossyNetwork loses one message in ten between connections that stay, as a route that breaks does.
 func TestLossyNetwork(t *testing.T) {
-	s := serve(t, server.Options{})
-	o := Options{Chunk: 64 << 10, Rest: 20 * time.Millisecond}
-	a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
-	if err := s.GlobalAccount().AddWeightedMappings("t.link.>", server.NewMapDest("t.link.>", 90)); err != nil {
-		t.Fatal(err)
-	}
-	before := s.NumSlowConsumers()
-	transfer(t, a, b, 2, func(int) {})
-	if s.NumSlowConsumers() != before {
-		t.Error("the server dropped a client")
-	}
-	if in, out := a.conn.Stats().OutMsgs+b.conn.Stats().OutMsgs, a.conn.Stats().InMsgs+b.conn.Stats().InMsgs; in == out {
-		t.Errorf("nothing was lost of %d messages; the test shows nothing", in)
-	}
+	severally(t, func(t *testing.T, size int) {
+		s := serve(t, server.Options{})
+		all := openAll(t, s, size, Options{Chunk: 64 << 10, Rest: 20 * time.Millisecond})
+		if err := s.GlobalAccount().AddWeightedMappings("t.link.>", server.NewMapDest("t.link.>", 90)); err != nil {
+			t.Fatal(err)
+		}
+		witness, err := nats.Connect(s.ClientURL()) // is sent what is not lost
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer witness.Close()
+		if _, err := witness.Subscribe("t.link.0.>", func(*nats.Msg) {}); err != nil {
+			t.Fatal(err)
+		}
+		if err := witness.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		before := s.NumSlowConsumers()
+		transfer(t, all[0], all[1:], 2, func(int) {})
+		if s.NumSlowConsumers() != before {
+			t.Error("the server dropped a client")
+		}
+		if err := errors.Join(all[0].conn.Flush(), witness.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		if in, out := witness.Stats().InMsgs, all[0].conn.Stats().OutMsgs; in == out {
+			t.Errorf("nothing was lost of %d messages; the test shows nothing", in)
+		}
+	})
 }
 
-// TestDuplicates sends a chunk twice, and one from the future.
+// TestDuplicates sends chunks twice, before those that precede them, and from beyond the window.
 func TestDuplicates(t *testing.T) {
 	s := serve(t, server.Options{})
 	a, b := open(t, s, 0, 2, Options{}), open(t, s, 1, 2, Options{})
@@ -169,7 +218,9 @@ func TestDuplicates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	say(header{chunkKind, 1, 3}, "two") // before the first: lost, as far as the receiver is concerned
+	say(header{chunkKind, 1, 3}, "two")            // before the first
+	say(header{chunkKind, Window, 6}, "beyond")    // no sender has it under way
+	say(header{chunkKind, 1 << 63, 6}, "far away") // likewise
 	say(header{chunkKind, 0, 3}, "one")
 	say(header{chunkKind, 0, 3}, "one")
 	say(header{chunkKind, 2, 5}, "three")
@@ -184,6 +235,12 @@ func TestDuplicates(t *testing.T) {
 			t.Fatalf("%q, %v, want %q", into[:n], err, want)
 		}
 	}
+	i := b.incoming(end{0, "s"})
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.queue)+len(i.early) > 0 || i.arrived != 3 {
+		t.Errorf("%d arrived, %d of them are left, %d are early", i.arrived, len(i.queue), len(i.early))
+	}
 }
 
 // TestWindow wants a sender nobody reads from to stop after a window.
@@ -193,7 +250,7 @@ func TestWindow(t *testing.T) {
 	a, b := open(t, s, 0, 2, o), open(t, s, 1, 2, o)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	err := a.Send(ctx, 1, "s", make([]byte, 10*short))
+	err := a.Send(ctx, []int{1}, "s", make([]byte, 10*short))
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "12288 of 40960 bytes") {
 		t.Errorf("%v", err)
 	}
@@ -203,10 +260,10 @@ func TestWindow(t *testing.T) {
 		t.Errorf("%d chunks are unread, the window is 3", len(i.queue))
 	}
 	i.mu.Unlock()
-	if err := a.Send(t.Context(), 1, "s", nil); err == nil || !strings.Contains(err.Error(), "broke before") {
+	if err := a.Send(t.Context(), []int{1}, "s", nil); err == nil || !strings.Contains(err.Error(), "broke before") {
 		t.Errorf("a broken stream went on: %v", err)
 	}
-	if err := a.Send(t.Context(), 1, "other", make([]byte, 2*short)); err != nil {
+	if err := a.Send(t.Context(), []int{1}, "other", make([]byte, 2*short)); err != nil {
 		t.Errorf("another stream was held up: %v", err)
 	}
 }
@@ -220,7 +277,7 @@ func TestDeadPeer(t *testing.T) {
 	var wait sync.WaitGroup
 	var errs [4]error
 	wait.Go(func() { _, errs[0] = b.Receive(t.Context(), 2, "s", nil) })
-	wait.Go(func() { errs[1] = b.Send(t.Context(), 2, "s", make([]byte, 1<<20)) })
+	wait.Go(func() { errs[1] = b.Send(t.Context(), []int{2}, "s", make([]byte, 1<<20)) })
 	wait.Go(func() { _, errs[2] = a.Receive(t.Context(), 1, "s", nil) })
 	wait.Go(func() { _, errs[3] = b.Receive(t.Context(), 0, "u", nil) })
 	wait.Wait()
@@ -248,7 +305,7 @@ func TestCancel(t *testing.T) {
 	a := open(t, s, 0, 2, Options{Deadline: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
 	errs := make(chan error, 2)
-	go func() { errs <- a.Send(ctx, 1, "s", make([]byte, 1<<20)) }()
+	go func() { errs <- a.Send(ctx, []int{1}, "s", make([]byte, 1<<20)) }()
 	go func() { _, err := a.Receive(ctx, 1, "s", nil); errs <- err }()
 	time.Sleep(10 * time.Millisecond)
 	cancel()
@@ -264,16 +321,16 @@ func TestWrongUse(t *testing.T) {
 	s := serve(t, server.Options{})
 	a, b := open(t, s, 0, 2, Options{}), open(t, s, 1, 2, Options{})
 	for _, stream := range []string{"", "a b", "a.*", ".a", "a..b", ">"} {
-		if err := a.Send(t.Context(), 1, stream, nil); err == nil {
+		if err := a.Send(t.Context(), []int{1}, stream, nil); err == nil {
 			t.Errorf("stream %q was taken", stream)
 		}
 	}
 	for _, to := range []int{-1, 0, 2} {
-		if err := a.Send(t.Context(), to, "s", nil); err == nil {
+		if err := a.Send(t.Context(), []int{to}, "s", nil); err == nil {
 			t.Errorf("rank 0 spoke to rank %d of 2", to)
 		}
 	}
-	if err := a.Send(t.Context(), 1, "s", make([]byte, 100)); err != nil {
+	if err := a.Send(t.Context(), []int{1}, "s", make([]byte, 100)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.Receive(t.Context(), 0, "s", make([]byte, 99)); err == nil || !strings.Contains(err.Error(), "rank 0 sent 100 bytes on stream s, there is room for 99") {
@@ -287,7 +344,7 @@ func TestClose(t *testing.T) {
 	a, b := open(t, s, 0, 2, Options{}), open(t, s, 1, 2, Options{})
 	ended := make(chan error)
 	go func() { _, err := a.Receive(t.Context(), 1, "s", nil); ended <- err }()
-	if err := a.Send(t.Context(), 1, "s", []byte("last")); err != nil {
+	if err := a.Send(t.Context(), []int{1}, "s", []byte("last")); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Close(); err != nil {

@@ -15,10 +15,11 @@ type incoming struct {
 	wake      chan struct{} // something arrived
 
 	mu             sync.Mutex
-	queue          []chunk // arrived, and not taken
-	arrived, taken uint64  // chunks
-	told           uint64  // taken, as the sender knows
-	waiting        bool    // Receive is
+	queue          []chunk          // arrived, and not taken
+	early          map[uint64]chunk // by number: came before one that precedes it
+	arrived, taken uint64           // chunks
+	told           uint64           // taken, as the sender knows
+	waiting        bool             // Receive is
 	broken         error
 }
 
@@ -27,7 +28,7 @@ func (l *Links) incoming(e end) *incoming {
 	defer l.mu.Unlock()
 	i := l.in[e]
 	if i == nil {
-		i = &incoming{Links: l, end: e, wake: make(chan struct{}, 1)}
+		i = &incoming{Links: l, end: e, wake: make(chan struct{}, 1), early: map[uint64]chunk{}}
 		l.in[e] = i
 	}
 	return i
@@ -109,17 +110,21 @@ func (i *incoming) wait(ctx context.Context, n, total int) error {
 	return nil
 }
 
-// arrive takes a chunk in, if it is the next one.
+// arrive takes a chunk in, and those that follow it and came early.
 func (i *incoming) arrive(h header, data []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if h.a != i.arrived || h.b < uint64(len(data)) || h.b > 1<<62 {
-		return // a duplicate, or one whose predecessor was lost; the sender will ask
+	if h.a < i.arrived || h.a-i.arrived >= uint64(i.Window) || h.b < uint64(len(data)) || h.b > 1<<62 {
+		return // a duplicate, or one that no sender has under way
 	}
-	i.arrived++
-	i.queue = append(i.queue, chunk{h.kind, int(h.b), data})
-	if h.kind == awaitKind {
-		i.tellLocked(statusKind)
+	i.early[h.a] = chunk{h.kind, int(h.b), data}
+	for c, there := i.early[i.arrived]; there; c, there = i.early[i.arrived] {
+		delete(i.early, i.arrived)
+		i.arrived++
+		i.queue = append(i.queue, c)
+		if c.kind == awaitKind {
+			i.tellLocked(statusKind)
+		}
 	}
 	select {
 	case i.wake <- struct{}{}:

@@ -5,8 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -14,20 +15,28 @@ import (
 // outgoing is the sender's end of a stream.
 type outgoing struct {
 	*Links
-	end
-	subject string
+	stream  string
+	to      []int
+	set     *set          // of to; nil where that is one rank
 	sending sync.Mutex    // held by Send
-	wake    chan struct{} // a count has grown
+	wake    chan struct{} // a count has grown, or a receiver has left
 
-	mu             sync.Mutex
-	kept           []chunk // sent, and not known to have arrived: number arrived and those after it
-	next           uint64  // number of the next chunk
-	arrived, taken uint64  // chunks that the receiver has, and that Receive gave away
-	asked          uint64  // next, at the last question that was not answered; 0: none
-	news           bool    // since tend last looked
-	waiting        bool    // Send is
+	mu        sync.Mutex
+	kept      []chunk // sent, and not known to have arrived everywhere: the last ones before number next
+	next      uint64  // number of the next chunk
+	receivers []*receiver
 
 	broken error // of an earlier Send
+}
+
+// receiver is what a sender knows of one that its stream is for. The outgoing's mutex guards it.
+type receiver struct {
+	*outgoing
+	end
+	arrived, taken uint64 // chunks that it has, and that its Receive gave away
+	asked          uint64 // next, at the last question that was not answered; 0: none
+	news           bool   // since tend last looked
+	awaited        bool   // Send waits for it
 }
 
 // chunk is part of a message: data, and how much of the message was left with it.
@@ -37,31 +46,64 @@ type chunk struct {
 	data []byte
 }
 
-func (l *Links) outgoing(e end) *outgoing {
+// outgoing is the stream of that name to these ranks, which is the only one of its name to any of them.
+func (l *Links) outgoing(to []int, stream string) (*outgoing, error) {
+	if len(to) == 0 {
+		return nil, fmt.Errorf("bug: rank %d sends to nobody", l.rank)
+	}
+	if o, err := l.known(to, stream); o != nil || err != nil {
+		return o, err
+	}
+	o := &outgoing{Links: l, stream: stream, to: slices.Clone(to), set: l.setOf(to), wake: make(chan struct{}, 1)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	o := l.out[e]
-	if o == nil {
-		o = &outgoing{Links: l, end: e, subject: l.subject(e.peer, e.stream), wake: make(chan struct{}, 1)}
-		l.out[e] = o
+	for _, rank := range to {
+		r := &receiver{outgoing: o, end: end{rank, stream}}
+		o.receivers = append(o.receivers, r)
+		l.out[r.end] = r
 	}
-	return o
+	return o, nil
 }
 
-// Send sends data to a rank. It returns when data may be changed, which is when all of it has arrived, or at once where it is
+// known is a stream that has been sent on.
+func (l *Links) known(to []int, stream string) (*outgoing, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := l.out[end{to[0], stream}]; r != nil && slices.Equal(r.to, to) {
+		return r.outgoing, nil
+	}
+	for i, rank := range to {
+		if err := l.check(rank, stream); err != nil {
+			return nil, err
+		}
+		if r := l.out[end{rank, stream}]; r != nil || slices.Contains(to[:i], rank) {
+			return nil, fmt.Errorf("bug: stream %s from rank %d to rank %d has one set of receivers, each once: %v is another", stream, l.rank, rank, to)
+		}
+	}
+	return nil, nil
+}
+
+// receiver is the one that a rank's counts on a stream are of; nil: nothing was sent to it there.
+func (l *Links) receiver(e end) *receiver {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out[e]
+}
+
+// Send sends data to one rank or to several, which receive it from their own ends of the stream. A name's stream is to the same ranks whenever
+// it is used. Send returns when data may be changed, which is when all of it has arrived at all of them, or at once where it is
 // short and the window has room. After an error the stream cannot be used again.
-func (l *Links) Send(ctx context.Context, to int, stream string, data []byte) error {
-	if err := l.check(to, stream); err != nil {
+func (l *Links) Send(ctx context.Context, to []int, stream string, data []byte) error {
+	o, err := l.outgoing(to, stream)
+	if err != nil {
 		return err
 	}
-	o := l.outgoing(end{to, stream})
 	o.sending.Lock()
 	defer o.sending.Unlock()
 	if o.broken != nil {
-		return fmt.Errorf("sending to rank %d, stream %s: the stream broke before: %w", to, stream, o.broken)
+		return fmt.Errorf("sending to rank %d, stream %s: the stream broke before: %w", to[0], stream, o.broken)
 	}
-	err := o.send(ctx, data)
-	if err != nil {
+	if err = o.send(ctx, data); err != nil {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.kept, o.broken = nil, err // data is the caller's again
@@ -77,7 +119,8 @@ func (o *outgoing) send(ctx context.Context, data []byte) error {
 	for first := true; first || len(data) > 0; first = false {
 		n := min(o.Chunk, len(data))
 		sent := total - len(data)
-		if err := o.wait(ctx, func() bool { return o.next-o.taken < uint64(o.Window) }, func() int { return sent }, total); err != nil {
+		hasRoom := func(r *receiver) bool { return o.next-r.taken < uint64(o.Window) }
+		if err := o.wait(ctx, hasRoom, func(*receiver) int { return sent }, total); err != nil {
 			return err
 		}
 		c := chunk{chunkKind, len(data), data[:n]}
@@ -85,19 +128,27 @@ func (o *outgoing) send(ctx context.Context, data []byte) error {
 			c.kind = awaitKind
 		}
 		if err := o.add(c); err != nil {
-			return fmt.Errorf("sending to rank %d, stream %s: %w", o.peer, o.stream, err)
+			return fmt.Errorf("sending to rank %d, stream %s: %w", o.to[0], o.stream, err)
 		}
 		data = data[n:]
 	}
 	if copied {
 		return nil
 	}
-	return o.wait(ctx, func() bool { return o.arrived == o.next }, func() int { return total - o.unarrived() }, total)
+	return o.wait(ctx, func(r *receiver) bool { return r.arrived == o.next }, func(r *receiver) int { return total - r.unarrived() }, total)
 }
 
-// unarrived is how many bytes are not known to have arrived. o.mu is held.
-func (o *outgoing) unarrived() (n int) {
-	for _, c := range o.kept {
+// missed are the chunks that are not known to have arrived, from number first on.
+func (r *receiver) missed() (chunks []chunk, first uint64) {
+	oldest := r.next - uint64(len(r.kept))
+	first = max(r.arrived, oldest)
+	return r.kept[first-oldest:], first
+}
+
+// unarrived is how many bytes are not known to have arrived.
+func (r *receiver) unarrived() (n int) {
+	chunks, _ := r.missed()
+	for _, c := range chunks {
 		n += len(c.data)
 	}
 	return n
@@ -109,15 +160,29 @@ func (o *outgoing) add(c chunk) error {
 	defer o.mu.Unlock()
 	o.kept = append(o.kept, c)
 	o.next++
-	return o.publish(o.next-1, c)
+	if o.set != nil {
+		deaf := o.set.deaf()
+		if len(deaf) == 0 {
+			return o.publish(setToken(o.set.number), o.next-1, c)
+		}
+		for _, rank := range deaf {
+			o.say(end{rank, o.stream}, header{kind: inviteKind, a: o.set.number})
+		}
+	}
+	for _, rank := range o.to {
+		if err := o.publish(strconv.Itoa(rank), o.next-1, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // publish hands a chunk to the connection, if there is one. What a broken one loses is sent again; only an error that would come again is returned.
-func (o *outgoing) publish(number uint64, c chunk) error {
+func (o *outgoing) publish(to string, number uint64, c chunk) error {
 	if !o.conn.IsConnected() && !o.conn.IsClosed() {
 		return nil
 	}
-	err := o.conn.PublishRequest(o.subject, header{c.kind, number, uint64(c.left)}.String(), c.data)
+	err := o.conn.PublishRequest(o.subject(to, o.stream), header{c.kind, number, uint64(c.left)}.String(), c.data)
 	for _, lasting := range []error{nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrMaxPayload, nats.ErrBadSubject} {
 		if errors.Is(err, lasting) {
 			return err
@@ -127,74 +192,46 @@ func (o *outgoing) publish(number uint64, c chunk) error {
 }
 
 // learn takes in the receiver's counts. If they answer a question, chunks that were sent before it and have not arrived are lost: it, and
-// all that followed and was therefore not taken, is sent again.
-func (o *outgoing) learn(h header, answer bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if h.a > o.next || h.b > h.a {
+// all that followed, is sent again, to this receiver alone.
+func (r *receiver) learn(h header, answer bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h.a > r.next || h.b > h.a {
 		return // of another life
 	}
-	o.news = true
-	if h.a > o.arrived {
-		if o.kept != nil {
-			o.kept = o.kept[min(h.a-o.arrived, uint64(len(o.kept))):]
-		}
-		o.arrived = h.a
+	r.news = true
+	if h.a > r.arrived {
+		r.arrived = h.a
+		r.forget()
 	}
-	o.taken = max(o.taken, h.b)
-	if answer && o.arrived < o.asked && h.a == o.arrived {
-		for i, c := range o.kept {
-			_ = o.publish(o.arrived+uint64(i), c)
+	r.taken = max(r.taken, h.b)
+	if answer && r.arrived < r.asked && h.a == r.arrived {
+		chunks, first := r.missed()
+		for i, c := range chunks {
+			_ = r.publish(strconv.Itoa(r.peer), first+uint64(i), c)
 		}
 	}
 	if answer {
-		o.asked = 0
+		r.asked = 0
 	}
+	r.rouse()
+}
+
+// forget lets go of the chunks that have arrived everywhere.
+func (o *outgoing) forget() {
+	oldest := o.next
+	for _, r := range o.receivers {
+		oldest = min(oldest, r.arrived)
+	}
+	if n := o.next - oldest; n < uint64(len(o.kept)) {
+		o.kept = o.kept[uint64(len(o.kept))-n:]
+	}
+}
+
+// rouse has wait look again.
+func (o *outgoing) rouse() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
-}
-
-// wait returns when done says so, which is asked with o.mu held, as is how far it was.
-func (o *outgoing) wait(ctx context.Context, done func() bool, far func() int, total int) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if done() {
-		return nil
-	}
-	o.waiting = true
-	defer func() { o.waiting = false }()
-	since, timer := time.Now(), time.NewTimer(o.patience(ctx))
-	defer timer.Stop()
-	for arrived, taken := o.arrived, o.taken; !done(); {
-		o.mu.Unlock()
-		var err error
-		select {
-		case <-o.wake:
-		case <-timer.C:
-			err = &Timeout{}
-		case <-o.peers[o.peer].gone:
-			err = ErrLeft
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		case <-o.done:
-			err = errClosed
-		}
-		o.mu.Lock()
-		if done() {
-			return nil
-		}
-		if _, late := err.(*Timeout); late {
-			return o.timeout("sending to", o.end, time.Since(since), far(), total)
-		}
-		if err != nil {
-			return fmt.Errorf("sending to rank %d, stream %s, %d of %d bytes gone: %w", o.peer, o.stream, far(), total, err)
-		}
-		if arrived != o.arrived || taken != o.taken {
-			arrived, taken, since = o.arrived, o.taken, time.Now()
-			timer.Reset(o.patience(ctx))
-		}
-	}
-	return nil
 }

@@ -30,17 +30,24 @@ func (l *Links) tend() {
 
 // ask asks for the status of streams with something under way: all of them, or those without news since the last time.
 func (l *Links) ask(all bool) {
-	for _, o := range l.outgoings() {
-		o.mu.Lock()
-		ask := (len(o.kept) > 0 || o.waiting) && (all || !o.news)
-		o.news = false
-		if ask {
-			o.asked = o.next
-			o.say(o.end, header{kind: askKind, a: o.next})
+	for _, r := range l.receivers() {
+		r.mu.Lock()
+		if (r.underWay() || r.awaited) && (all || !r.news) {
+			r.ask()
 		}
-		o.mu.Unlock()
+		r.news = false
+		r.mu.Unlock()
 	}
 }
+
+// ask asks for the receiver's counts.
+func (r *receiver) ask() {
+	r.asked = r.next
+	r.say(r.end, header{kind: askKind, a: r.next})
+}
+
+// underWay says that something sent is not known to have arrived there.
+func (r *receiver) underWay() bool { return len(r.kept) > 0 && r.arrived < r.next }
 
 // look pings the ranks that are waited for and settles who is missing.
 func (l *Links) look() {
@@ -52,12 +59,12 @@ func (l *Links) look() {
 		}
 		i.mu.Unlock()
 	}
-	for _, o := range l.outgoings() {
-		o.mu.Lock()
-		if o.waiting {
-			awaited[o.peer] = o.stream
+	for _, r := range l.receivers() {
+		r.mu.Lock()
+		if r.awaited {
+			awaited[r.peer] = r.end.stream
 		}
-		o.mu.Unlock()
+		r.mu.Unlock()
 	}
 	for rank, stream := range awaited {
 		p := &l.peers[rank]
@@ -87,6 +94,9 @@ func (l *Links) lookFor(rank int, p *peer) {
 		case <-p.gone:
 		default:
 			close(p.gone)
+			for _, r := range l.receivers() {
+				r.rouse()
+			}
 		}
 	}
 }
@@ -109,26 +119,25 @@ func (l *Links) misses(asker int) int {
 
 // onTheWay says whether something sent is not known to have arrived.
 func (l *Links) onTheWay() bool {
-	for _, o := range l.outgoings() {
-		o.mu.Lock()
-		kept := len(o.kept)
-		if kept > 0 && o.asked == 0 { // short messages are not confirmed unless asked for
-			o.asked = o.next
-			o.say(o.end, header{kind: askKind, a: o.next})
+	for _, r := range l.receivers() {
+		r.mu.Lock()
+		underWay := r.underWay()
+		if underWay && r.asked == 0 { // short messages are not confirmed unless asked for
+			r.ask()
 		}
-		o.mu.Unlock()
-		if kept > 0 {
+		r.mu.Unlock()
+		if underWay {
 			return true
 		}
 	}
 	return false
 }
 
-func (l *Links) outgoings() (list []*outgoing) {
+func (l *Links) receivers() (list []*receiver) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, o := range l.out {
-		list = append(list, o)
+	for _, r := range l.out {
+		list = append(list, r)
 	}
 	return list
 }

@@ -67,10 +67,15 @@ func (e *Timeout) Unwrap() error { return os.ErrDeadlineExceeded }
 
 func (l *Links) timeout(what string, e end, waited time.Duration, done, total int) error {
 	t := &Timeout{What: what, Peer: e.peer, Stream: e.stream, Waited: waited, Done: done, Total: total, Missing: -1, Cut: !l.conn.IsConnected()}
-	if p := &l.peers[e.peer]; time.Since(time.Unix(0, p.heard.Load())) > l.Deadline/2 {
+	if l.silent(e.peer) {
 		t.Missing = e.peer
-	} else if m := int(p.misses.Load()) - 1; m != l.rank {
+	} else if m := int(l.peers[e.peer].misses.Load()) - 1; m != l.rank {
 		t.Missing = m
 	}
 	return t
+}
+
+// silent says that a rank has not been heard for half the deadline.
+func (l *Links) silent(rank int) bool {
+	return time.Since(time.Unix(0, l.peers[rank].heard.Load())) > l.Deadline/2
 }

@@ -46,7 +46,7 @@ type Report struct {
 	StepMS       float64 `json:"step_ms"`        // milliseconds that the last step took,
 	WaitMS       float64 `json:"wait_ms"`        // and of these, waited for other ranks
 
-	SentBytes     uint64 `json:"sent_bytes"` // over the network
+	SentBytes     uint64 `json:"sent_bytes"` // to its server, which passes some of it on to several ranks
 	ReceivedBytes uint64 `json:"received_bytes"`
 
 	Loss float64  `json:"loss"`          // nats per token, of the last step's batch

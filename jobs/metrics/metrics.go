@@ -48,7 +48,7 @@ const (
 	Skipped      = "skipped"        // steps skipped so far
 	TokensPerSec = "tokens_per_sec" // over the last step
 	MFU          = "mfu"            // model FLOP/s of the last step as a part of the device's best matrix product
-	SentBytes    = "sent_bytes"     // so far by rank 0 to other ranks, of gradients or outer gradients
+	SentBytes    = "sent_bytes"     // so far by rank 0 to other ranks, counted for each of them, of gradients or outer gradients
 	FLOPs        = "flops"          // spent so far by the whole run, its teacher included
 	CheckSeconds = "check_seconds"  // that the check of the devices after the step took, where there was one and all were right
 	Seconds      = "seconds"        // of wall clock since the run began, over all its restarts
