@@ -37,19 +37,22 @@ var opClipControl = &Op{
 }
 
 // GradNorm records the norm over all gradients together and what the optimizer is to do with it. params is a Host tensor
-// [4]: {scale by which gradients are multiplied first, clip norm (0: none), 0, 0}. The result, control [4], is
+// [4]: {scale by which gradients are multiplied first, clip norm (0: none), 0, 0}. control [4] becomes
 // {multiplier for the gradients, 1 if the norm is finite else 0, norm, 0}; a norm beyond about 1.8e19 before the scale
 // counts as not finite, since its square is not a float32.
-func (r *Recorder) GradNorm(params *Tensor, grads []*Tensor) (control *Tensor) {
+func (r *Recorder) GradNorm(control, params *Tensor, grads []*Tensor) {
 	total := 0
 	for _, g := range grads {
 		total += squaresParts(g.Len())
 	}
 	parts, at := r.Temp("squares", total), 0
-	for _, g := range grads {
-		n := squaresParts(g.Len())
-		r.Record("sum_squares", nil, []*Tensor{g}, parts.Rows(at, at+n))
-		at += n
+	for len(grads) > 0 {
+		size, n, k := 0, 0, 0 // of those that one node takes
+		for k < len(grads) && (k == 0 || k < squaresInputs && size+grads[k].Len() <= squaresTogether) {
+			size, n, k = size+grads[k].Len(), n+squaresParts(grads[k].Len()), k+1
+		}
+		r.Record("sum_squares", nil, grads[:k:k], parts.Rows(at, at+n))
+		grads, at = grads[k:], at+n
 	}
-	return r.Record("clip_control", nil, []*Tensor{params, parts})[0]
+	r.Record("clip_control", nil, []*Tensor{params, parts}, control)
 }

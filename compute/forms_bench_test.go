@@ -14,7 +14,7 @@ func BenchmarkForms(b *testing.B) {
 	}{
 		{"rms_norm", Case{In: []Shape{matrix, {d}}, Attr: float32(1e-5)}},
 		{"rms_norm_grad", Case{In: []Shape{matrix, {d}, row, matrix}}},
-		{"sum_rows", Case{In: []Shape{matrix}}},
+		{"sum_rows", Case{In: []Shape{matrix}, Attr: sumBlock}},
 		{"swiglu", Case{In: []Shape{{n, 2 * d}}}},
 		{"swiglu_grad", Case{In: []Shape{{n, 2 * d}, matrix}}},
 		{"embed", Case{In: []Shape{{4096, d}, row, row}, Types: map[int]DType{1: U32, 2: U32}}},

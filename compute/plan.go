@@ -20,7 +20,8 @@ type Program struct {
 
 // passes turn a recording into a plan. The order matters:
 //   - fuse-gates and fuse-add first: each removes nodes and temporaries that the others would plan for;
-//   - workspace after it, for what is left, and before the arena, which places it;
+//   - join-sums after fuse-add, which makes them add to their place;
+//   - workspace after them, for what is left, and before the arena, which places it;
 //   - arena before barriers: two temporaries that share memory conflict, and only the arena knows that they do.
 var passes = []struct {
 	name string
@@ -28,6 +29,7 @@ var passes = []struct {
 }{
 	{"fuse-gates", fuseGates},
 	{"fuse-add", fuseAdd},
+	{"join-sums", joinSums},
 	{"workspace", addWorkspaces},
 	{"arena", placeTemps},
 	{"barriers", placeBarriers},

@@ -69,7 +69,8 @@ func Typical() (*Program, error) {
 		Hidden: x, Weight: table, Labels: labels, NLL: NewTensor(Host, "nll", F32, n), Rank: NewTensor(Host, "rank", U32, n),
 	})
 	g := state("g", d*d)
-	control := r.GradNorm(state("clip", 4), []*Tensor{g})
+	control := state("control", 4)
+	r.GradNorm(control, state("clip", 4), []*Tensor{g, state("gains", 2*d)})
 	r.AdamW(state("p", d*d), g, state("m", d*d), state("v", d*d), state("adam", 8), control, d*d/2)
 	return r.Finish()
 }

@@ -248,6 +248,7 @@ func memoryNodes(r *compute.Recorder, n, d int) {
 	r.Seed(h, state("dh", n, d/2))
 	r.Backward()
 	g := state("g", n*d)
-	control := r.GradNorm(state("clip", 4), []*compute.Tensor{g})
+	control := state("control", 4)
+	r.GradNorm(control, state("clip", 4), []*compute.Tensor{g})
 	r.AdamW(state("p", n*d), g, state("m", n*d), state("v", n*d), state("adam", 8), control, n*d/2)
 }

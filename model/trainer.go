@@ -86,16 +86,12 @@ func (t *Trainer) recordUpdate(r *compute.Recorder) {
 	for _, b := range t.Model.Buckets {
 		grads = append(grads, b.flat(b.Grad))
 	}
-	control := r.GradNorm(t.clip, grads)
-	r.SumInto(t.control, control.View(0, 1, 4))
-	if t.Model.sharded {
-		control = t.control // which updateShard changes in between
-	}
+	r.GradNorm(t.control, t.clip, grads)
 	for _, b := range t.Model.Buckets {
 		if b.own == 0 {
 			continue
 		}
-		r.AdamW(b.segment(b.P), b.segment(b.Grad), b.Mean.View(compute.F32, 0, b.own), b.MeanSq.View(compute.F32, 0, b.own), t.adam, control, b.decayed())
+		r.AdamW(b.segment(b.P), b.segment(b.Grad), b.Mean.View(compute.F32, 0, b.own), b.MeanSq.View(compute.F32, 0, b.own), t.adam, t.control, b.decayed())
 	}
 }
 
@@ -186,9 +182,6 @@ func (t *Trainer) Step(step int64, objective int, w, temperature float64, fill F
 		float32(s.LR), float32(c.Beta1), float32(c.Beta2), float32(c.Eps), float32(c.WeightDecay),
 		float32(1 / (1 - math.Pow(c.Beta1, n))), float32(1 / (1 - math.Pow(c.Beta2, n))), 0,
 	}); err != nil {
-		return s, err
-	}
-	if err := t.backend.Write(t.control, make([]float32, 4)); err != nil {
 		return s, err
 	}
 	update := t.update.Run

@@ -3,7 +3,7 @@
 // Column sums of blocks of rows: y[b,d] = sum of x[n,d] over the rows n of block b (+ addend[b,d])
 // 0 x [N,D] f32   1 addend [ceil(N/rows),D] f32, y unless ADD   2 y, as addend, may be addend
 // A workgroup takes a block and a tile of TILE * WIDE * lanes columns. Dispatch blocks * ceil(D / tile) over x and y.
-// rows: a multiple of 4. Four sums side by side, joined in fixed order: same bits everywhere.
+// Four sums side by side, joined in fixed order: same bits everywhere.
 #include "index.glsl"
 #include "wide.glsl"
 layout(constant_id = 2) const uint TILE = 1;
