@@ -66,14 +66,7 @@ func TestOthersAreRefusedNear(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	user, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stranger, err := user.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	user, stranger, _ := keyPair(t, nkeys.CreateUser)
 	ranks, err := public(mine.Seed)
 	if err != nil {
 		t.Fatal(err)

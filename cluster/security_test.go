@@ -48,14 +48,7 @@ func TestOthersAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	user, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stranger, err := user.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	user, stranger, _ := keyPair(t, nkeys.CreateUser)
 	secure, err := mine.tls()
 	if err != nil {
 		t.Fatal(err)
