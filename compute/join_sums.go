@@ -9,40 +9,43 @@ import (
 // numbers, so that on a CPU device a launch takes as long as what it does. What the sums read is made in one temporary, block after
 // block; they move to where the last of them was, which completes the layer's gradients as before, and give the same bits.
 func joinSums(p *Program) error {
+	touched := map[*Storage]int{}
+	for _, n := range p.Nodes {
+		for _, t := range n.tensors() {
+			touched[t.Storage]++
+		}
+	}
+	joinable := make([]bool, len(p.Nodes))
+	for i, n := range p.Nodes {
+		joinable[i] = n.joinable(touched)
+	}
 	dead := make([]bool, len(p.Nodes))
 	for from := range p.Nodes {
-		if dead[from] || !p.joinable(from) {
+		if !joinable[from] {
 			continue
 		}
-		run := p.neighbours(from, dead)
+		run := p.neighbours(from, joinable)
 		if len(run) == 1 {
 			continue
 		}
 		last := slices.Max(run)
 		p.join(run, last)
 		for _, i := range run {
-			dead[i] = i != last
+			joinable[i], dead[i] = false, i != last
 		}
 	}
 	p.drop(dead)
 	return nil
 }
 
-// joinable says that node i adds one block of rows, made by one node for it alone, to something in place.
-func (p *Program) joinable(i int) bool {
-	n := p.Nodes[i]
+// joinable says that a node adds one block of rows, made by one node for it alone, to something in place. touched counts by storage the
+// tensors of all nodes.
+func (n *Node) joinable(touched map[*Storage]int) bool {
 	if n.Op != opSumRows || !n.HasAddend || len(n.Out[0].Shape) != 1 || !sameMemory(n.In[1], n.Out[0]) {
 		return false
 	}
-	x, touched := n.In[0], 0
-	for _, other := range p.Nodes {
-		for _, t := range other.tensors() {
-			if t.Storage == x.Storage {
-				touched++
-			}
-		}
-	}
-	return x.Storage.Kind == Temp && x.Storage.Len == x.Len() && touched == 2
+	x := n.In[0]
+	return x.Storage.Kind == Temp && x.Storage.Len == x.Len() && touched[x.Storage] == 2
 }
 
 // sameMemory says that both are the same elements.
@@ -57,14 +60,14 @@ func besides(t *Tensor, s *Storage, low, high int) bool {
 
 // neighbours are node `from` and those after it whose sums, of the same shape, go to memory side by side with its own; in the order of that
 // memory. Nothing but the sums may touch it up to the last of them.
-func (p *Program) neighbours(from int, dead []bool) []int {
+func (p *Program) neighbours(from int, joinable []bool) []int {
 	first := p.Nodes[from]
 	d, run := first.Out[0].Len(), []int{from}
 	low, high := first.Out[0].Off, first.Out[0].Off+d // of what the run writes
 	for i := from + 1; i < len(p.Nodes); i++ {
 		n := p.Nodes[i]
 		switch {
-		case !dead[i] && p.joinable(i) && besides(n.Out[0], first.Out[0].Storage, low, high) && n.In[0].Shape.Equal(first.In[0].Shape):
+		case joinable[i] && besides(n.Out[0], first.Out[0].Storage, low, high) && n.In[0].Shape.Equal(first.In[0].Shape):
 			run = append(run, i)
 			low, high = min(low, n.Out[0].Off), max(high, n.Out[0].Off+d)
 		case slices.ContainsFunc(n.tensors(), func(t *Tensor) bool { return t.overlaps(first.Out[0].Storage.View(F32, low, high-low)) }):

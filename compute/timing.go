@@ -312,11 +312,7 @@ func shrink(op *Op, c Case, limit int) Case {
 		if total <= limit {
 			return c
 		}
-		extent := s.tensors[largest].Shape[0]
-		smaller, ok := halve(op, c, func(i int) bool { return c.In[i][0] == extent })
-		if !ok && largest < len(c.In) {
-			smaller, ok = halve(op, c, func(i int) bool { return i == largest })
-		}
+		smaller, ok := halveWith(op, c, s.tensors[largest].Shape[0], largest)
 		if !ok {
 			return c
 		}
@@ -336,18 +332,23 @@ func affordable(op *Op, c Case) Case {
 			return c
 		}
 		smaller, ok := c, false
-		for i := range c.In {
-			for _, marked := range []func(j int) bool{func(j int) bool { return c.In[j][0] == c.In[i][0] }, func(j int) bool { return j == i }} {
-				if !ok {
-					smaller, ok = halve(op, c, marked)
-				}
-			}
+		for i := 0; i < len(c.In) && !ok; i++ {
+			smaller, ok = halveWith(op, c, c.In[i][0], i)
 		}
 		if !ok {
 			return c
 		}
 		c = smaller
 	}
+}
+
+// halveWith halves the inputs with that extent, or where the operation does not take that tensor i alone, if it is an input.
+func halveWith(op *Op, c Case, extent, i int) (smaller Case, ok bool) {
+	smaller, ok = halve(op, c, func(j int) bool { return c.In[j][0] == extent })
+	if !ok && i < len(c.In) {
+		smaller, ok = halve(op, c, func(j int) bool { return j == i })
+	}
+	return smaller, ok
 }
 
 // halve halves the slowest dimension of the inputs so marked, to a multiple of the alignment where it is large; false if
