@@ -78,12 +78,16 @@ func (f *finetuneFlags) check(data []string) error {
 	return f.trace.check()
 }
 
-// launched is the job before its examples are counted, for who starts its ranks.
+// launched is the job before its examples are counted, for who starts its ranks, each of which reads the weights.
 func (f *finetuneFlags) launched(data []string) (*Job, error) {
 	if err := f.check(data); err != nil {
 		return nil, err
 	}
-	from, err := openStart(f.from)
+	c, err := checkpoint.Find(f.from)
+	if err != nil {
+		return nil, noStart(err)
+	}
+	from, err := readStart(c)
 	if err != nil {
 		return nil, err
 	}
@@ -98,10 +102,18 @@ type startingPoint struct {
 	tok       *token.Tokenizer
 }
 
+// openStart opens it, which reads all weights.
 func openStart(path string) (s startingPoint, err error) {
-	if s.Checkpoint, err = checkpoint.Open(path); err != nil {
-		return s, badCheckpoint(err, "--from is a checkpoint's folder, or a run's folder of them such as runs/other/llm-salt/checkpoints")
+	c, err := checkpoint.Open(path)
+	if err != nil {
+		return s, noStart(err)
 	}
+	return readStart(c)
+}
+
+// readStart is what stands beside the weights.
+func readStart(c *checkpoint.Checkpoint) (s startingPoint, err error) {
+	s.Checkpoint = c
 	text, err := s.Config()
 	if err != nil {
 		return s, err
@@ -116,6 +128,11 @@ func openStart(path string) (s startingPoint, err error) {
 		return s, fail(BadCheckpoint, "%s: tokenizer.json: %w", s.Dir, err)
 	}
 	return s, nil
+}
+
+// noStart is the error of a checkpoint that cannot be opened.
+func noStart(err error) error {
+	return badCheckpoint(err, "--from is a checkpoint's folder, or a run's folder of them such as runs/other/llm-salt/checkpoints")
 }
 
 // job is the job of a training from the checkpoint, for so many steps where the user does not set them.

@@ -174,12 +174,12 @@ func load(f tensorFile, all func(each wanted)) error {
 // ReadConfig is the shape of the model at path, a checkpoint, a run's folder of them or a model of others, and the folder where it
 // lies. It reads no weights.
 func ReadConfig(path string) (Config, string, error) {
-	dir, err := checkpoint.Find(path)
+	c, err := checkpoint.Find(path)
 	if err != nil {
 		return Config{}, "", err
 	}
-	c, err := configOf(&checkpoint.Checkpoint{Dir: dir})
-	return c, dir, err
+	config, err := configOf(c)
+	return config, c.Dir, err
 }
 
 // configOf is the shape of a checkpoint's model.

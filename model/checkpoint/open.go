@@ -40,12 +40,16 @@ func Open(path string) (*Checkpoint, error) {
 	return c, nil
 }
 
-// Find is the folder that Open opens, of which nothing has been read.
-func Find(path string) (string, error) {
+// Find is what Open opens, of which nothing has been read: its folder is known, and Config and Tokenizer do.
+func Find(path string) (*Checkpoint, error) {
 	if foreign(path) {
-		return path, nil
+		return &Checkpoint{Dir: path, Foreign: true}, nil
 	}
-	return resolve(path)
+	dir, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Checkpoint{Dir: dir}, nil
 }
 
 // resolve finds the checkpoint's folder.
