@@ -106,7 +106,7 @@ func (l *loop) check(ctx context.Context, compare bool) (took time.Duration, err
 	start, h, r := time.Now(), l.health, l.s.ranks
 	defer l.tracer.after("check the devices", start)
 	ctx = context.WithoutCancel(ctx)
-	if err := l.askTeachers(ctx); err != nil {
+	if err := l.askTeachers(); err != nil {
 		return 0, err
 	}
 	mine, err := l.examine(ctx, compare)

@@ -60,10 +60,19 @@ func (p *passHealth) check(ctx context.Context) error {
 		p.step, p.last = p.done, time.Now()
 		return nil
 	}
-	aside := p.file + ".suspect"
-	if err := os.Rename(p.file, aside); err != nil {
-		return fmt.Errorf("%s may be wrong; remove it: %w", p.file, err)
+	aside, err := fileAside(p.file)
+	if err != nil {
+		return err
 	}
 	return fail(SickDevice, "%s: after batch %d %s has a kernel that fails the reference: %s; all was right after batch %d. The file is set aside as %s, and the same command begins anew; start it without that device",
 		p.what, p.done, p.s.seatOf(p.s.ranks.rank()), wrong, p.step, aside)
+}
+
+// fileAside takes a file that may be wrong out of the run, and gives its new name.
+func fileAside(path string) (aside string, err error) {
+	aside = path + ".suspect"
+	if err := os.Rename(path, aside); err != nil {
+		return "", fmt.Errorf("%s may be wrong; remove it: %w", path, err)
+	}
+	return aside, nil
 }

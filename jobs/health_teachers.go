@@ -11,21 +11,13 @@ import (
 // Ranks that teach compute no gradient that a student could compare. At each check the first rank asks them, they hold their
 // kernels against the reference between two microbatches, and answer.
 
-// askTeachers has the teachers' ranks begin, which the first rank does.
-func (l *loop) askTeachers(ctx context.Context) error {
+// askTeachers has those that teach begin: in stage 1 they are all that are outside of the group.
+func (l *loop) askTeachers() error {
 	all := l.s.ranks
-	if l.stage == nil || !all.leads() {
+	if l.stage == nil {
 		return nil
 	}
-	ctx, done := all.within(ctx)
-	defer done()
-	text, err := json.Marshal(verdict{Examine: true})
-	for i := range l.stage.Teachers {
-		if err == nil {
-			err = all.waited(ctx, all.whole.Stream("rest").Send(ctx, l.stage.Students+i, text))
-		}
-	}
-	return err
+	return all.waited(all.all, all.tellRest(verdict{Examine: true}))
 }
 
 // hearTeachers gives all students what the teachers found, by rank; nil without any.

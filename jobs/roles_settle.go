@@ -67,7 +67,7 @@ func (s *session) chooseRoles(j *Job, keep bool, say func(line string)) (*cast, 
 		}
 		name := j.student("").name
 		now, was := work.roles(devices, c), record.Trainings[name]
-		for _, line := range work.words(devices, c, now, was) {
+		for _, line := range work.words(c, now, was) {
 			say(line)
 		}
 		if !keep || slices.Equal(now, was) {
@@ -254,16 +254,16 @@ func (w roleWork) roles(devices []roleDevice, c *cast) (list []role) {
 }
 
 // words are what people are told of that, where the roles were others the last time.
-func (w roleWork) words(devices []roleDevice, c *cast, now, was []role) (lines []string) {
+func (w roleWork) words(c *cast, now, was []role) (lines []string) {
 	switch {
 	case slices.Equal(now, was):
 		return []string{fmt.Sprintf("%s: the roles are those of before, as the ranks are", w.Name)}
 	case was != nil:
 		lines = append(lines, fmt.Sprintf("%s: the ranks are not those of before, so the roles are decided anew", w.Name))
 	}
-	for i, r := range now {
+	for _, r := range now {
 		if r.Role != status.Student {
-			lines = append(lines, fmt.Sprintf("%s: %s", w.Name, w.why(devices, c)[i]))
+			lines = append(lines, fmt.Sprintf("%s: %s", w.Name, r.Why))
 		}
 	}
 	switch o := c.Other; {

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -159,7 +158,7 @@ func (l *loop) setAside(d sickness) error {
 		l.stage.keeper.end(l.step)
 		work, err := l.labeling(l.s)
 		if err == nil {
-			err = os.Rename(work.path(), work.path()+".suspect")
+			_, err = fileAside(work.path())
 		}
 		if err != nil {
 			return err
