@@ -2,15 +2,12 @@ package jobs
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-
-	"saltern/jobs/metrics"
 )
 
 // fleetSlurmJob has three trainings, the last one with a teacher for its first half. Shares that follow the clock would have other bits in
@@ -186,22 +183,11 @@ func (q *mixedQueue) names(t *testing.T, dir string, roots ...string) {
 // nearAllHeldOut wants every held-out loss of a training within mixedBound of another run's, and the last below the first.
 func nearAllHeldOut(t *testing.T, wantDir, gotDir, training string) {
 	t.Helper()
-	losses := func(dir string) (list []float64) {
-		for _, row := range measured(t, filepath.Join(dir, "runs", "job", training)) {
-			if v, ok := row.Values[metrics.ValLoss]; ok {
-				list = append(list, v)
-			}
-		}
-		return list
-	}
-	want, got := losses(wantDir), losses(gotDir)
+	want, got := heldOutLosses(t, wantDir, training), heldOutLosses(t, gotDir, training)
 	if len(got) < 4 || len(got) != len(want) {
 		t.Fatalf("%s: %d held-out losses, on one driver %d; want some", training, len(got), len(want))
 	}
-	worst := 0.0
-	for i, w := range want {
-		worst = max(worst, math.Abs(got[i]-w))
-	}
+	worst := furthest(want, got)
 	t.Logf("%s: of %d held-out losses the worst is %.2g nats beside that of one driver, the last is %.4f", training, len(got), worst, got[len(got)-1])
 	if !(worst <= mixedBound) || got[len(got)-1] >= got[0] {
 		t.Errorf("%s: held-out losses %v, on one driver %v; want them within %g, and that something is learnt", training, got, want, mixedBound)
